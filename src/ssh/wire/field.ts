@@ -8,7 +8,6 @@ export interface Field<T> {
   write(to: Writer, value: T): void;
 }
 
-export type Fields = Readonly<Record<string, Field<never> | Field<unknown>>>;
 // biome-ignore lint/suspicious/noExplicitAny: the element type is inferred per field
 export type AnyFields = Readonly<Record<string, Field<any>>>;
 export type Values<F extends AnyFields> = {
@@ -19,16 +18,13 @@ export const byte: Field<number> = { read: (r) => r.byte(), write: (w, v) => voi
 export const bool: Field<boolean> = { read: (r) => r.bool(), write: (w, v) => void w.bool(v) };
 export const uint32: Field<number> = { read: (r) => r.uint32(), write: (w, v) => void w.uint32(v) };
 export const uint64: Field<bigint> = { read: (r) => r.uint64(), write: (w, v) => void w.uint64(v) };
-export const string: Field<Uint8Array> & { read(r: Reader): Buffer } = {
-  read: (r) => r.string(),
-  write: (w, v) => void w.string(v),
-};
+export const string: Field<Buffer> = { read: (r) => r.string(), write: (w, v) => void w.string(v) };
 export const text: Field<string> = { read: (r) => r.text(), write: (w, v) => void w.text(v) };
 export const nameList: Field<readonly string[]> = {
   read: (r) => r.nameList(),
   write: (w, v) => void w.nameList(v),
 };
-export const rest: Field<Uint8Array> = { read: (r) => r.rest(), write: (w, v) => void w.raw(v) };
+export const rest: Field<Buffer> = { read: (r) => r.rest(), write: (w, v) => void w.raw(v) };
 
 /** uint32 count, then the elements. The count is bounded before anything is allocated. */
 export function list<T>(element: Field<T>, maxCount: number): Field<readonly T[]> {

@@ -1,0 +1,212 @@
+/**
+ * What the monitor and a leader say to each other (frames of `ssh/wire/call.ts` over an unnamed
+ * SOCK_SEQPACKET pair; a desktop's leader after a restart: over its control socket). The C side is
+ * `pam/leader/`. Runs in: monitor. A leader acts only on these orders and never parses anything a
+ * client sent; it answers calls in any order. A failure's code is an errno.
+ *
+ * Bounds: a frame 128 KiB, a list 4096 elements, 16 descriptors a frame. A frame that breaks a
+ * bound ends the leader.
+ */
+import { bool, byte, list, record, string, text, uint32 } from '../src/ssh/wire/field.ts';
+import { call, notice } from '../src/ssh/wire/call.ts';
+
+const texts = list(text, 4096);
+const strings = list(string, 4096);
+
+/** PAM message styles as in <security/_pam_types.h>. */
+export const pamStyle = { promptEchoOff: 1, promptEchoOn: 2, errorMessage: 3, textInfo: 4 } as const;
+
+/** style, text. In the order in which the modules sent them. */
+export const pamMessages = list(record({ style: byte, text: string }), 256);
+
+/**
+ * The first order: names the user, starts PAM (unless `service` is empty), looks the account up
+ * through NSS. The same steps for a user who does not exist. `kind`: 0 login, 1 desktop.
+ * rootless leaders know their own uid only.
+ * shellState 0 executable, 1 missing, 2 not executable; shadowState 0 usable, 1 locked ('!' or '*'
+ * in front), 2 account expired, 3 password expired (must be changed), 4 no password set at all.
+ */
+export const Begin = call(
+  1,
+  'begin',
+  {
+    kind: byte,
+    user: text,
+    service: text,
+    rhost: text,
+    tty: text,
+    connection: text /* SSH_CONNECTION for the PAM environment; empty: none */,
+  },
+  {
+    exists: bool,
+    user: text,
+    uid: uint32,
+    gid: uint32,
+    home: text,
+    shell: text,
+    groups: texts,
+    shellState: byte,
+    shadowState: byte,
+  },
+);
+
+/**
+ * pam_authenticate, or with no PAM service the shadow entry and crypt(3).
+ * mode 0: the conversation goes out as `prompt` notices. mode 1: `password` answers every echo-off
+ * prompt; an echo-on prompt fails the attempt. refused: the user may not log in whatever the
+ * answers are: they are replaced by junk of like length before PAM sees them.
+ * returnCode is PAM's (0 success). delayUs is what pam_fail_delay asked for: the leader does not
+ * sleep, the monitor holds the answer back. userChanged: a module changed PAM_USER.
+ * messages: information and errors not yet shown.
+ */
+export const Authenticate = call(
+  2,
+  'authenticate',
+  { mode: byte, password: string, allowEmpty: bool, refused: bool },
+  { returnCode: uint32, delayUs: uint32, userChanged: bool, messages: pamMessages },
+);
+
+/** leader → monitor, during authenticate and change-password; at least one prompt in it. */
+export const Prompt = notice(3, 'prompt', { messages: pamMessages });
+/** monitor → leader: one answer per prompt of the last `prompt`. `abort` makes PAM_CONV_ERR. */
+export const Answer = notice(4, 'answer', { abort: bool, answers: strings });
+
+/** pam_acct_mgmt (no service: the shadow states). */
+export const Account = call(5, 'account', {}, {
+  returnCode: uint32,
+  newPasswordRequired: bool,
+  userChanged: bool,
+  messages: pamMessages,
+});
+
+/** pam_chauthtok(PAM_CHANGE_EXPIRED_AUTHTOK) with `prompt` notices. */
+export const ChangePassword = call(6, 'change-password', {}, {
+  returnCode: uint32,
+  messages: pamMessages,
+});
+
+/**
+ * initgroups, pam_setcred(ESTABLISH), pam_open_session, pam_getenvlist. Once. A code that is not 0
+ * is told, not acted on. environment: `NAME=value`.
+ */
+export const Establish = call(7, 'establish', { tty: text }, {
+  setcredCode: uint32,
+  sessionCode: uint32,
+  sessionText: text,
+  environment: strings,
+  messages: pamMessages,
+});
+
+/**
+ * Opens and reads a file as the user, in a child that has dropped for good. verdict 0: one
+ * descriptor comes, a sealed memfd with the content; 1: there is none (ENOENT, ENOTDIR); 2: refused,
+ * `reason` says why (not regular, larger than maxBytes, bad ownership or modes for directory …).
+ * strict: every component from the file up to `home` (or to / if outside it) is owned by the user
+ * or root and not writable by group or others (sshd's StrictModes).
+ */
+export const ReadFile = call(
+  8,
+  'read-file',
+  { path: text, strict: bool, maxBytes: uint32 },
+  { verdict: byte, reason: text },
+);
+
+/** stdio of a spawned process. */
+export const stdio = { pipes: 0, pty: 1, log: 2 } as const;
+
+/**
+ * Runs `file` as the user in a session of its own. Needs `establish` before it.
+ * stdio pipes: descriptors [write end of stdin, read end of stdout, read end of stderr];
+ * pty: [master] (O_NONBLOCK), `modes` are the encoded terminal modes of RFC 4254 §8;
+ * log: /dev/null on stdin, output into a ring of the leader (64 KiB), no descriptor.
+ * reportDescriptor: the child's descriptor 3 is a pipe; its read end comes as the last descriptor.
+ * essential: when it ends, the leader (kind desktop) ends the desktop.
+ * stderrText: written to the user's stderr before the program starts (warnings).
+ * environment is complete: nothing is inherited. directory: on failure goes on in / and says so on
+ * the user's stderr (`Could not chdir to home directory D: why`), as sshd.
+ */
+export const Spawn = call(
+  9,
+  'spawn',
+  {
+    file: text,
+    arguments: strings /* argv[0] first */,
+    environment: strings,
+    directory: text,
+    stdio: byte,
+    columns: uint32,
+    rows: uint32,
+    widthPixels: uint32,
+    heightPixels: uint32,
+    modes: string,
+    reportDescriptor: bool,
+    essential: bool,
+    stderrText: string,
+  },
+  { handle: uint32, pid: uint32, tty: text },
+);
+/** leader → monitor: exactly once per handle. signal 0: exited with `status`. */
+export const Exited = notice(10, 'exited', {
+  handle: uint32,
+  status: uint32,
+  signal: uint32,
+  coreDumped: bool,
+});
+
+/** kill(2) to the process group of the handle. */
+export const Signal = call(11, 'signal', { handle: uint32, signal: uint32 }, {});
+
+/** Connects to a Unix stream socket as the user; one descriptor comes. */
+export const ConnectUnix = call(12, 'connect-unix', { path: text }, {});
+
+/** The last lines of a handle's output (stdio log), at most maxBytes. */
+export const LogTail = call(13, 'log-tail', { handle: uint32, maxBytes: uint32 }, { tail: string });
+
+/**
+ * Desktop leaders. Makes `directory` (0711 root), `directory/user` (0700, the user's), in it
+ * `Xauthority` (0600, these bytes) and `run` (0700); listens on `directory/control` (0600; peer uid
+ * 0, rootless the own uid). From here on the leader outlives its monitor.
+ * startedAt: ISO 8601; kept for `describe`.
+ */
+export const DesktopBegin = call(
+  14,
+  'desktop-begin',
+  { id: text, directory: text, startedAt: text, xauthority: string },
+  {},
+);
+
+/** What a new monitor asks over `directory/control`. roles: what was given to `desktop-note`. */
+export const DesktopDescribe = call(15, 'desktop-describe', {}, {
+  id: text,
+  user: text,
+  uid: uint32,
+  startedAt: text,
+  pid: uint32,
+  note: string,
+});
+/** Opaque bytes (≤ 4 KiB) that the monitor wants back in `desktop-describe` after a restart. */
+export const DesktopNote = call(16, 'desktop-note', { note: string }, {});
+
+/**
+ * As the user, over X11: how many top-level windows are mapped and viewable on the display behind
+ * `socketPath` (the cookie is MIT-MAGIC-COOKIE-1). Answers as soon as one is, or at timeoutMs with
+ * 0. Needs no program of the user's.
+ */
+export const WatchWindows = call(
+  17,
+  'watch-windows',
+  { socketPath: text, cookie: string, timeoutMs: uint32 },
+  { mapped: uint32 },
+);
+
+/** leader → monitor, kind desktop: an essential process ended; the leader cleans up and exits. */
+export const DesktopEnded = notice(18, 'desktop-ended', { reason: text, tail: string });
+
+/**
+ * Ends everything in order: SIGHUP and SIGTERM to what runs (desktop: SIGKILL after graceMs to every
+ * descendant), the user's part of the directory removed as the user, the directory as root,
+ * pam_close_session, pam_setcred(DELETE), pam_end; then answers and exits. A login's leader does the
+ * PAM part and does not kill commands without a terminal (as sshd). The end of the link means the
+ * same for a login's leader.
+ */
+export const End = call(19, 'end', { graceMs: uint32 }, {});

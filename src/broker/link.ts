@@ -1,0 +1,43 @@
+/**
+ * Desktop requests of workers (numbers 80–99), joined to the monitor's table in `process/monitor`.
+ * A call's failure carries code 1 and the text for the user; lines of the engine's log follow the
+ * first line, separated by LF.
+ */
+import { byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
+import { call, notice } from '../ssh/wire/call.ts';
+
+/** id: 32 upper-case hex digits. state: `starting running detached ending ended failed`. */
+export const desktop = record({
+  id: text,
+  name: text,
+  owner: text,
+  state: text,
+  engine: text,
+  type: text,
+  display: uint32,
+  width: uint32,
+  height: uint32,
+  depth: uint32,
+  startedAt: text,
+  lastUsedAt: text,
+  viewers: uint32,
+});
+
+/** `session` is the session of this connection that runs a desktop subsystem (0: direct-tcpip). */
+const from = { connection: uint32, session: uint32 };
+
+export const DesktopList = call(80, 'desktop-list', from, { desktops: list(desktop, 1024) });
+/** width, height, depth 0: the defaults. Refused when the name is live. */
+export const DesktopStart = call(
+  81,
+  'desktop-start',
+  { ...from, name: text, engine: text, type: text, width: uint32, height: uint32, depth: uint32 },
+  { desktop },
+);
+/** Finds by id (32 hex) or name among the user's own live ones. Creates `default` if create = 1. */
+export const DesktopFind = call(82, 'desktop-find', { ...from, which: text, create: byte }, { desktop });
+/** One descriptor comes: a stream connected to the display. viewer is given back in ViewerEnd. */
+export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, { viewer: uint32 });
+export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });
+export const DesktopSuspend = call(85, 'desktop-suspend', { ...from, id: text }, {});
+export const DesktopTerminate = call(86, 'desktop-terminate', { ...from, id: text }, {});

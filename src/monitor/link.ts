@@ -1,0 +1,158 @@
+/**
+ * What workers and the monitor say to each other (frames of `ssh/wire/call.ts` over an unnamed
+ * SOCK_SEQPACKET pair per worker). A worker asks; the monitor decides. Declarations only; the rows
+ * {phase, once, decides, schema, handler} stand in `request-table.ts`.
+ * `connection` is the number that the monitor gave with the `connection` notice.
+ */
+import { bool, byte, list, nameList, record, string, text, uint32 } from '../ssh/wire/field.ts';
+import { call, notice } from '../ssh/wire/call.ts';
+
+// ---- monitor → worker ----
+
+/** The first frame: JSON of `WorkerSettings`. */
+export const Settings = notice(1, 'settings', { json: string });
+/** A new connection; its socket comes as descriptor. cookie: 16 bytes for the first KEXINIT. */
+export const Connection = notice(2, 'connection', {
+  connection: uint32,
+  remoteAddress: text,
+  remotePort: uint32,
+  localAddress: text,
+  localPort: uint32,
+  cookie: string,
+});
+/** End a connection with DISCONNECT `reason`; reason 0: just close the socket. */
+export const CloseConnection = notice(3, 'close-connection', {
+  connection: uint32,
+  reason: uint32,
+  peerText: text,
+});
+/** A session's process ended. signalName without SIG; empty: exited with `status`. */
+export const SessionExit = notice(4, 'session-exit', {
+  connection: uint32,
+  session: uint32,
+  status: uint32,
+  signalName: text,
+  coreDumped: bool,
+});
+/** A viewer is to be closed (suspend, terminate, desktop ended). */
+export const ViewerEnd = notice(5, 'viewer-end', { connection: uint32, viewer: uint32, why: text });
+/** Text for the user on stderr of the session that opened the desktop (a warning). */
+export const ViewerWarning = notice(6, 'viewer-warning', {
+  connection: uint32,
+  viewer: uint32,
+  line: text,
+});
+/** Takes no further connection; exits when the last one has ended. */
+export const Drain = notice(7, 'drain', {});
+
+// ---- worker → monitor ----
+
+/**
+ * Key exchange: the monitor checks that serverKexInit carries the cookie it gave, computes the
+ * exchange hash itself (RFC 4253 §8, RFC 5656 §4, PQ: K and values as strings) and signs only that.
+ * The payloads are without record framing. sharedSecret: the raw big-endian number, or for hybrid
+ * exchanges the hash that goes in as a string. hash: H, so that the worker can compare.
+ */
+export const SignExchange = call(
+  10,
+  'sign-exchange',
+  {
+    connection: uint32,
+    clientVersion: string,
+    serverVersion: string,
+    clientKexInit: string,
+    serverKexInit: string,
+    hostKey: string,
+    kexAlgorithm: text,
+    hostKeyAlgorithm: text,
+    clientValue: string,
+    serverValue: string,
+    sharedSecret: string,
+  },
+  { signature: string, hash: string, nextCookie: string },
+);
+
+export const authIs = { accepted: 0, partial: 1, refused: 2, prompt: 3, disconnect: 4, acceptable: 5 } as const;
+/** One shape for every answer of authentication; what `is` does not need is empty. */
+const authReply = {
+  is: byte,
+  canContinue: nameList,
+  banner: string /* UTF-8, sent before the answer; empty: none */,
+  name: string,
+  instruction: string,
+  prompts: list(record({ text: string, echo: bool }), 256),
+  reason: uint32,
+  peerText: text,
+};
+/** The first USERAUTH_REQUEST fixes the user; also method `none`. */
+export const UserauthBegin = call(20, 'userauth-begin', { connection: uint32, user: string, service: text }, authReply);
+export const CheckPassword = call(21, 'check-password', { connection: uint32, password: string }, authReply);
+export const StartKeyboardInteractive = call(22, 'start-keyboard-interactive', { connection: uint32, submethods: string }, authReply);
+export const AnswerKeyboardInteractive = call(23, 'answer-keyboard-interactive', { connection: uint32, answers: list(string, 256) }, authReply);
+export const QueryKey = call(24, 'query-key', { connection: uint32, algorithm: text, blob: string }, authReply);
+/** The monitor builds the signed bytes itself over its session identifier (RFC 4252 §7). */
+export const CheckKey = call(25, 'check-key', { connection: uint32, algorithm: text, blob: string, signature: string }, authReply);
+/** A method that is not offered or not known: counted, FAILURE. `none` after the first comes here. */
+export const RefuseMethod = call(26, 'refuse-method', { connection: uint32, method: text }, authReply);
+
+/** Takes one of MaxSessions. A failure's code is the reason of CHANNEL_OPEN_FAILURE. */
+export const SessionOpen = call(40, 'session-open', { connection: uint32 }, { session: uint32 });
+export const SessionPty = call(
+  41,
+  'session-pty',
+  {
+    connection: uint32,
+    session: uint32,
+    term: string,
+    columns: uint32,
+    rows: uint32,
+    widthPixels: uint32,
+    heightPixels: uint32,
+    modes: string,
+  },
+  { allowed: bool },
+);
+export const SessionEnv = call(42, 'session-env', { connection: uint32, session: uint32, name: string, value: string }, { allowed: bool });
+export const startedAs = { refused: 0, process: 1, internal: 2 } as const;
+/**
+ * kind `shell`, `exec`, `subsystem` (command: its name). Once per session. `process`: descriptors as
+ * `Spawn`, [stdin, stdout, stderr] or [pty master]; `internal`: the worker runs the subsystem
+ * `internalName` on the channel itself (`rfb`, `display`).
+ */
+export const SessionStart = call(
+  43,
+  'session-start',
+  { connection: uint32, session: uint32, kind: text, command: string },
+  { is: byte, isPty: bool, internalName: text },
+);
+export const SessionSignal = call(44, 'session-signal', { connection: uint32, session: uint32, signalName: text }, { allowed: bool });
+export const SessionClose = notice(45, 'session-close', { connection: uint32, session: uint32 });
+/** `internalName` names the internal target (`rfb`). A failure's code is the open-failure reason. */
+export const DirectTcpip = call(
+  46,
+  'direct-tcpip',
+  { connection: uint32, host: text, port: uint32, originAddress: text, originPort: uint32 },
+  { internalName: text },
+);
+
+export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
+/** The connection is over; the monitor ends everything it holds for it. */
+export const ConnectionClosed = notice(61, 'connection-closed', { connection: uint32, why: text, initiator: byte });
+
+/** What a worker may know of the configuration (immutable, JSON in `Settings`). */
+export interface WorkerSettings {
+  readonly worker: number;
+  readonly version: string /* identification without CR LF, e.g. SSH-2.0-sshdesk_0.1.0 */;
+  readonly algorithms: {
+    readonly kex: readonly string[];
+    readonly serverHostKey: readonly string[];
+    readonly cipher: readonly string[];
+    readonly mac: readonly string[];
+    readonly compress: readonly string[];
+  };
+  /** public blobs, base64, in order of the configuration */
+  readonly hostKeys: readonly string[];
+  readonly rekeyBytes: number;
+  readonly rekeyMs: number;
+  readonly acceptedUserKeyAlgorithms: readonly string[];
+}

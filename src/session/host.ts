@@ -1,0 +1,49 @@
+/** What a `session` channel needs of the privileged side; in a worker it asks the monitor. */
+import type { Duplex, Readable, Writable } from 'node:stream';
+
+export interface SessionHost {
+  /** refused.reason: RFC 4254 §5.1. */
+  open(): Promise<{ readonly opened: HostedSession } | { readonly refused: number; readonly text: string }>;
+}
+
+export interface Terminal {
+  readonly term: Buffer;
+  readonly columns: number;
+  readonly rows: number;
+  readonly widthPixels: number;
+  readonly heightPixels: number;
+  /** Encoded terminal modes, RFC 4254 §8. */
+  readonly modes: Buffer;
+}
+
+export type SessionExitStatus =
+  | { readonly is: 'exited'; readonly status: number }
+  | { readonly is: 'signalled'; readonly signalName: string; readonly coreDumped: boolean };
+
+export type Started =
+  | { readonly is: 'refused' }
+  | { readonly is: 'process'; readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable }
+  | { readonly is: 'pty'; readonly pty: PtyStream }
+  /** A subsystem that runs in this process, on the channel itself. */
+  | { readonly is: 'internal'; readonly name: string };
+
+/** A pty master (`base/pty.native.ts`). Its end comes when the last holder of the slave has gone. */
+export interface PtyStream extends Duplex {
+  resize(columns: number, rows: number, widthPixels: number, heightPixels: number): void;
+}
+
+export interface HostedSession {
+  readonly number: number;
+  pty(terminal: Terminal): Promise<boolean>;
+  env(name: Buffer, value: Buffer): Promise<boolean>;
+  start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<Started>;
+  signal(signalName: string): Promise<boolean>;
+  /** Called at most once, after `start` gave a process or pty. */
+  onExit: (exit: SessionExitStatus) => void;
+  /** A line for the user on stderr (warnings of a desktop). */
+  onWarning: (line: string) => void;
+  close(): void;
+}
+
+/** A subsystem that the worker itself runs; row of `subsystems/index.ts`, keyed by its name. */
+export type InternalSubsystem<Channel, Context> = (channel: Channel, context: Context) => void;

@@ -1,0 +1,28 @@
+/** Who decides authentication, as the userauth service sees it; in a worker it asks the monitor. */
+export type AuthOutcome = (
+  | { readonly is: 'accepted' }
+  | { readonly is: 'partial' | 'refused'; readonly canContinue: readonly string[] }
+  | {
+      readonly is: 'prompt';
+      readonly name: Buffer;
+      readonly instruction: Buffer;
+      readonly prompts: readonly { readonly text: Buffer; readonly echo: boolean }[];
+    }
+  | { readonly is: 'disconnect'; readonly reason: number; readonly peerText: string }
+  /** Only for `queryKey`: answer PK_OK. */
+  | { readonly is: 'acceptable' }
+) & {
+  /** To be sent as USERAUTH_BANNER before the answer. */
+  readonly banner?: Buffer;
+};
+
+export interface Authority {
+  /** The first request of the connection, whatever its method: fixes user and service. */
+  begin(user: Buffer, service: string): Promise<AuthOutcome>;
+  password(password: Buffer): Promise<AuthOutcome>;
+  keyboardInteractive(submethods: Buffer): Promise<AuthOutcome>;
+  keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome>;
+  queryKey(algorithm: string, blob: Buffer): Promise<AuthOutcome>;
+  checkKey(algorithm: string, blob: Buffer, signature: Buffer): Promise<AuthOutcome>;
+  refuseMethod(method: string): Promise<AuthOutcome>;
+}
