@@ -14,10 +14,18 @@ const texts = list(text, 4096);
 const strings = list(string, 4096);
 
 /** PAM message styles as in <security/_pam_types.h>. */
-export const pamStyle = { promptEchoOff: 1, promptEchoOn: 2, errorMessage: 3, textInfo: 4 } as const;
+export const pamStyle = {
+  promptEchoOff: 1,
+  promptEchoOn: 2,
+  errorMessage: 3,
+  textInfo: 4,
+} as const;
 
 /** style, text. In the order in which the modules sent them. */
-export const pamMessages = list(record({ style: byte, text: string }), 256);
+export const pamMessages = list(
+  record({ style: byte, text: string }),
+  256,
+) /* bytes as PAM gave them */;
 
 /**
  * The first order: names the user, starts PAM (unless `service` is empty), looks the account up
@@ -72,30 +80,45 @@ export const Prompt = notice(3, 'prompt', { messages: pamMessages });
 export const Answer = notice(4, 'answer', { abort: bool, answers: strings });
 
 /** pam_acct_mgmt (no service: the shadow states). */
-export const Account = call(5, 'account', {}, {
-  returnCode: uint32,
-  newPasswordRequired: bool,
-  userChanged: bool,
-  messages: pamMessages,
-});
+export const Account = call(
+  5,
+  'account',
+  {},
+  {
+    returnCode: uint32,
+    newPasswordRequired: bool,
+    userChanged: bool,
+    messages: pamMessages,
+  },
+);
 
 /** pam_chauthtok(PAM_CHANGE_EXPIRED_AUTHTOK) with `prompt` notices. */
-export const ChangePassword = call(6, 'change-password', {}, {
-  returnCode: uint32,
-  messages: pamMessages,
-});
+export const ChangePassword = call(
+  6,
+  'change-password',
+  {},
+  {
+    returnCode: uint32,
+    messages: pamMessages,
+  },
+);
 
 /**
  * initgroups, pam_setcred(ESTABLISH), pam_open_session, pam_getenvlist. Once. A code that is not 0
  * is told, not acted on. environment: `NAME=value`.
  */
-export const Establish = call(7, 'establish', { tty: text }, {
-  setcredCode: uint32,
-  sessionCode: uint32,
-  sessionText: text,
-  environment: strings,
-  messages: pamMessages,
-});
+export const Establish = call(
+  7,
+  'establish',
+  { tty: text },
+  {
+    setcredCode: uint32,
+    sessionCode: uint32,
+    sessionText: text,
+    environment: strings,
+    messages: pamMessages,
+  },
+);
 
 /**
  * Opens and reads a file as the user, in a child that has dropped for good. verdict 0: one
@@ -176,14 +199,19 @@ export const DesktopBegin = call(
 );
 
 /** What a new monitor asks over `directory/control`. roles: what was given to `desktop-note`. */
-export const DesktopDescribe = call(15, 'desktop-describe', {}, {
-  id: text,
-  user: text,
-  uid: uint32,
-  startedAt: text,
-  pid: uint32,
-  note: string,
-});
+export const DesktopDescribe = call(
+  15,
+  'desktop-describe',
+  {},
+  {
+    id: text,
+    user: text,
+    uid: uint32,
+    startedAt: text,
+    pid: uint32,
+    note: string,
+  },
+);
 /** Opaque bytes (≤ 4 KiB) that the monitor wants back in `desktop-describe` after a restart. */
 export const DesktopNote = call(16, 'desktop-note', { note: string }, {});
 

@@ -35,7 +35,12 @@ export const DesktopStart = call(
   { desktop },
 );
 /** Finds by id (32 hex) or name among the user's own live ones. Creates `default` if create = 1. */
-export const DesktopFind = call(82, 'desktop-find', { ...from, which: text, create: byte }, { desktop });
+export const DesktopFind = call(
+  82,
+  'desktop-find',
+  { ...from, which: text, create: byte },
+  { desktop },
+);
 /** One descriptor comes: a stream connected to the display. viewer is given back in ViewerEnd. */
 export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, { viewer: uint32 });
 export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });

@@ -72,7 +72,14 @@ export const SignExchange = call(
   { signature: string, hash: string, nextCookie: string },
 );
 
-export const authIs = { accepted: 0, partial: 1, refused: 2, prompt: 3, disconnect: 4, acceptable: 5 } as const;
+export const authIs = {
+  accepted: 0,
+  partial: 1,
+  refused: 2,
+  prompt: 3,
+  disconnect: 4,
+  acceptable: 5,
+} as const;
 /** One shape for every answer of authentication; what `is` does not need is empty. */
 const authReply = {
   is: byte,
@@ -85,15 +92,50 @@ const authReply = {
   peerText: text,
 };
 /** The first USERAUTH_REQUEST fixes the user; also method `none`. */
-export const UserauthBegin = call(20, 'userauth-begin', { connection: uint32, user: string, service: text }, authReply);
-export const CheckPassword = call(21, 'check-password', { connection: uint32, password: string }, authReply);
-export const StartKeyboardInteractive = call(22, 'start-keyboard-interactive', { connection: uint32, submethods: string }, authReply);
-export const AnswerKeyboardInteractive = call(23, 'answer-keyboard-interactive', { connection: uint32, answers: list(string, 256) }, authReply);
-export const QueryKey = call(24, 'query-key', { connection: uint32, algorithm: text, blob: string }, authReply);
+export const UserauthBegin = call(
+  20,
+  'userauth-begin',
+  { connection: uint32, user: string, service: text },
+  authReply,
+);
+export const CheckPassword = call(
+  21,
+  'check-password',
+  { connection: uint32, password: string },
+  authReply,
+);
+export const StartKeyboardInteractive = call(
+  22,
+  'start-keyboard-interactive',
+  { connection: uint32, submethods: string },
+  authReply,
+);
+export const AnswerKeyboardInteractive = call(
+  23,
+  'answer-keyboard-interactive',
+  { connection: uint32, answers: list(string, 256) },
+  authReply,
+);
+export const QueryKey = call(
+  24,
+  'query-key',
+  { connection: uint32, algorithm: text, blob: string },
+  authReply,
+);
 /** The monitor builds the signed bytes itself over its session identifier (RFC 4252 §7). */
-export const CheckKey = call(25, 'check-key', { connection: uint32, algorithm: text, blob: string, signature: string }, authReply);
+export const CheckKey = call(
+  25,
+  'check-key',
+  { connection: uint32, algorithm: text, blob: string, signature: string },
+  authReply,
+);
 /** A method that is not offered or not known: counted, FAILURE. `none` after the first comes here. */
-export const RefuseMethod = call(26, 'refuse-method', { connection: uint32, method: text }, authReply);
+export const RefuseMethod = call(
+  26,
+  'refuse-method',
+  { connection: uint32, method: text },
+  authReply,
+);
 
 /** Takes one of MaxSessions. A failure's code is the reason of CHANNEL_OPEN_FAILURE. */
 export const SessionOpen = call(40, 'session-open', { connection: uint32 }, { session: uint32 });
@@ -112,7 +154,12 @@ export const SessionPty = call(
   },
   { allowed: bool },
 );
-export const SessionEnv = call(42, 'session-env', { connection: uint32, session: uint32, name: string, value: string }, { allowed: bool });
+export const SessionEnv = call(
+  42,
+  'session-env',
+  { connection: uint32, session: uint32, name: string, value: string },
+  { allowed: bool },
+);
 export const startedAs = { refused: 0, process: 1, internal: 2 } as const;
 /**
  * kind `shell`, `exec`, `subsystem` (command: its name). Once per session. `process`: descriptors as
@@ -125,7 +172,12 @@ export const SessionStart = call(
   { connection: uint32, session: uint32, kind: text, command: string },
   { is: byte, isPty: bool, internalName: text },
 );
-export const SessionSignal = call(44, 'session-signal', { connection: uint32, session: uint32, signalName: text }, { allowed: bool });
+export const SessionSignal = call(
+  44,
+  'session-signal',
+  { connection: uint32, session: uint32, signalName: text },
+  { allowed: bool },
+);
 export const SessionClose = notice(45, 'session-close', { connection: uint32, session: uint32 });
 /** `internalName` names the internal target (`rfb`). A failure's code is the open-failure reason. */
 export const DirectTcpip = call(
@@ -137,7 +189,11 @@ export const DirectTcpip = call(
 
 export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
 /** The connection is over; the monitor ends everything it holds for it. */
-export const ConnectionClosed = notice(61, 'connection-closed', { connection: uint32, why: text, initiator: byte });
+export const ConnectionClosed = notice(61, 'connection-closed', {
+  connection: uint32,
+  why: text,
+  initiator: byte,
+});
 
 /** What a worker may know of the configuration (immutable, JSON in `Settings`). */
 export interface WorkerSettings {

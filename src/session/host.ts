@@ -3,7 +3,9 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 
 export interface SessionHost {
   /** refused.reason: RFC 4254 §5.1. */
-  open(): Promise<{ readonly opened: HostedSession } | { readonly refused: number; readonly text: string }>;
+  open(): Promise<
+    { readonly opened: HostedSession } | { readonly refused: number; readonly text: string }
+  >;
 }
 
 export interface Terminal {
@@ -22,7 +24,12 @@ export type SessionExitStatus =
 
 export type Started =
   | { readonly is: 'refused' }
-  | { readonly is: 'process'; readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable }
+  | {
+      readonly is: 'process';
+      readonly stdin: Writable;
+      readonly stdout: Readable;
+      readonly stderr: Readable;
+    }
   | { readonly is: 'pty'; readonly pty: PtyStream }
   /** A subsystem that runs in this process, on the channel itself. */
   | { readonly is: 'internal'; readonly name: string };
