@@ -1,4 +1,6 @@
 /** What everything above the record layer sees of it. Runs in: worker. */
+import type { ExchangeValues } from '../wire/exchange-hash.ts';
+
 export interface Transport {
   /** H of the first exchange; undefined before it. */
   readonly sessionId: Buffer | undefined;
@@ -10,18 +12,31 @@ export interface Transport {
    * exchange runs, payloads other than its own wait, in order, in a bounded queue.
    */
   send(payload: Buffer): boolean;
-  /** Payloads 5–6, 50 and above, and replies; the transport answers 1–4, 7, 20–49 itself.
-   *  A throw is turned into a DISCONNECT in one place (`disconnect.ts`). */
+  /**
+   * CHANNEL_DATA (with `stderr` CHANNEL_EXTENDED_DATA 1) for the peer's channel number. `data` is
+   * copied once, into the packet that is encrypted in place; the caller keeps its buffer. Returns
+   * what `send` returns. The peer's window and maximum packet are the caller's affair.
+   */
+  sendChannelData(recipientChannel: number, data: Buffer, stderr?: boolean): boolean;
+  /**
+   * Payloads 5–6, 50 and above, after the first NEWKEYS; the transport answers 1–4, 7, 20–49 and
+   * 192–193 itself, and 8–19 with UNIMPLEMENTED. A throw is turned into a DISCONNECT in one place
+   * (`disconnect.ts`). The payload is mostly a view into what the socket read: nobody writes to it
+   * again and it stays valid for as long as it is held, but holding it holds up to 64 KiB, so copy
+   * small pieces that outlive the call.
+   */
   onPayload: (payload: Buffer) => void;
   onDrain: () => void;
   /** After NEWKEYS of the first exchange. */
   onReady: () => void;
   /** Exactly once; nothing comes after it. `error` undefined: the peer closed in order. */
   onClose: (error: Error | undefined, peerReason?: { reason: number; text: string }) => void;
+  /** Begins a key exchange; ignored while one runs. */
   rekey(): void;
-  /** Sends EXT_INFO / starts delayed compression, stops TCP_QUICKACK. Right after SUCCESS is sent. */
+  /** Starts delayed compression and rekeying, stops TCP_QUICKACK. Right after SUCCESS is sent. */
   authenticated(): void;
-  /** Stops and resumes reading the socket (back-pressure). */
+  /** Stops and resumes reading the socket (back-pressure). What was read already (at most 64 KiB) is
+   *  still delivered. */
   pause(): void;
   resume(): void;
   /** UNIMPLEMENTED for the payload that is being handled (RFC 4253 §11.4). */
@@ -34,13 +49,16 @@ export interface Transport {
 export interface ExchangeSigner {
   /** The 16-byte cookie that the next KEXINIT must carry. */
   takeCookie(): Buffer;
+  /**
+   * `signature` is the blob of KEXDH_REPLY: string algorithm · string value (RFC 4253 §6.6), its
+   * algorithm being `hostKeyAlgorithm`. `hash` is H as the signer computed it.
+   */
   sign(exchange: Exchange): Promise<{ readonly signature: Buffer; readonly hash: Buffer }>;
 }
 
-export interface Exchange {
+export interface Exchange extends ExchangeValues {
   readonly clientVersion: Buffer;
   readonly serverVersion: Buffer;
-  /** Payloads of the KEXINITs, message number first. */
   readonly clientKexInit: Buffer;
   readonly serverKexInit: Buffer;
   readonly hostKey: Buffer;
@@ -48,6 +66,5 @@ export interface Exchange {
   readonly hostKeyAlgorithm: string;
   readonly clientValue: Buffer;
   readonly serverValue: Buffer;
-  /** Raw big-endian number; for hybrid exchanges the hash that goes in as a string. */
   readonly sharedSecret: Buffer;
 }
