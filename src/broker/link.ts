@@ -1,10 +1,22 @@
 /**
  * Desktop requests of workers (numbers 80–99), joined to the monitor's table in `process/monitor`.
- * A call's failure carries code 1 and the text for the user; lines of the engine's log follow the
- * first line, separated by LF.
+ * A call's failure carries a code of `desktopFailure` and the text for the user; lines of the
+ * engine's log follow the first line, separated by LF. `session` counts from 1.
  */
 import { byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
 import { call, notice } from '../ssh/wire/call.ts';
+
+/** Why a desktop request failed, so that each front can say it in its own words. */
+export const desktopFailure = {
+  engine: 1,
+  notFound: 2,
+  nameTaken: 3,
+  userLimit: 4,
+  totalLimit: 5,
+  refused: 6,
+  badRequest: 7,
+} as const;
+export type DesktopFailure = keyof typeof desktopFailure;
 
 /** id: 32 upper-case hex digits. state: `starting running detached ending ended failed`. */
 export const desktop = record({
