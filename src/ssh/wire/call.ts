@@ -38,10 +38,14 @@ export function notice<F extends AnyFields>(number: number, name: string, fields
 
 /** What a link is to those who speak over it. Descriptors that arrive are owned by the receiver. */
 export interface FramePort {
-  /** Queues when the kernel's buffer is full; the queue is bounded and overflow ends the link. */
+  /**
+   * Queues when the kernel's buffer is full; the queue is bounded and overflow ends the link.
+   * Takes the descriptors over and closes them once they have gone: to keep one, send a duplicate.
+   */
   send(frame: Buffer, descriptors?: readonly number[]): void;
   onFrame: (frame: Buffer, descriptors: readonly number[]) => void;
   /** Called once, after the last frame; `error` is undefined when the other end went away. */
   onEnd: (error?: Error) => void;
+  /** Without a call of `onEnd`. */
   close(): void;
 }
