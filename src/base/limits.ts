@@ -1,0 +1,35 @@
+/**
+ * The bounds of everything that a peer can make grow. Runs in: monitor, worker.
+ * Each name carries its unit; each line says why it is that much.
+ */
+
+/** Window that we announce per channel: fills a 10 ms path at 200 MB/s; OpenSSH announces the same. */
+export const channelWindowBytes = 2 * 1024 * 1024;
+/** Largest data message that we announce and send: what OpenSSH announces, below ssh2's 35,000. */
+export const channelMaxPacketBytes = 32 * 1024;
+/** The window is given back in steps of this size (OpenSSH: three packets). */
+export const channelWindowStepBytes = 96 * 1024;
+/** Channels of one connection, those being opened included (OpenSSH stops at 10,000 too). */
+export const channelsPerConnection = 10_000;
+/** Requests of one channel that wait while an earlier one is being handled, and their size. */
+export const channelQueuedRequests = 4096;
+export const channelQueuedRequestBytes = 1024 * 1024;
+/** Global requests that wait while an earlier one is being handled. */
+export const globalQueuedRequests = 1024;
+/** Replies that may pile up for a peer that does not read, before its own packets are left unread. */
+export const congestedReplyBytes = 256 * 1024;
+/** From one source in one turn of the loop; then the others have theirs. */
+export const sourceTurnBytes = 128 * 1024;
+
+/** After a channel has closed: how long its last bytes may take to reach a slow reader. */
+export const flushAfterCloseMs = 5000;
+
+/** USERAUTH_REQUESTs that wait for the answer to an earlier one, and their size. */
+export const queuedAuthRequests = 64;
+export const queuedAuthRequestBytes = 256 * 1024;
+/** A password, a keyboard-interactive answer (OpenSSH: PAM_MAX_RESP_SIZE 512, a password 1024). */
+export const passwordBytes = 1024;
+/** A user name; longer ones exist nowhere, and every lookup of one costs. */
+export const userNameBytes = 1024;
+/** Answers of one INFO_RESPONSE: as many as PAM can ask in one message batch. */
+export const keyboardInteractiveAnswers = 256;

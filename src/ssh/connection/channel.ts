@@ -1,0 +1,603 @@
+/**
+ * One channel (RFC 4254 §5): windows, half-close in both directions, requests in order. Whoever
+ * serves a channel sees this class and nothing else of SSH. Runs in: worker.
+ *
+ * Three ways to move bytes, fastest first:
+ * - `splice(channel, socket)` and `pump(source, channel.out)` of `pump.ts`, for sockets and pipes;
+ * - `channel.out.write(chunk)` and `channel.receive(sink)`, for code that parses what it reads;
+ * - `channel.stream` (a Duplex) and `channel.stderr` (a Writable), for everything else.
+ */
+import type { Duplex, Writable } from 'node:stream';
+import { ProtocolError } from '../../base/errors.ts';
+import {
+  channelMaxPacketBytes,
+  channelQueuedRequestBytes,
+  channelQueuedRequests,
+  channelWindowBytes,
+  channelWindowStepBytes,
+} from '../../base/limits.ts';
+import { Reader } from '../wire/reader.ts';
+import { Writer } from '../wire/writer.ts';
+import { ChannelDuplex, OutletWritable } from './channel-stream.ts';
+import {
+  ChannelClose,
+  ChannelEof,
+  ChannelFailure,
+  ChannelRequest,
+  ChannelSuccess,
+  ChannelWindowAdjust,
+} from './messages.ts';
+import { HeldBytes, InboundWindow, OutboundWindow } from './window.ts';
+
+/** What a channel needs of the connection it belongs to. */
+export interface ChannelCarrier {
+  /** True while more than the high-water mark waits for the socket. */
+  readonly isCongested: boolean;
+  send(payload: Buffer): void;
+  /** Returns false when the carrier has become congested. The chunk was taken all the same. */
+  sendData(recipient: number, data: Buffer, isStderr: boolean): boolean;
+  /** `channel.flush()` is called once the congestion is over. */
+  awaitRoom(channel: Channel): void;
+  /** CLOSE went both ways: the number is free again. */
+  release(channel: Channel): void;
+  /** Ends the connection: an exception of a handler that ran asynchronously. */
+  fail(error: unknown): void;
+}
+
+/** Takes what the client sends. */
+export interface Sink {
+  /**
+   * The view is the sink's from here on; it is never written to again. Returns false when the sink
+   * wants no more for now: it calls `channel.sinkReady()` later, and until then bytes are held
+   * within the channel's window.
+   */
+  write(data: Buffer): boolean;
+  /** The client sent EOF or closed the channel; once, after the last byte. */
+  end(): void;
+}
+
+/**
+ * One request of the client on this channel; true is CHANNEL_SUCCESS. Requests are handled strictly
+ * one after another, so that replies keep their order. `fields` is the type-specific part.
+ */
+export type ChannelRequestHandler = (fields: Reader) => boolean | Promise<boolean>;
+
+const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
+
+export class Channel {
+  /** Our number of it. */
+  readonly number: number;
+  readonly type: string;
+  /** Channel data to the client. */
+  readonly out: Outlet;
+  /** Extended data, type stderr. It shares the window with `out`, packet by packet. */
+  readonly err: Outlet;
+  /** What is not in the table is answered with CHANNEL_FAILURE. Set it when the channel opens. */
+  requests: ReadonlyMap<string, ChannelRequestHandler> = noRequests;
+
+  readonly #carrier: ChannelCarrier;
+  readonly #peerNumber: number;
+  readonly #peerMaxPacketBytes: number;
+  readonly #outbound: OutboundWindow;
+  readonly #inbound = new InboundWindow(
+    channelWindowBytes,
+    channelMaxPacketBytes,
+    channelWindowStepBytes,
+  );
+
+  #sink: Sink | undefined;
+  #isSinkReady = false;
+  #isSinkEnded = false;
+  #isHanding = false;
+  #unread: Buffer | undefined;
+  readonly #held = new HeldBytes();
+  /** Taken by the sink when it said "no more": given back to the window once it is ready. */
+  #owedBytes = 0;
+
+  #isStderrTurn = false;
+  #isEofWanted = false;
+  #isCloseWanted = false;
+  #isEofSent = false;
+  #isCloseSent = false;
+  #isEofReceived = false;
+  #isCloseReceived = false;
+
+  #queuedRequests: Buffer[] = [];
+  #queuedRequestBytes = 0;
+  #isHandlingRequest = false;
+  #closeListeners: (() => void)[] = [];
+  #stream: ChannelDuplex | undefined;
+  #stderr: OutletWritable | undefined;
+
+  constructor(
+    carrier: ChannelCarrier,
+    type: string,
+    number: number,
+    peer: { number: number; windowBytes: number; maxPacketBytes: number },
+  ) {
+    this.#carrier = carrier;
+    this.type = type;
+    this.number = number;
+    this.#peerNumber = peer.number;
+    this.#peerMaxPacketBytes = Math.min(peer.maxPacketBytes, channelMaxPacketBytes);
+    this.#outbound = new OutboundWindow(peer.windowBytes);
+    this.out = new Outlet(this, false);
+    this.err = new Outlet(this, true);
+  }
+
+  // ---- for those who serve the channel ----
+
+  /** CLOSE has been sent, or the connection is over: nothing written from now on leaves. */
+  get isClosed(): boolean {
+    return this.#isCloseSent;
+  }
+
+  /** Bytes from and to the client. Half-close: `end()` sends EOF, the client's EOF is `'end'`. */
+  get stream(): Duplex {
+    if (this.#stream === undefined) {
+      this.#stream = new ChannelDuplex(this);
+      this.receive(this.#stream.sink);
+    }
+    return this.#stream;
+  }
+
+  /** Write to it before `stream.end()`: nothing goes out behind EOF. */
+  get stderr(): Writable {
+    this.#stderr ??= new OutletWritable(this.err);
+    return this.#stderr;
+  }
+
+  /**
+   * Says who takes the client's bytes; what came before is held within the window and delivered
+   * now. May be called again, from within `write` too: `unread` is what the old sink was given and
+   * leaves to the new one.
+   */
+  receive(sink: Sink, unread?: Buffer): void {
+    this.#sink = sink;
+    if (unread !== undefined && unread.length > 0) {
+      this.#unread = unread;
+    }
+    this.#settle();
+    this.#deliver();
+  }
+
+  /** A sink that returned false wants more. */
+  sinkReady(): void {
+    this.#settle();
+    this.#deliver();
+  }
+
+  /** The consumer is gone: what still comes is thrown away, and the client told (eow). */
+  discardInput(): void {
+    if (this.#isSinkEnded) {
+      return;
+    }
+    this.#sendRequest('eow@openssh.com');
+    this.receive({ write: () => true, end: () => {} });
+  }
+
+  /** RFC 4254 §6.10. Sent at once: a client takes it while data still waits for the window. */
+  sendExitStatus(status: number): void {
+    this.#sendRequest('exit-status', new Writer().uint32(status).done());
+  }
+
+  /** RFC 4254 §6.10; `signalName` without SIG. */
+  sendExitSignal(signalName: string, isCoreDumped: boolean, text: string): void {
+    this.#sendRequest(
+      'exit-signal',
+      new Writer().text(signalName).bool(isCoreDumped).text(text).text('').done(),
+    );
+  }
+
+  /** No more output: EOF goes out behind what is queued. */
+  sendEof(): void {
+    this.#isEofWanted = true;
+    this.flush();
+  }
+
+  /** EOF, then CLOSE, behind what is queued. */
+  close(): void {
+    this.#isEofWanted = true;
+    this.#isCloseWanted = true;
+    this.flush();
+  }
+
+  /** CLOSE now; what is queued is lost. */
+  abort(): void {
+    this.out.drop();
+    this.err.drop();
+    this.close();
+  }
+
+  /** Once, as soon as `isClosed`; at once when it is already. */
+  onClose(listener: () => void): void {
+    if (this.#isCloseSent) {
+      listener();
+    } else {
+      this.#closeListeners.push(listener);
+    }
+  }
+
+  // ---- output ----
+
+  /** Whether bytes may be sent right now, without a queue. */
+  get mayWriteThrough(): boolean {
+    return !this.#carrier.isCongested && this.out.isEmpty && this.err.isEmpty;
+  }
+
+  get isOutputEnded(): boolean {
+    return this.#isEofWanted || this.#isCloseSent;
+  }
+
+  /**
+   * Sends as much of `chunk` from `from` on as window and socket allow, in slices without copies.
+   * Returns how far it came.
+   */
+  sendSlices(
+    chunk: Buffer,
+    from: number,
+    isStderr: boolean,
+    mostPackets = Number.POSITIVE_INFINITY,
+  ): number {
+    let at = from;
+    let packets = 0;
+    while (at < chunk.length && packets < mostPackets) {
+      const size = Math.min(chunk.length - at, this.#outbound.leftBytes, this.#peerMaxPacketBytes);
+      if (size === 0) {
+        break;
+      }
+      const slice = size === chunk.length ? chunk : chunk.subarray(at, at + size);
+      this.#outbound.use(size);
+      at += size;
+      packets++;
+      if (!this.#carrier.sendData(this.#peerNumber, slice, isStderr)) {
+        break;
+      }
+    }
+    return at;
+  }
+
+  /** Sends what waits, `out` and `err` in turn, as far as window and socket allow. */
+  flush(): void {
+    if (this.#isCloseSent) {
+      return;
+    }
+    while (!this.out.isEmpty || !this.err.isEmpty) {
+      if (this.#carrier.isCongested) {
+        this.#carrier.awaitRoom(this);
+        return;
+      }
+      if (this.#outbound.leftBytes === 0) {
+        return;
+      }
+      const isBoth = !this.out.isEmpty && !this.err.isEmpty;
+      const outlet = isBoth ? (this.#isStderrTurn ? this.err : this.out) : this.#onlyOutlet();
+      this.#isStderrTurn = !this.#isStderrTurn;
+      outlet.sendQueued(isBoth ? 1 : Number.POSITIVE_INFINITY);
+    }
+    if (this.#isEofWanted && !this.#isEofSent) {
+      this.#isEofSent = true;
+      this.#carrier.send(ChannelEof.encode({ recipient: this.#peerNumber }));
+    }
+    if (this.#isCloseWanted) {
+      this.#sendClose();
+      return;
+    }
+    if (this.#carrier.isCongested) {
+      if (this.out.isBlocked || this.err.isBlocked) {
+        this.#carrier.awaitRoom(this);
+      }
+      return;
+    }
+    this.out.unblock();
+    this.err.unblock();
+  }
+
+  /** An outlet was refused because of the socket alone. */
+  awaitRoom(): void {
+    if (this.#carrier.isCongested) {
+      this.#carrier.awaitRoom(this);
+    }
+  }
+
+  #onlyOutlet(): Outlet {
+    return this.out.isEmpty ? this.err : this.out;
+  }
+
+  #sendRequest(name: string, data: Buffer = Buffer.alloc(0)): void {
+    if (!this.#isCloseSent) {
+      const recipient = this.#peerNumber;
+      this.#carrier.send(ChannelRequest.encode({ recipient, name, wantReply: false, data }));
+    }
+  }
+
+  #sendClose(): void {
+    if (this.#isCloseSent) {
+      return;
+    }
+    this.#carrier.send(ChannelClose.encode({ recipient: this.#peerNumber }));
+    this.#finish();
+    if (this.#isCloseReceived) {
+      this.#carrier.release(this);
+    }
+  }
+
+  /** Nothing leaves from now on. */
+  #finish(): void {
+    this.#isCloseSent = true;
+    this.#queuedRequests = [];
+    this.#queuedRequestBytes = 0;
+    this.out.drop();
+    this.err.drop();
+    this.out.unblock();
+    this.err.unblock();
+    const listeners = this.#closeListeners;
+    this.#closeListeners = [];
+    for (const listener of listeners) {
+      listener();
+    }
+  }
+
+  // ---- what the connection delivers ----
+
+  receiveData(data: Buffer): void {
+    this.#expectOpenInput('data');
+    this.#inbound.take(data.length);
+    if (this.#isCloseSent) {
+      return; // RFC 4254 §5.3: what was on its way when we closed
+    }
+    if (data.length === 0) {
+      return;
+    }
+    if (this.#isSinkReady && !this.#isHanding && this.#held.isEmpty) {
+      this.#hand(data, data.length);
+    } else {
+      this.#held.push(data);
+    }
+    this.#deliver();
+  }
+
+  /** A server reads no extended data; it is thrown away within the window, as sshd does. */
+  receiveExtendedData(data: Buffer): void {
+    this.#expectOpenInput('extended data');
+    this.#inbound.take(data.length);
+    this.#consume(data.length);
+  }
+
+  receiveWindowAdjust(bytes: number): void {
+    this.#outbound.adjust(bytes);
+    if (!this.out.isEmpty || !this.err.isEmpty) {
+      this.flush();
+    }
+  }
+
+  receiveEof(): void {
+    this.#expectOpenInput('EOF');
+    this.#isEofReceived = true;
+    this.#deliver();
+  }
+
+  receiveClose(): void {
+    if (this.#isCloseReceived) {
+      throw new ProtocolError('CLOSE twice on a channel');
+    }
+    this.#isCloseReceived = true;
+    if (this.#isCloseSent) {
+      this.#carrier.release(this);
+    } else {
+      this.out.drop();
+      this.err.drop();
+      this.#sendClose();
+    }
+    this.#deliver();
+  }
+
+  receiveRequest(payload: Buffer): void {
+    if (this.#isCloseReceived) {
+      throw new ProtocolError('a request behind CLOSE');
+    }
+    if (this.#isCloseSent) {
+      return;
+    }
+    if (this.#isHandlingRequest) {
+      if (
+        this.#queuedRequests.length >= channelQueuedRequests ||
+        this.#queuedRequestBytes + payload.length > channelQueuedRequestBytes
+      ) {
+        throw new ProtocolError('too many channel requests at once');
+      }
+      this.#queuedRequests.push(payload);
+      this.#queuedRequestBytes += payload.length;
+      return;
+    }
+    this.#handleRequest(payload);
+  }
+
+  /** The connection is over. */
+  connectionLost(): void {
+    this.#isCloseReceived = true;
+    if (!this.#isCloseSent) {
+      this.#finish();
+    }
+    this.#deliver();
+  }
+
+  #expectOpenInput(what: string): void {
+    if (this.#isEofReceived || this.#isCloseReceived) {
+      throw new ProtocolError(`${what} behind EOF or CLOSE`);
+    }
+  }
+
+  #consume(bytes: number): void {
+    const adjustment = this.#inbound.consume(bytes);
+    if (adjustment > 0 && !this.#isEofReceived && !this.#isCloseSent) {
+      this.#carrier.send(
+        ChannelWindowAdjust.encode({ recipient: this.#peerNumber, bytes: adjustment }),
+      );
+    }
+  }
+
+  /** `owedBytes`: what the window gets back for it. */
+  #hand(data: Buffer, owedBytes: number): void {
+    // From within write the sink may become ready again, or another take its place.
+    this.#isSinkReady = false;
+    this.#isHanding = true;
+    this.#owedBytes += owedBytes;
+    try {
+      if ((this.#sink as Sink).write(data)) {
+        this.#settle();
+      }
+    } finally {
+      this.#isHanding = false;
+    }
+  }
+
+  #settle(): void {
+    if (!this.#isSinkReady) {
+      this.#isSinkReady = true;
+      const owedBytes = this.#owedBytes;
+      this.#owedBytes = 0;
+      this.#consume(owedBytes);
+    }
+  }
+
+  #deliver(): void {
+    if (this.#isHanding || this.#sink === undefined) {
+      return;
+    }
+    while (this.#isSinkReady && this.#unread !== undefined) {
+      const unread = this.#unread;
+      this.#unread = undefined;
+      this.#hand(unread, 0);
+    }
+    while (this.#isSinkReady && !this.#held.isEmpty) {
+      const piece = this.#held.shift();
+      this.#hand(piece, piece.length);
+    }
+    const isOver = this.#isEofReceived || this.#isCloseReceived;
+    const isAllHanded = this.#unread === undefined && this.#held.isEmpty;
+    if (isOver && isAllHanded && !this.#isSinkEnded) {
+      this.#isSinkEnded = true;
+      this.#sink.end();
+    }
+  }
+
+  #handleRequest(payload: Buffer): void {
+    const { name, wantReply, data } = ChannelRequest.decode(payload);
+    const handler = this.requests.get(name);
+    if (handler === undefined) {
+      this.#reply(wantReply, false);
+      return;
+    }
+    const fields = new Reader(data);
+    const answer = handler(fields);
+    if (typeof answer === 'boolean') {
+      this.#reply(wantReply, answer);
+      return;
+    }
+    this.#isHandlingRequest = true;
+    answer.then(
+      (isDone) => {
+        this.#isHandlingRequest = false;
+        this.#reply(wantReply, isDone);
+        this.#handleQueued();
+      },
+      (error: unknown) => this.#carrier.fail(error),
+    );
+  }
+
+  #handleQueued(): void {
+    try {
+      while (!this.#isHandlingRequest) {
+        const payload = this.#queuedRequests.shift();
+        if (payload === undefined) {
+          return;
+        }
+        this.#queuedRequestBytes -= payload.length;
+        this.#handleRequest(payload);
+      }
+    } catch (error) {
+      this.#carrier.fail(error);
+    }
+  }
+
+  #reply(wantReply: boolean, isDone: boolean): void {
+    if (wantReply && !this.#isCloseSent) {
+      const answer = isDone ? ChannelSuccess : ChannelFailure;
+      this.#carrier.send(answer.encode({ recipient: this.#peerNumber }));
+    }
+  }
+}
+
+/** One direction of output. What does not fit the window waits here, as a view. */
+export class Outlet {
+  readonly #channel: Channel;
+  readonly #isStderr: boolean;
+  #queue: Buffer[] = [];
+  #sentOfFirst = 0;
+  #isBlocked = false;
+  /** After `write` returned false: the queue is empty again, or the channel is closed. */
+  onDrain: () => void = () => {};
+
+  constructor(channel: Channel, isStderr: boolean) {
+    this.#channel = channel;
+    this.#isStderr = isStderr;
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0;
+  }
+
+  get isBlocked(): boolean {
+    return this.#isBlocked;
+  }
+
+  /**
+   * Takes the chunk; the caller does not touch it any more. Returns false when the caller has to
+   * wait for `onDrain` before it writes again. Behind EOF or CLOSE chunks are dropped: the client
+   * cannot get them, and a source learns of it from `channel.onClose`.
+   */
+  write(chunk: Buffer): boolean {
+    if (this.#channel.isOutputEnded) {
+      return true;
+    }
+    const from = this.#channel.mayWriteThrough
+      ? this.#channel.sendSlices(chunk, 0, this.#isStderr)
+      : 0;
+    if (from < chunk.length) {
+      this.#queue.push(from === 0 ? chunk : chunk.subarray(from));
+    }
+    if (this.#queue.length === 0 && this.#channel.mayWriteThrough) {
+      return true;
+    }
+    this.#isBlocked = true;
+    this.#channel.awaitRoom();
+    return false;
+  }
+
+  /** Goes on with the first chunk of the queue. */
+  sendQueued(mostPackets: number): void {
+    const first = this.#queue[0];
+    if (first === undefined) {
+      return;
+    }
+    const from = this.#sentOfFirst;
+    this.#sentOfFirst = this.#channel.sendSlices(first, from, this.#isStderr, mostPackets);
+    if (this.#sentOfFirst === first.length) {
+      this.#queue.shift();
+      this.#sentOfFirst = 0;
+    }
+  }
+
+  drop(): void {
+    this.#queue = [];
+    this.#sentOfFirst = 0;
+  }
+
+  unblock(): void {
+    if (this.#isBlocked && this.#queue.length === 0) {
+      this.#isBlocked = false;
+      this.onDrain();
+    }
+  }
+}

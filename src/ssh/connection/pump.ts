@@ -1,0 +1,134 @@
+/**
+ * Bulk between a channel and pipes or sockets, past the Duplex: a chunk that was read is what is
+ * sent, a view that was received is what is written. Runs in: worker.
+ */
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { flushAfterCloseMs, sourceTurnBytes } from '../../base/limits.ts';
+import type { Channel, Outlet } from './channel.ts';
+
+/**
+ * Sends what `source` gives, until its end or error; then calls `onEnd` once. At most
+ * `sourceTurnBytes` go out in a row: libuv would read 2 MiB from a full pipe before anyone else is
+ * served.
+ */
+export function pump(source: Readable, outlet: Outlet, onEnd: (error?: Error) => void): void {
+  let sentInTurn = 0;
+  let isBlocked = false;
+  let isResting = false;
+  let isEnded = false;
+  const resume = (): void => {
+    if (!isBlocked && !isResting) {
+      source.resume();
+    }
+  };
+  const end = (error?: Error): void => {
+    if (!isEnded) {
+      isEnded = true;
+      onEnd(error);
+    }
+  };
+  outlet.onDrain = () => {
+    isBlocked = false;
+    resume();
+  };
+  source.on('data', (chunk: Buffer) => {
+    if (!outlet.write(chunk)) {
+      isBlocked = true;
+      source.pause();
+    }
+    sentInTurn += chunk.length;
+    if (sentInTurn >= sourceTurnBytes) {
+      sentInTurn = 0;
+      isResting = true;
+      source.pause();
+      setImmediate(() => {
+        isResting = false;
+        resume();
+      });
+    }
+  });
+  source.on('end', () => end());
+  source.on('error', (error) => end(error));
+  source.on('close', () => end());
+}
+
+/**
+ * Gives what the client sends to `target`; EOF ends it. `onGone`: the target takes no more, by its
+ * own end or an error. `unread` goes first.
+ */
+export function feed(
+  channel: Channel,
+  target: Writable,
+  onGone: (error?: Error) => void,
+  unread?: Buffer,
+): void {
+  let isGone = false;
+  let isEnding = false;
+  const gone = (error?: Error): void => {
+    if (!isGone) {
+      isGone = true;
+      if (!isEnding) {
+        channel.discardInput();
+      }
+      onGone(error);
+    }
+  };
+  target.on('drain', () => channel.sinkReady());
+  target.on('error', gone);
+  target.on('close', () => gone());
+  channel.receive(
+    {
+      write: (data) => isGone || target.write(data),
+      end: () => {
+        isEnding = true;
+        target.end();
+      },
+    },
+    unread,
+  );
+}
+
+/**
+ * Joins a channel and a socket: bytes both ways, EOF each way on its own, CLOSE when both have
+ * ended. `unread` is what a dialogue read from the channel and leaves to the socket. A dialogue that
+ * ends in this writes through `channel.out`, not through `channel.stream`.
+ */
+export function splice(channel: Channel, socket: Duplex, unread?: Buffer): void {
+  let isRead = false;
+  let isWritten = false;
+  const closeWhenOver = (): void => {
+    if (isRead && isWritten) {
+      channel.close();
+    }
+  };
+  pump(socket, channel.out, () => {
+    isRead = true;
+    channel.sendEof();
+    closeWhenOver();
+  });
+  feed(
+    channel,
+    socket,
+    () => {
+      isWritten = true;
+      closeWhenOver();
+    },
+    unread,
+  );
+  socket.on('finish', () => {
+    isWritten = true;
+    closeWhenOver();
+  });
+  channel.onClose(() => destroyWhenWritten(socket));
+}
+
+/** For a stream whose channel has closed: what it was given still goes out, within a limit. */
+export function destroyWhenWritten(target: Writable): void {
+  if (target.writableFinished || target.destroyed) {
+    target.destroy();
+    return;
+  }
+  const limit = setTimeout(() => target.destroy(), flushAfterCloseMs);
+  target.once('finish', () => target.destroy());
+  target.once('close', () => clearTimeout(limit));
+}
