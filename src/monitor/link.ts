@@ -47,6 +47,9 @@ export const Drain = notice(7, 'drain', {});
 
 // ---- worker → monitor ----
 
+/** Confined and able to serve; what confinement could not be had (rootless, relaxed). */
+export const Ready = notice(8, 'ready', { skipped: list(text, 16) });
+
 /**
  * Key exchange: the monitor checks that serverKexInit carries the cookie it gave, computes the
  * exchange hash itself (RFC 4253 §8, RFC 5656 §4, PQ: K and values as strings) and signs only that.
@@ -188,7 +191,12 @@ export const DirectTcpip = call(
 );
 
 export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
-/** The connection is over; the monitor ends everything it holds for it. */
+/** Who ended a connection, as the worker saw it; a log line, no more. */
+export const endedBy = { peerClosed: 0, peerDisconnected: 1, us: 2, peerReset: 3 } as const;
+/**
+ * The connection is over; the monitor ends everything it holds for it. why: the peer's
+ * `REASON: TEXT`, or the detail of our error.
+ */
 export const ConnectionClosed = notice(61, 'connection-closed', {
   connection: uint32,
   why: text,
@@ -208,6 +216,7 @@ export interface WorkerSettings {
   };
   /** public blobs, base64, in order of the configuration */
   readonly hostKeys: readonly string[];
+  readonly confinement: 'strict' | 'relaxed';
   readonly rekeyBytes: number;
   readonly rekeyMs: number;
   readonly acceptedUserKeyAlgorithms: readonly string[];

@@ -1,0 +1,173 @@
+/**
+ * The monitor's end of a leader: every order as a method. Runs in: monitor.
+ */
+import type { Peer } from '../src/ssh/wire/peer.ts';
+import type { Call } from '../src/ssh/wire/call.ts';
+import type { AnyFields, Values } from '../src/ssh/wire/field.ts';
+import * as protocol from './leader-protocol.ts';
+
+export interface PamMessage {
+  /** `pamStyle` of leader-protocol.ts. */
+  readonly style: number;
+  readonly text: Buffer;
+}
+export interface ExitReport {
+  readonly handle: number;
+  readonly status: number;
+  readonly signal: number;
+  readonly coreDumped: boolean;
+}
+type ReplyOf<C> = C extends Call<infer _Q, infer R> ? Values<R> : never;
+export type Account = ReplyOf<typeof protocol.Begin>;
+export type Authenticated = ReplyOf<typeof protocol.Authenticate>;
+export type Accounted = ReplyOf<typeof protocol.Account>;
+export type Established = ReplyOf<typeof protocol.Establish>;
+export type SpawnOrder = typeof protocol.Spawn extends Call<infer Q, infer _R> ? Values<Q> : never;
+
+/** How long a step may take that asks no person and no network service. */
+const localStepMs = 20_000;
+/** pam_acct_mgmt, setcred and open_session may ask a directory or a KDC. */
+const remoteStepMs = 120_000;
+
+export class LeaderClient {
+  readonly pid: number;
+  readonly #peer: Peer;
+  onPrompt: (messages: readonly PamMessage[]) => void = () => {};
+  onExited: (report: ExitReport) => void = () => {};
+  onDesktopEnded: (reason: string, tail: string) => void = () => {};
+  /** Once; nothing is answered any more. */
+  onGone: () => void = () => {};
+
+  constructor(peer: Peer, pid: number) {
+    this.#peer = peer;
+    this.pid = pid;
+    peer.onNotice(protocol.Prompt, ({ messages }) => this.onPrompt(messages));
+    peer.onNotice(protocol.Exited, (report) => this.onExited(report));
+    peer.onNotice(protocol.DesktopEnded, ({ reason, tail }) => this.onDesktopEnded(reason, tail));
+    peer.onEnd = () => this.onGone();
+  }
+
+  async #order<Q extends AnyFields, R extends AnyFields>(
+    order: Call<Q, R>,
+    values: Values<Q>,
+    timeoutMs = localStepMs,
+  ): Promise<Values<R>> {
+    return (await this.#peer.call(order, values, [], timeoutMs > 0 ? { timeoutMs } : {})).values;
+  }
+
+  begin(values: {
+    readonly kind: number;
+    readonly user: string;
+    readonly service: string;
+    readonly rhost: string;
+    readonly tty: string;
+    readonly connection: string;
+  }): Promise<Account> {
+    return this.#order(protocol.Begin, values, remoteStepMs);
+  }
+
+  /** A conversation waits for a person: its limit is LoginGraceTime, kept by the monitor. */
+  authenticate(values: {
+    readonly mode: number;
+    readonly password: Buffer;
+    readonly allowEmpty: boolean;
+    readonly refused: boolean;
+  }): Promise<Authenticated> {
+    return this.#order(protocol.Authenticate, values, 0);
+  }
+
+  answer(answers: readonly Buffer[], abort = false): void {
+    this.#peer.notify(protocol.Answer, { abort, answers });
+  }
+
+  account(): Promise<Accounted> {
+    return this.#order(protocol.Account, {}, remoteStepMs);
+  }
+
+  changePassword(): Promise<{ returnCode: number; messages: readonly PamMessage[] }> {
+    return this.#order(protocol.ChangePassword, {}, 0);
+  }
+
+  establish(tty: string): Promise<Established> {
+    return this.#order(protocol.Establish, { tty }, remoteStepMs);
+  }
+
+  /** The descriptor of a sealed memfd, or why there is none. */
+  async readFile(
+    path: string,
+    strict: boolean,
+    maxBytes: number,
+  ): Promise<
+    { readonly is: 'read'; readonly descriptor: number } | { readonly is: 'absent' } | { readonly is: 'refused'; readonly reason: string }
+  > {
+    const { values, descriptors } = await this.#peer.call(
+      protocol.ReadFile,
+      { path, strict, maxBytes },
+      [],
+      { timeoutMs: remoteStepMs },
+    );
+    if (values.verdict === 0) {
+      return { is: 'read', descriptor: descriptors[0] as number };
+    }
+    return values.verdict === 1 ? { is: 'absent' } : { is: 'refused', reason: values.reason };
+  }
+
+  async spawn(order: SpawnOrder): Promise<{
+    readonly handle: number;
+    readonly pid: number;
+    readonly tty: string;
+    readonly descriptors: readonly number[];
+  }> {
+    const { values, descriptors } = await this.#peer.call(protocol.Spawn, order, [], {
+      timeoutMs: localStepMs,
+    });
+    return { ...values, descriptors };
+  }
+
+  async signal(handle: number, signal: number): Promise<void> {
+    await this.#order(protocol.Signal, { handle, signal });
+  }
+
+  async connectUnix(path: string): Promise<number> {
+    const { descriptors } = await this.#peer.call(protocol.ConnectUnix, { path }, [], {
+      timeoutMs: localStepMs,
+    });
+    return descriptors[0] as number;
+  }
+
+  async logTail(handle: number, maxBytes: number): Promise<Buffer> {
+    return (await this.#order(protocol.LogTail, { handle, maxBytes })).tail;
+  }
+
+  async desktopBegin(values: {
+    readonly id: string;
+    readonly directory: string;
+    readonly startedAt: string;
+    readonly xauthority: Buffer;
+  }): Promise<void> {
+    await this.#order(protocol.DesktopBegin, values);
+  }
+
+  desktopDescribe(): Promise<ReplyOf<typeof protocol.DesktopDescribe>> {
+    return this.#order(protocol.DesktopDescribe, {});
+  }
+
+  async desktopNote(note: Buffer): Promise<void> {
+    await this.#order(protocol.DesktopNote, { note });
+  }
+
+  async watchWindows(socketPath: string, cookie: Buffer, timeoutMs: number): Promise<number> {
+    const values = { socketPath, cookie, timeoutMs };
+    return (await this.#order(protocol.WatchWindows, values, timeoutMs + localStepMs)).mapped;
+  }
+
+  /** Answers when everything is cleaned up; the leader exits then. */
+  async end(graceMs: number): Promise<void> {
+    await this.#order(protocol.End, { graceMs }, graceMs + remoteStepMs);
+  }
+
+  /** Without waiting: a login's leader cleans up by itself when its link ends. */
+  drop(): void {
+    this.#peer.close();
+  }
+}

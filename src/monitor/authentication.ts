@@ -1,0 +1,296 @@
+/**
+ * The authentication of one connection: the user fixed by the first request, the leader that holds
+ * the PAM handle, attempts, verdicts. Methods are rows in `requests/`; they come here for what they
+ * share. An account that does not exist or may not log in goes the same way as any other and always
+ * fails. Runs in: monitor.
+ */
+import type { Account, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
+import { pamStyle } from '../../pam/leader-protocol.ts';
+import { MonitorRefusal } from '../base/errors.ts';
+import { encodeControls, type Log } from '../audit/log.ts';
+import type { ServerConfig } from '../policy/config.ts';
+import { type Grant, grantFor, type KeyRestrictions } from '../policy/grant.ts';
+import { mayLogin, permitRootLogin } from '../policy/access.ts';
+import type { Connection, Login } from './connection.ts';
+import { refusalLeavesAtMs } from './failure-delay.ts';
+import { authIs } from './link.ts';
+
+export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
+
+/** The values of every authentication reply (`link.ts`). */
+export interface AuthReply {
+  readonly is: number;
+  readonly canContinue: readonly string[];
+  readonly banner: Buffer;
+  readonly name: Buffer;
+  readonly instruction: Buffer;
+  readonly prompts: readonly { readonly text: Buffer; readonly echo: boolean }[];
+  readonly reason: number;
+  readonly peerText: string;
+}
+
+const nothing = Buffer.alloc(0);
+export function authReply(is: number, more: Partial<AuthReply> = {}): AuthReply {
+  return {
+    is,
+    canContinue: [],
+    banner: nothing,
+    name: nothing,
+    instruction: nothing,
+    prompts: [],
+    reason: 0,
+    peerText: '',
+    ...more,
+  };
+}
+
+/** What authentication needs of the daemon. */
+export interface AuthenticationHost {
+  readonly config: ServerConfig;
+  readonly log: Log;
+  readonly isRootless: boolean;
+  startLeader(connection: Connection): Promise<LeaderClient>;
+  /** Called once, before the client hears of it. */
+  authenticated(connection: Connection, login: Login): void;
+  readonly nowMs: () => number;
+  readonly sleepMs: (ms: number) => Promise<void>;
+}
+
+/** sshd cuts user names in its lines at 100 characters. */
+const loggedNameCharacters = 100;
+const maxUserBytes = 256;
+
+export function textOf(messages: readonly PamMessage[]): Buffer {
+  return Buffer.concat(messages.flatMap(({ text }) => [text, Buffer.from('\n')]));
+}
+
+/** A name that no account has is looked up in place of one that cannot be a name at all. */
+function lookupName(claimed: Buffer): string | undefined {
+  const text = claimed.toString('utf8');
+  const isName =
+    claimed.length > 0 &&
+    claimed.length <= maxUserBytes &&
+    Buffer.from(text).equals(claimed) &&
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+    !/[\u0000-\u001f\u007f/]/.test(text) &&
+    text !== '.' &&
+    text !== '..';
+  return isName ? text : undefined;
+}
+
+/** A row that needs the user is only reached after `userauth-begin`; a worker that skips it lies. */
+export function authenticationOf(connection: Connection): Authentication {
+  if (connection.authentication === undefined) {
+    throw new MonitorRefusal('an attempt before userauth-begin');
+  }
+  return connection.authentication;
+}
+
+export class Authentication {
+  readonly connection: Connection;
+  readonly claimedUser: Buffer;
+  readonly service: string;
+  readonly host: AuthenticationHost;
+  /** Set by `start`. */
+  #leader: LeaderClient | undefined;
+  #account: Account | undefined;
+  #isValid = false;
+  #failures = 0;
+  #loggedUser: string;
+  /** A conversation that waits for answers of the client. */
+  conversation:
+    | {
+        readonly resume: (answers: readonly Buffer[]) => Promise<AuthReply>;
+        readonly abort: () => Promise<void>;
+      }
+    | undefined;
+
+  constructor(connection: Connection, claimedUser: Buffer, service: string, host: AuthenticationHost) {
+    this.connection = connection;
+    this.claimedUser = Buffer.from(claimedUser);
+    this.service = service;
+    this.host = host;
+    this.#loggedUser = encodeControls(claimedUser.toString('utf8')).slice(0, loggedNameCharacters);
+  }
+
+  get leader(): LeaderClient {
+    if (this.#leader === undefined) {
+      throw new Error('the leader is asked for before it was started');
+    }
+    return this.#leader;
+  }
+  get account(): Account {
+    if (this.#account === undefined) {
+      throw new Error('the account is asked for before it was looked up');
+    }
+    return this.#account;
+  }
+  /** Exists and may log in as far as the configuration is concerned. */
+  get isValid(): boolean {
+    return this.#isValid;
+  }
+  /** The user in a log line: `U` or `invalid user U`. */
+  get logged(): string {
+    return this.#isValid ? this.#loggedUser : `invalid user ${this.#loggedUser}`;
+  }
+  get loggedPlain(): string {
+    return this.#loggedUser;
+  }
+
+  /** Starts the leader and looks the account up: the same steps for names nobody has. */
+  async start(): Promise<void> {
+    const { config, log, isRootless } = this.host;
+    const { endpoints, from } = this.connection;
+    const name = lookupName(this.claimedUser);
+    this.#leader = await this.host.startLeader(this.connection);
+    this.#account = await this.#leader.begin({
+      kind: 0,
+      user: name ?? 'NOUSER',
+      service: config.usePam && !isRootless ? config.pamServiceName : '',
+      rhost: endpoints.remoteAddress,
+      tty: 'ssh',
+      connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
+    });
+    if (name === undefined || !this.#account.exists) {
+      log.info(`Invalid user ${this.#loggedUser} from ${from}`);
+      return;
+    }
+    const verdict = mayLogin(config, {
+      user: this.#account.user,
+      groups: this.#account.groups,
+      remoteAddress: endpoints.remoteAddress,
+      shell: this.#account.shell,
+      shellState: this.#account.shellState,
+      isLocked: this.#account.shadowState === 1 && !config.usePam,
+    });
+    if (!verdict.allowed) {
+      log.info(verdict.detail);
+      return;
+    }
+    this.#isValid = true;
+  }
+
+  /** Methods that the configuration offers, in sshd's order. */
+  get methods(): readonly AuthMethod[] {
+    const { config, isRootless } = this.host;
+    const offered: AuthMethod[] = [];
+    if (config.pubkeyAuthentication) {
+      offered.push('publickey');
+    }
+    if (config.passwordAuthentication && !isRootless) {
+      offered.push('password');
+    }
+    if (config.kbdInteractiveAuthentication && config.usePam && !isRootless) {
+      offered.push('keyboard-interactive');
+    }
+    return offered;
+  }
+
+  #refusal(): AuthReply {
+    return authReply(authIs.refused, { canContinue: this.methods });
+  }
+
+  /** A failed attempt: counted, logged, and the last one ends the connection. */
+  refuse(method: string, info: string): AuthReply {
+    const { config, log } = this.host;
+    const { from } = this.connection;
+    this.#failures++;
+    const isLoud = !this.#isValid || this.#failures >= config.maxAuthTries / 2 || method === 'password';
+    const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
+    log.at(isLoud ? 'INFO' : 'VERBOSE', line);
+    if (this.#failures >= config.maxAuthTries) {
+      log.error(`maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`);
+      const who = this.#isValid ? 'authenticating user' : 'invalid user';
+      log.info(`Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`);
+      return authReply(authIs.disconnect, { reason: 2, peerText: 'Too many authentication failures' });
+    }
+    return this.#refusal();
+  }
+
+  /** The same refusal, at a time that tells nothing (see failure-delay.ts). */
+  async refuseSecret(method: string, info: string, startedMs: number, pamDelayUs: number): Promise<AuthReply> {
+    await this.waitAsRefused(startedMs, pamDelayUs);
+    return this.refuse(method, info);
+  }
+
+  async waitAsRefused(startedMs: number, pamDelayUs: number): Promise<void> {
+    const elapsedMs = this.host.nowMs() - startedMs;
+    await this.host.sleepMs(refusalLeavesAtMs(elapsedMs, pamDelayUs / 1000) - elapsedMs);
+  }
+
+  /** False: whatever is answered, this user does not get in by this method. */
+  mayPass(method: AuthMethod): boolean {
+    const isRoot = this.account.exists && this.account.uid === 0;
+    return this.#isValid && (!isRoot || permitRootLogin(this.host.config, method, false).allowed);
+  }
+
+  /** A conversation that the client has left for another request: it failed. */
+  async abandonConversation(): Promise<void> {
+    const { conversation } = this;
+    if (conversation !== undefined) {
+      this.conversation = undefined;
+      this.#failures++;
+      await conversation.abort();
+    }
+  }
+
+  /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
+  deny(messages: readonly PamMessage[]): AuthReply {
+    this.host.log.fatal(`Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`);
+    return authReply(authIs.disconnect, {
+      banner: textOf(messages),
+      reason: 2,
+      peerText: 'Access denied by the account configuration',
+    });
+  }
+
+  /**
+   * A method has succeeded: root's permission, PAM account, grant. `accounted`: the conversation
+   * has already run the account step (and a password change) itself.
+   */
+  async accept(
+    method: AuthMethod,
+    submethod: string,
+    info: string,
+    key: KeyRestrictions | undefined,
+    accounted?: { readonly messages: readonly PamMessage[] },
+  ): Promise<AuthReply> {
+    const { config, log } = this.host;
+    const { connection } = this;
+    const { from } = connection;
+    if (this.account.uid === 0 && !this.host.isRootless) {
+      const verdict = permitRootLogin(config, method, key?.command !== undefined || config.forceCommand !== undefined);
+      if (!verdict.allowed) {
+        log.info(`ROOT LOGIN REFUSED FROM ${from}`);
+        return this.refuse(method, info);
+      }
+    }
+    let messages = accounted?.messages ?? [];
+    let mustChangePassword = false;
+    if (accounted === undefined) {
+      const account = await this.leader.account();
+      if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
+        return this.deny(account.messages);
+      }
+      mustChangePassword = account.newPasswordRequired;
+      messages = account.messages;
+    }
+    const grant: Grant = grantFor(config, key, this.account);
+    log.info(
+      `Accepted ${method}${submethod === '' ? '' : `/${submethod}`} for ${this.#loggedUser} from ${from} ssh2${info === '' ? '' : `: ${info}`}`,
+    );
+    const established = this.leader.establish('ssh');
+    // Looked at by every session; a connection that ends first must not leave it unhandled.
+    established.catch((error: unknown) => log.debug(`establish: ${String(error)}`));
+    this.host.authenticated(connection, {
+      user: this.account.user,
+      account: this.account,
+      leader: this.leader,
+      grant,
+      mustChangePassword,
+      messages: textOf(messages.filter(({ style }) => style === pamStyle.textInfo || style === pamStyle.errorMessage)),
+      established,
+    });
+    return authReply(authIs.accepted);
+  }
+}

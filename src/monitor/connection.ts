@@ -1,0 +1,108 @@
+/**
+ * What the monitor knows of one connection; nothing in it is taken from a worker's word but what
+ * the monitor itself has checked. Runs in: monitor.
+ */
+import type { LeaderClient, Account, Established } from '../../pam/leader-client.ts';
+import type { Grant } from '../policy/grant.ts';
+import type { Authentication } from './authentication.ts';
+
+export type Phase = 'preauth' | 'postauth';
+
+export interface Endpoints {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** Notices to the worker that holds the connection. */
+export interface WorkerPort {
+  readonly number: number;
+  closeConnection(connection: number, reason: number, peerText: string): void;
+  sessionExit(
+    connection: number,
+    session: number,
+    exit: { readonly status: number; readonly signalName: string; readonly coreDumped: boolean },
+  ): void;
+  viewerEnd(connection: number, viewer: number, why: string): void;
+  viewerWarning(connection: number, viewer: number, line: string): void;
+}
+
+/** The requested terminal of a session, as its pty-req carried it (RFC 4254 §6.2). */
+export interface RequestedTerminal {
+  readonly term: Buffer;
+  readonly columns: number;
+  readonly rows: number;
+  readonly widthPixels: number;
+  readonly heightPixels: number;
+  readonly modes: Buffer;
+}
+
+export interface Session {
+  readonly number: number;
+  terminal: RequestedTerminal | undefined;
+  readonly environment: [name: string, value: string][];
+  environmentBytes: number;
+  /** Empty until `session-start`; an internal subsystem's name opens the desktop requests. */
+  startedAs: '' | 'process' | 'rfb' | 'display';
+  handle: number | undefined;
+  wasForced: boolean;
+}
+
+/** An authenticated user with everything that was decided about this login. */
+export interface Login {
+  readonly user: string;
+  readonly account: Account;
+  readonly leader: LeaderClient;
+  readonly grant: Grant;
+  /** The password has expired: only `passwd` may run (sshd: forwarding off). */
+  readonly mustChangePassword: boolean;
+  readonly messages: Buffer;
+  readonly established: Promise<Established>;
+}
+
+export class Connection {
+  readonly number: number;
+  readonly endpoints: Endpoints;
+  readonly worker: WorkerPort;
+  readonly sessions = new Map<number, Session>();
+  /** Rows with `once` that were used. */
+  readonly spent = new Set<string>();
+  /** The cookie that our next KEXINIT must carry; used once. */
+  cookie: Buffer;
+  /** H of the first exchange (RFC 4253 §7.2); set once. */
+  sessionId: Buffer | undefined;
+  phase: Phase = 'preauth';
+  authentication: Authentication | undefined;
+  login: Login | undefined;
+  /** A direct-tcpip channel to the reserved desktop name was granted. */
+  mayReachDesktopDirectly = false;
+  closed = false;
+  #nextSession = 0;
+
+  constructor(number: number, endpoints: Endpoints, worker: WorkerPort, cookie: Buffer) {
+    this.number = number;
+    this.endpoints = endpoints;
+    this.worker = worker;
+    this.cookie = cookie;
+  }
+
+  /** `IP port N`, as every log line has it. */
+  get from(): string {
+    return `${this.endpoints.remoteAddress} port ${this.endpoints.remotePort}`;
+  }
+
+  openSession(): Session {
+    const session: Session = {
+      number: this.#nextSession++,
+      terminal: undefined,
+      environment: [],
+      environmentBytes: 0,
+      startedAs: '',
+      handle: undefined,
+      wasForced: false,
+    };
+    this.sessions.set(session.number, session);
+    return session;
+  }
+}

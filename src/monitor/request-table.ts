@@ -1,0 +1,99 @@
+/**
+ * The one way in which a worker can make the monitor do something: a table of rows. A request that
+ * is not in the table, not of this connection, or not allowed in its phase ends the connection and
+ * is audited. Only rows with `decides` may turn a connection authenticated. Runs in: monitor.
+ */
+import { MonitorRefusal } from '../base/errors.ts';
+import type { Log } from '../audit/log.ts';
+import type { Call } from '../ssh/wire/call.ts';
+import type { AnyFields, Values } from '../ssh/wire/field.ts';
+import type { Peer } from '../ssh/wire/peer.ts';
+import type { Connection, Phase } from './connection.ts';
+
+export interface Answer<R extends AnyFields> {
+  readonly values: Values<R>;
+  /** Owned by the receiver once sent. */
+  readonly descriptors?: readonly number[];
+}
+
+export interface Row<Q extends AnyFields, R extends AnyFields> {
+  readonly schema: Call<Q, R>;
+  readonly phase: readonly Phase[];
+  readonly once: boolean;
+  readonly decides: boolean;
+  /** At most one request of this kind at a time per connection. */
+  readonly serial: boolean;
+  handle(connection: Connection, values: Values<Q>): Promise<Answer<R>> | Answer<R>;
+}
+// biome-ignore lint/suspicious/noExplicitAny: rows of different schemas stand in one table
+export type AnyRow = Row<any, any>;
+
+export function row<Q extends AnyFields, R extends AnyFields>(definition: Row<Q, R>): Row<Q, R> {
+  return definition;
+}
+
+/** What the table needs of the daemon. */
+export interface RequestHost {
+  /** Only connections that were given to this very worker. */
+  connection(number: number): Connection | undefined;
+  /** Ends the connection because the worker overstepped. */
+  refuse(connection: Connection, refusal: MonitorRefusal): void;
+  readonly log: Log;
+}
+
+/** Why a row may not run now; undefined: it may. */
+export function objection(row: AnyRow, connection: Connection): string | undefined {
+  const { name } = row.schema;
+  if (connection.closed) {
+    return `${name} on a connection that is over`;
+  }
+  if (!row.phase.includes(connection.phase)) {
+    return `${name} in phase ${connection.phase}`;
+  }
+  if (row.once && connection.spent.has(name)) {
+    return `${name} a second time`;
+  }
+  return undefined;
+}
+
+/** Registers every row on the link of one worker. */
+export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: RequestHost): void {
+  const running = new WeakMap<Connection, Set<string>>();
+  const runningOf = (connection: Connection): Set<string> => {
+    const found = running.get(connection) ?? new Set<string>();
+    running.set(connection, found);
+    return found;
+  };
+  for (const row of rows) {
+    const { name } = row.schema;
+    // Authentication runs one request at a time, whatever its kind: two verdicts never race.
+    const lane = row.decides ? 'authentication' : name;
+    peer.onCall(row.schema, async (values: { readonly connection: number }) => {
+      const connection = host.connection(values.connection);
+      if (connection === undefined) {
+        // The connection may have ended a moment ago; there is nothing left to end.
+        throw new MonitorRefusal(`${name}: no such connection`);
+      }
+      const lanes = runningOf(connection);
+      const isBusy = row.serial && lanes.has(lane);
+      const why = isBusy ? `${name} while ${lane} is being answered` : objection(row, connection);
+      if (why !== undefined) {
+        const refusal = new MonitorRefusal(why);
+        host.refuse(connection, refusal);
+        throw refusal;
+      }
+      connection.spent.add(name);
+      lanes.add(lane);
+      try {
+        return await row.handle(connection, values);
+      } catch (error) {
+        if (error instanceof MonitorRefusal) {
+          host.refuse(connection, error);
+        }
+        throw error;
+      } finally {
+        lanes.delete(lane);
+      }
+    });
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * `start-keyboard-interactive`, `answer-keyboard-interactive` (RFC 4256): PAM's conversation, one
+ * INFO_REQUEST per batch of messages; an expired password is changed inside the same dialogue.
+ * Runs in: monitor.
+ */
+import { MonitorRefusal } from '../../base/errors.ts';
+import type { Authenticated, PamMessage } from '../../../pam/leader-client.ts';
+import {
+  type Authentication,
+  type AuthReply,
+  authenticationOf,
+  authReply,
+  textOf,
+} from '../authentication.ts';
+import { Conversation, promptsOf, type Turn } from '../conversation.ts';
+import { AnswerKeyboardInteractive, authIs, StartKeyboardInteractive } from '../link.ts';
+import { type AnyRow, row } from '../request-table.ts';
+
+const method = 'keyboard-interactive';
+
+interface Attempt {
+  readonly authentication: Authentication;
+  readonly mayPass: boolean;
+  /** Of the present turn: a person's time to think is no part of what a refusal must hide. */
+  startedMs: number;
+}
+type Step<R> = (turn: Turn<R>) => Promise<AuthReply>;
+type Changed = { readonly returnCode: number; readonly messages: readonly PamMessage[] };
+
+/** Shows the prompts; goes on with `then` when the answers have come. */
+function ask<R>(
+  attempt: Attempt,
+  conversation: Conversation<R>,
+  messages: readonly PamMessage[],
+  then: Step<R>,
+): AuthReply {
+  attempt.authentication.conversation = {
+    abort: () => conversation.abort(),
+    resume: async (answers) => {
+      attempt.startedMs = attempt.authentication.host.nowMs();
+      conversation.answer(answers);
+      return then(await conversation.next());
+    },
+  };
+  return authReply(authIs.prompt, promptsOf(messages));
+}
+
+/** A refusal whose reason PAM has told: an INFO_REQUEST without prompts first, as sshd. */
+async function refuse(
+  { authentication, startedMs }: Attempt,
+  messages: readonly PamMessage[],
+  delayUs: number,
+): Promise<AuthReply> {
+  await authentication.waitAsRefused(startedMs, delayUs);
+  if (messages.length === 0) {
+    return authentication.refuse(`${method}/pam`, '');
+  }
+  authentication.conversation = {
+    abort: async () => {},
+    resume: async () => authentication.refuse(`${method}/pam`, ''),
+  };
+  return authReply(authIs.prompt, { instruction: textOf(messages) });
+}
+
+async function changePassword(attempt: Attempt, told: readonly PamMessage[]): Promise<AuthReply> {
+  const { authentication } = attempt;
+  const { leader } = authentication;
+  const conversation = new Conversation<Changed>(leader, () => leader.changePassword());
+  const step: Step<Changed> = async (turn) => {
+    if (turn.is === 'prompts') {
+      return ask(attempt, conversation, turn.messages, step);
+    }
+    const { returnCode, messages } = turn.result;
+    return returnCode === 0
+      ? authentication.accept(method, 'pam', '', undefined, { messages: [...told, ...messages] })
+      : refuse(attempt, messages, 0);
+  };
+  return step(await conversation.next());
+}
+
+async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply> {
+  const { authentication } = attempt;
+  if (!attempt.mayPass || result.returnCode !== 0 || result.userChanged) {
+    return refuse(attempt, result.messages, result.delayUs);
+  }
+  const account = await authentication.leader.account();
+  const told = [...result.messages, ...account.messages];
+  if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
+    return authentication.deny(told);
+  }
+  return account.newPasswordRequired
+    ? changePassword(attempt, told)
+    : authentication.accept(method, 'pam', '', undefined, { messages: told });
+}
+
+export function startKeyboardInteractive(): AnyRow {
+  return row({
+    schema: StartKeyboardInteractive,
+    phase: ['preauth'],
+    once: false,
+    decides: true,
+    serial: true,
+    async handle(connection) {
+      const authentication = authenticationOf(connection);
+      await authentication.abandonConversation();
+      if (!authentication.methods.includes(method)) {
+        return { values: authentication.refuse(method, '') };
+      }
+      const attempt: Attempt = {
+        authentication,
+        mayPass: authentication.mayPass(method),
+        startedMs: authentication.host.nowMs(),
+      };
+      const conversation = new Conversation<Authenticated>(authentication.leader, () =>
+        authentication.leader.authenticate({
+          mode: 0,
+          password: Buffer.alloc(0),
+          allowEmpty: false,
+          refused: !attempt.mayPass,
+        }),
+      );
+      const step: Step<Authenticated> = async (turn) =>
+        turn.is === 'prompts'
+          ? ask(attempt, conversation, turn.messages, step)
+          : judge(attempt, turn.result);
+      return { values: await step(await conversation.next()) };
+    },
+  });
+}
+
+export function answerKeyboardInteractive(): AnyRow {
+  return row({
+    schema: AnswerKeyboardInteractive,
+    phase: ['preauth'],
+    once: false,
+    decides: true,
+    serial: true,
+    async handle(connection, { answers }) {
+      const authentication = authenticationOf(connection);
+      const { conversation } = authentication;
+      if (conversation === undefined) {
+        throw new MonitorRefusal('answers where nothing was asked');
+      }
+      authentication.conversation = undefined;
+      return { values: await conversation.resume(answers) };
+    },
+  });
+}

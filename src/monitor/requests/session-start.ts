@@ -1,0 +1,137 @@
+/**
+ * `session-start`: shell, exec or subsystem (RFC 4254 §6.5). The monitor makes the whole order from
+ * the login's grant; the leader carries it out as the user. Runs in: monitor.
+ */
+import type { SpawnOrder } from '../../../pam/leader-client.ts';
+import { stdio } from '../../../pam/leader-protocol.ts';
+import type { ServerConfig } from '../../policy/config.ts';
+import type { Log } from '../../audit/log.ts';
+import type { Connection, Login, Session } from '../connection.ts';
+import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
+import { SessionStart, startedAs } from '../link.ts';
+import { loginOf, sessionOf } from '../login.ts';
+import { type Answer, type AnyRow, row } from '../request-table.ts';
+import { type Plan, planSession, type SessionKind } from '../session-plan.ts';
+
+export interface SessionStartHost {
+  readonly config: ServerConfig;
+  readonly log: Log;
+  readMemfd(descriptor: number, maxBytes: number): Buffer;
+}
+
+const maxCommandBytes = 256 * 1024 - 1;
+const maxUserEnvironmentBytes = 64 * 1024;
+const kinds: readonly string[] = ['shell', 'exec', 'subsystem'] satisfies readonly SessionKind[];
+type StartReply = (typeof SessionStart)['reply'];
+
+const refused: Answer<StartReply> = {
+  values: { is: startedAs.refused, isPty: false, internalName: '' },
+};
+
+async function userEnvironment(host: SessionStartHost, login: Login): Promise<readonly (readonly [string, string])[]> {
+  if (!login.grant.permitUserEnvironment) {
+    return [];
+  }
+  const path = `${login.account.home}/.ssh/environment`;
+  const read = await login.leader.readFile(path, false, maxUserEnvironmentBytes);
+  if (read.is !== 'read') {
+    return [];
+  }
+  return parseUserEnvironmentFile(host.readMemfd(read.descriptor, maxUserEnvironmentBytes).toString('utf8'));
+}
+
+type Program = Extract<Plan, { is: 'program' }>;
+
+async function orderFor(
+  host: SessionStartHost,
+  connection: Connection,
+  login: Login,
+  session: Session,
+  plan: Program,
+  isLoginShell: boolean,
+): Promise<SpawnOrder> {
+  const established = await login.established;
+  const { terminal } = session;
+  const failed = established.sessionCode !== 0;
+  const environment = buildEnvironment({
+    client: session.environment,
+    account: { ...login.account, shell: login.account.shell === '' ? '/bin/sh' : login.account.shell },
+    usePam: host.config.usePam,
+    timeZone: process.env.TZ,
+    term: terminal?.term.toString('utf8'),
+    key: login.grant.environment,
+    userFile: await userEnvironment(host, login),
+    pam: established.environment.map((line) => line.toString('utf8')),
+    endpoints: connection.endpoints,
+    originalCommand: plan.originalCommand,
+  });
+  const messages = isLoginShell && terminal !== undefined ? login.messages.toString('utf8').replaceAll('\n', '\r\n') : '';
+  const program = failed
+    ? { file: '/bin/sh', arguments: ['sh', '-c', 'exit 254'], stderrText: `${established.sessionText}\r\n` }
+    : { ...plan, stderrText: messages + plan.stderrText };
+  return {
+    file: program.file,
+    arguments: program.arguments.map((argument) => Buffer.from(argument)),
+    environment: environment.map((line) => Buffer.from(line)),
+    directory: login.account.home,
+    stdio: terminal === undefined ? stdio.pipes : stdio.pty,
+    columns: terminal?.columns ?? 0,
+    rows: terminal?.rows ?? 0,
+    widthPixels: terminal?.widthPixels ?? 0,
+    heightPixels: terminal?.heightPixels ?? 0,
+    modes: terminal?.modes ?? Buffer.alloc(0),
+    reportDescriptor: false,
+    essential: false,
+    stderrText: Buffer.from(program.stderrText),
+  };
+}
+
+export function sessionStart(host: SessionStartHost): AnyRow {
+  return row({
+    schema: SessionStart,
+    phase: ['postauth'],
+    once: false,
+    decides: false,
+    serial: false,
+    async handle(connection, values) {
+      const login = loginOf(connection);
+      const session = sessionOf(connection, values.session);
+      const { kind, command } = values;
+      if (
+        session.startedAs !== '' ||
+        !kinds.includes(kind) ||
+        command.length > maxCommandBytes ||
+        command.includes(0)
+      ) {
+        return refused;
+      }
+      const plan = planSession(
+        login,
+        session,
+        kind as SessionKind,
+        command.toString('utf8'),
+        host.config.subsystems,
+      );
+      if (plan.is === 'refused') {
+        host.log.info(plan.why);
+        return refused;
+      }
+      if (plan.is === 'internal') {
+        session.startedAs = plan.name;
+        host.log.verbose(`Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`);
+        return { values: { is: startedAs.internal, isPty: false, internalName: plan.name } };
+      }
+      session.startedAs = 'process';
+      session.wasForced = plan.wasForced;
+      const order = await orderFor(host, connection, login, session, plan, kind === 'shell');
+      const spawned = await login.leader.spawn(order);
+      session.handle = spawned.handle;
+      const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
+      host.log.verbose(`Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`);
+      return {
+        values: { is: startedAs.process, isPty: session.terminal !== undefined, internalName: '' },
+        descriptors: spawned.descriptors,
+      };
+    },
+  });
+}

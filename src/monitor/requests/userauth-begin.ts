@@ -1,0 +1,25 @@
+/** `userauth-begin`: the first request of a connection fixes user and service (RFC 4252 §5). */
+import { Authentication, type AuthenticationHost, authReply } from '../authentication.ts';
+import { authIs, UserauthBegin } from '../link.ts';
+import { type AnyRow, row } from '../request-table.ts';
+
+export function userauthBegin(host: AuthenticationHost): AnyRow {
+  return row({
+    schema: UserauthBegin,
+    phase: ['preauth'],
+    once: true,
+    decides: true,
+    serial: true,
+    async handle(connection, { user, service }) {
+      if (service !== 'ssh-connection') {
+        return {
+          values: authReply(authIs.disconnect, { reason: 7, peerText: 'Service not available' }),
+        };
+      }
+      const authentication = new Authentication(connection, user, service, host);
+      await authentication.start();
+      connection.authentication = authentication;
+      return { values: authReply(authIs.refused, { canContinue: authentication.methods }) };
+    },
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * What a shell, exec or subsystem request comes to under this login's grant: a program, an internal
+ * subsystem, or no. Decided from the monitor's own knowledge only. Pure.
+ */
+import { basename } from 'node:path';
+import type { Verdict } from '../policy/verdict.ts';
+import type { Login, Session } from './connection.ts';
+
+export type SessionKind = 'shell' | 'exec' | 'subsystem';
+export type Internal = 'rfb' | 'display';
+
+export type Plan =
+  | { readonly is: 'refused'; readonly why: string }
+  | { readonly is: 'internal'; readonly name: Internal }
+  | {
+      readonly is: 'program';
+      readonly file: string;
+      readonly arguments: readonly string[];
+      readonly originalCommand: string | undefined;
+      readonly wasForced: boolean;
+      /** For the VERBOSE line `Starting session: …`. */
+      readonly logged: string;
+      /** Runs in place of what was asked (open_session failed, password expired). */
+      readonly stderrText: string;
+    };
+
+const passwordProgram = '/usr/bin/passwd';
+const sftpServer = '/usr/lib/openssh/sftp-server';
+const internalNames: readonly string[] = ['rfb', 'display'] satisfies readonly Internal[];
+
+export function isInternal(name: string): name is Internal {
+  return internalNames.includes(name);
+}
+
+/** Opening a desktop in any way counts as running a command on a terminal of one's own. */
+export function mayOpenDesktop(login: Login): Verdict {
+  const { grant } = login;
+  if (login.mustChangePassword) {
+    return { allowed: false, reason: 'password-expired', detail: 'the password has expired' };
+  }
+  if (grant.forcedCommand !== undefined && !isInternal(grant.forcedCommand)) {
+    return { allowed: false, reason: 'forced-command', detail: 'a forced command is in effect' };
+  }
+  if (!grant.permitTty) {
+    return { allowed: false, reason: 'no-pty', detail: 'PermitTTY no or no-pty' };
+  }
+  return { allowed: true };
+}
+
+function shellProgram(shell: string, command: string | undefined): { file: string; arguments: string[] } {
+  const name = basename(shell);
+  return command === undefined
+    ? { file: shell, arguments: [`-${name}`] }
+    : { file: shell, arguments: [name, '-c', command] };
+}
+
+/** `internal-sftp` with or without arguments runs Debian's sftp-server with the same arguments. */
+function subsystemCommand(configured: string): string {
+  const [first, ...more] = configured.split(/[ \t]+/);
+  return first === 'internal-sftp' ? [sftpServer, ...more].join(' ') : configured;
+}
+
+export function planSession(
+  login: Login,
+  session: Session,
+  kind: SessionKind,
+  command: string,
+  subsystems: ReadonlyMap<string, string>,
+): Plan {
+  const { grant, account } = login;
+  const shell = account.shell === '' ? '/bin/sh' : account.shell;
+  if (login.mustChangePassword) {
+    return session.terminal === undefined
+      ? {
+          is: 'program',
+          file: '/bin/sh',
+          arguments: ['sh', '-c', 'exit 1'],
+          originalCommand: undefined,
+          wasForced: true,
+          logged: 'shell',
+          stderrText: 'Password change required but no TTY available.\r\n',
+        }
+      : {
+          is: 'program',
+          file: passwordProgram,
+          arguments: ['passwd'],
+          originalCommand: undefined,
+          wasForced: true,
+          logged: 'shell',
+          stderrText:
+            'WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n',
+        };
+  }
+  let asked = kind === 'shell' ? undefined : command;
+  let logged = kind === 'shell' ? 'shell' : 'command';
+  let internal: Internal | undefined;
+  if (kind === 'subsystem') {
+    const configured = subsystems.get(command);
+    if (configured !== undefined) {
+      asked = subsystemCommand(configured);
+    } else if (isInternal(command)) {
+      internal = command;
+    } else {
+      return { is: 'refused', why: `subsystem request for ${command} failed, subsystem not found` };
+    }
+    logged = `subsystem '${command}'`;
+  }
+  const forced = grant.forcedCommand;
+  if (forced !== undefined) {
+    if (isInternal(forced)) {
+      return { is: 'internal', name: forced };
+    }
+    const run = subsystemCommand(forced);
+    return {
+      is: 'program',
+      ...shellProgram(shell, run),
+      originalCommand: asked,
+      wasForced: true,
+      logged: `forced-command '${run}'`,
+      stderrText: '',
+    };
+  }
+  if (internal !== undefined) {
+    const verdict = mayOpenDesktop(login);
+    return verdict.allowed
+      ? { is: 'internal', name: internal }
+      : { is: 'refused', why: `${internal}: ${verdict.detail}` };
+  }
+  return {
+    is: 'program',
+    ...shellProgram(shell, asked),
+    originalCommand: undefined,
+    wasForced: false,
+    logged,
+    stderrText: '',
+  };
+}

@@ -1,0 +1,51 @@
+/**
+ * MaxStartups `start:rate:full` (sshd_config(5)): random early drop of unauthenticated connections.
+ * Runs in: monitor.
+ */
+export interface StartupLimits {
+  readonly start: number;
+  readonly ratePercent: number;
+  readonly full: number;
+}
+
+export class Startups {
+  readonly #limits: StartupLimits;
+  readonly #random: () => number;
+  #unauthenticated = 0;
+
+  constructor(limits: StartupLimits, random: () => number) {
+    this.#limits = limits;
+    this.#random = random;
+  }
+
+  get unauthenticated(): number {
+    return this.#unauthenticated;
+  }
+
+  /** From `start` on the probability rises linearly from rate to 100 % at `full`. */
+  #drops(): boolean {
+    const { start, ratePercent, full } = this.#limits;
+    if (this.#unauthenticated < start) {
+      return false;
+    }
+    if (this.#unauthenticated >= full || ratePercent >= 100) {
+      return true;
+    }
+    const percent =
+      ratePercent + ((100 - ratePercent) * (this.#unauthenticated - start)) / (full - start);
+    return this.#random() * 100 < percent;
+  }
+
+  /** False: drop the connection. True: `leave` must be called once, at authentication or its end. */
+  enter(): boolean {
+    if (this.#drops()) {
+      return false;
+    }
+    this.#unauthenticated++;
+    return true;
+  }
+
+  leave(): void {
+    this.#unauthenticated--;
+  }
+}
