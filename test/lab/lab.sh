@@ -93,6 +93,10 @@ hostname host.lab.test
 printf '127.0.0.1 host.lab.test host localhost\n127.0.0.2 client.lab.test\n::1 localhost\n' >/etc/hosts
 sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 
+# No greetings in what tests compare.
+: >/etc/motd
+rm -rf /etc/update-motd.d/*
+
 # Known PAM stacks, whatever packages this machine has: what Debian's pam-auth-update writes for
 # pam_unix alone.
 cat >/etc/pam.d/common-auth <<'P'

@@ -1,0 +1,359 @@
+/**
+ * Starts the server under test, sshdesk or Debian's sshd, on the same configuration, and tells what
+ * it has left behind. SSHDESK_TEST_SERVER=sshd makes Debian's the one under test: what a test
+ * expects of a drop-in is first seen there. Runs in: test.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { checkout, run } from './lab.ts';
+
+export type ServerKind = 'sshdesk' | 'sshd';
+
+export const serverKind: ServerKind =
+  process.env.SSHDESK_TEST_SERVER === 'sshd' ? 'sshd' : 'sshdesk';
+
+export interface ServerOptions {
+  /** Lines of sshd_config behind Port, ListenAddress, HostKey, PidFile; the first value wins. */
+  readonly config?: readonly string[];
+  readonly flags?: readonly string[];
+  readonly kind?: ServerKind;
+  /** Default: ed25519 and ecdsa. */
+  readonly hostKeys?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface ProcessEntry {
+  readonly pid: number;
+  readonly parent: number;
+  readonly uid: number;
+  readonly title: string;
+}
+
+/** What a server holds at one moment; two of them are compared to find a leak. */
+export interface Holdings {
+  readonly processes: readonly ProcessEntry[];
+  /** `title` → number of open descriptors, summed over the processes of that title. */
+  readonly descriptors: Readonly<Record<string, number>>;
+  /** Files and sockets below /run/sshdesk and /tmp (names only). */
+  readonly files: readonly string[];
+}
+
+export interface TestServer {
+  readonly kind: ServerKind;
+  readonly port: number;
+  readonly pid: number;
+  /** Its folder: sshd_config, host keys, log. */
+  readonly folder: string;
+  readonly configFile: string;
+  readonly knownHosts: string;
+  log(): string;
+  /** Waits until the log matches; the match. */
+  logged(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
+  processes(): readonly ProcessEntry[];
+  holdings(): Holdings;
+  /** Waits until nothing is held beyond `base`; what is, as lines (empty: nothing). */
+  leftovers(base: Holdings, timeoutMs?: number): Promise<readonly string[]>;
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') {
+    throw new Error('no port');
+  }
+  return address.port;
+}
+
+function isListening(port: number): boolean {
+  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some(
+    (file) =>
+      existsSync(file) &&
+      readFileSync(file, 'utf8')
+        .split('\n')
+        .some((line) => line.includes(wanted) && /^\s*\d+: \S+ \S+ 0A /.test(line)),
+  );
+}
+
+/** Every process of the machine (inside the lab: of the lab); those that end meanwhile are left out. */
+export function allProcesses(): readonly ProcessEntry[] {
+  const entries: ProcessEntry[] = [];
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) {
+      continue;
+    }
+    const entry = readProcess(Number(name));
+    if (entry !== undefined) {
+      entries.push(entry);
+    }
+  }
+  return entries;
+}
+
+function readProcess(pid: number): ProcessEntry | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    if (/^State:\s+[ZX]/m.test(status)) {
+      return undefined;
+    }
+    const field = (name: string) =>
+      Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? -1);
+    const title = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+    return {
+      pid,
+      parent: field('PPid'),
+      uid: field('Uid'),
+      title: title === '' ? (/^Name:\s+(.*)$/m.exec(status)?.[1] ?? '') : title,
+    };
+  } catch (error) {
+    // Ended between readdir and here.
+    if (isGone(error)) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+/** `root` and everything below it. */
+export function processTree(root: number): readonly ProcessEntry[] {
+  const all = allProcesses();
+  const tree = all.filter((entry) => entry.pid === root);
+  for (let at = 0; at < tree.length; at++) {
+    const parent = tree[at] as ProcessEntry;
+    tree.push(...all.filter((entry) => entry.parent === parent.pid));
+  }
+  return tree;
+}
+
+export function openDescriptors(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return [`${fd} ${readlinkSync(`/proc/${pid}/fd/${fd}`)}`];
+      } catch (error) {
+        if (isGone(error)) {
+          return [];
+        }
+        throw error;
+      }
+    });
+  } catch (error) {
+    if (isGone(error)) {
+      return [];
+    }
+    throw error;
+  }
+}
+
+function listFiles(folder: string): readonly string[] {
+  if (!existsSync(folder)) {
+    return [];
+  }
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).map((entry) =>
+    path.join(entry.parentPath, entry.name),
+  );
+}
+
+/** A title without what differs between two of the same kind: numbers and users of leaders. */
+function titleKind(entry: ProcessEntry): string {
+  return entry.title.replace(/\d+/g, 'N').slice(0, 80);
+}
+
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const kind = options.kind ?? serverKind;
+  const folder = mkdtempSync('/tmp/server-');
+  const port = await freePort();
+  const configFile = path.join(folder, 'sshd_config');
+  const logFile = path.join(folder, 'log');
+  const knownHosts = path.join(folder, 'known_hosts');
+  const hostKeyFiles = (options.hostKeys ?? ['ed25519', 'ecdsa']).map((type) => {
+    const file = path.join(folder, `host_${type}`);
+    run('ssh-keygen', ['-q', '-t', type, '-N', '', '-C', '', '-f', file]);
+    return file;
+  });
+  writeFileSync(
+    knownHosts,
+    hostKeyFiles
+      .map((file) => `[127.0.0.1]:${port} ${readFileSync(`${file}.pub`, 'utf8')}`)
+      .join(''),
+  );
+  writeFileSync(
+    configFile,
+    [
+      `Port ${port}`,
+      'ListenAddress 127.0.0.1',
+      ...hostKeyFiles.map((file) => `HostKey ${file}`),
+      `PidFile ${path.join(folder, 'pid')}`,
+      ...(options.config ?? []),
+      '',
+    ].join('\n'),
+  );
+  mkdirSync('/run/sshd', { recursive: true });
+  const flags = ['-D', '-e', '-f', configFile, ...(options.flags ?? [])];
+  const log = openSync(logFile, 'a', 0o600);
+  let child: ChildProcess;
+  try {
+    child =
+      kind === 'sshd'
+        ? spawn('/usr/sbin/sshd', flags, { stdio: ['ignore', log, log], env: environment(options) })
+        : spawn(path.join(checkout, 'sshdesk'), ['serve', ...flags], {
+            stdio: ['ignore', log, log],
+            env: environment(options),
+          });
+  } finally {
+    closeSync(log);
+  }
+  const readLog = () => readFileSync(logFile, 'utf8').replaceAll('\r\n', '\n');
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  let isOver = false;
+  void ended.then(() => {
+    isOver = true;
+  });
+  const stop = async (): Promise<void> => {
+    const before = child.pid === undefined ? [] : processTree(child.pid);
+    if (!isOver) {
+      child.kill('SIGTERM');
+      await Promise.race([ended, delay(300)]);
+    }
+    if (!isOver) {
+      // The second one ends live logins too; sshd ends with the first.
+      child.kill('SIGTERM');
+      await Promise.race([ended, delay(3_000)]);
+    }
+    if (!isOver) {
+      child.kill('SIGKILL');
+      await ended;
+    }
+    // sshd leaves its sessions alone; they are ours to end.
+    for (const entry of before) {
+      if (readProcess(entry.pid)?.title === entry.title) {
+        try {
+          process.kill(entry.pid, 'SIGKILL');
+        } catch (error) {
+          if (!isGone(error)) {
+            throw error;
+          }
+        }
+      }
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const deadline = Date.now() + 15_000;
+  while (!isListening(port)) {
+    if (isOver || Date.now() > deadline) {
+      const text = readLog();
+      await stop();
+      throw new Error(`${kind} did not start (exit ${child.exitCode}):\n${text}`);
+    }
+    await delay(15);
+  }
+  const pid = child.pid as number;
+
+  const holdings = (): Holdings => {
+    const processes = processTree(pid);
+    const descriptors: Record<string, number> = {};
+    for (const entry of processes) {
+      const title = titleKind(entry);
+      descriptors[title] = (descriptors[title] ?? 0) + openDescriptors(entry.pid).length;
+    }
+    return {
+      processes,
+      descriptors,
+      files: [...listFiles('/run/sshdesk'), ...readdirSync('/tmp')],
+    };
+  };
+  const beyond = (base: Holdings): readonly string[] => {
+    const now = holdings();
+    const lines: string[] = [];
+    const known = new Set(base.processes.map((entry) => entry.pid));
+    for (const entry of now.processes) {
+      if (!known.has(entry.pid)) {
+        lines.push(`process ${entry.pid} ${entry.title}`);
+      }
+    }
+    for (const [title, count] of Object.entries(now.descriptors)) {
+      const was = base.descriptors[title];
+      if (was !== undefined && count > was) {
+        lines.push(`descriptors of ${title}: ${was} → ${count}`);
+      }
+    }
+    const files = new Set(base.files);
+    lines.push(...now.files.filter((file) => !files.has(file)).map((file) => `file ${file}`));
+    return lines;
+  };
+
+  return {
+    kind,
+    port,
+    pid,
+    folder,
+    configFile,
+    knownHosts,
+    log: readLog,
+    async logged(pattern, timeoutMs = 5_000) {
+      const until = Date.now() + timeoutMs;
+      for (;;) {
+        const match = readLog().match(pattern);
+        if (match !== null) {
+          return match;
+        }
+        if (Date.now() > until) {
+          throw new Error(`${pattern} is not in the log:\n${readLog()}`);
+        }
+        await delay(20);
+      }
+    },
+    processes: () => processTree(pid),
+    holdings,
+    async leftovers(base, timeoutMs = 5_000) {
+      const until = Date.now() + timeoutMs;
+      for (;;) {
+        const lines = beyond(base);
+        if (lines.length === 0 || Date.now() > until) {
+          return lines;
+        }
+        await delay(50);
+      }
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** What a daemon's environment is when init starts it, and nothing of the test's own. */
+function environment(options: ServerOptions): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+    LANG: 'C.UTF-8',
+    ...options.environment,
+  };
+}
