@@ -1,0 +1,266 @@
+/**
+ * The connections of the daemon, from accept to end: MaxStartups, LoginGraceTime, which worker has
+ * which, what is cleaned up. Runs in: monitor.
+ */
+import { randomBytes } from 'node:crypto';
+import { writeSync } from 'node:fs';
+import type { LeaderClient } from '../../pam/leader-client.ts';
+import type { Log } from '../audit/log.ts';
+import type { MonitorRefusal } from '../base/errors.ts';
+import type { Accepted } from '../base/native.ts';
+import { closeDescriptor, duplicate, setKeepAlive, setNoDelay, setQuickAck, shutdownDescriptor } from '../base/socket.native.ts';
+import type { AuthenticationHost } from '../monitor/authentication.ts';
+import { Connection, type Login } from '../monitor/connection.ts';
+import { endedBy } from '../monitor/link.ts';
+import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
+import { signalName } from '../monitor/signals.ts';
+import { Startups } from '../monitor/startups.ts';
+import type { ServerConfig } from '../policy/config.ts';
+import type { Worker, WorkerPool } from './worker-pool.ts';
+
+/** What is held only until the login is done. */
+interface Unauthenticated {
+  readonly duplicate: number;
+  readonly graceTimer: NodeJS.Timeout | undefined;
+}
+
+export interface ConnectionEvents {
+  startLeader(): Promise<LeaderClient>;
+  killLeader(pid: number): void;
+  /** The login is over: viewers of desktops and the like. */
+  ended(connection: Connection): void;
+}
+
+export class MonitorConnections implements AuthenticationHost {
+  readonly config: ServerConfig;
+  readonly log: Log;
+  readonly isRootless: boolean;
+  readonly #startups: Startups;
+  readonly #events: ConnectionEvents;
+  readonly #unauthenticated = new Map<Connection, Unauthenticated>();
+  readonly #leaders = new Map<Connection, LeaderClient>();
+  readonly #workerOf = new Map<Connection, Worker>();
+  #lastNumber = 0;
+  #dropped = 0;
+  /** Called whenever the number of connections falls to 0. */
+  onIdle: () => void = () => {};
+
+  constructor(config: ServerConfig, log: Log, isRootless: boolean, events: ConnectionEvents) {
+    this.config = config;
+    this.log = log;
+    this.isRootless = isRootless;
+    this.#events = events;
+    this.#startups = new Startups(config.maxStartups, Math.random);
+  }
+
+  readonly nowMs = (): number => performance.now();
+  readonly sleepMs = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+  get count(): number {
+    return this.#workerOf.size;
+  }
+  get all(): readonly Connection[] {
+    return [...this.#workerOf.keys()];
+  }
+
+  /** Takes the descriptor over. */
+  accept(accepted: Accepted, pool: WorkerPool): void {
+    const { descriptor, ...endpoints } = accepted;
+    const from = `[${endpoints.remoteAddress}]:${endpoints.remotePort}`;
+    const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
+    if (!this.#startups.enter()) {
+      if (this.#dropped++ === 0) {
+        this.log.error('beginning MaxStartups throttling');
+      }
+      this.log.info(`drop connection #${this.#startups.unauthenticated} from ${from} on ${on} past MaxStartups`);
+      this.#turnAway(descriptor, 'Exceeded MaxStartups\r\n');
+      return;
+    }
+    if (this.#dropped > 0 && this.#startups.unauthenticated < this.config.maxStartups.start) {
+      this.log.info(`exited MaxStartups throttling, ${this.#dropped} connections dropped`);
+      this.#dropped = 0;
+    }
+    const worker = pool.choose();
+    if (worker === undefined) {
+      this.#startups.leave();
+      this.log.error(`drop connection from ${from}: no worker is ready`);
+      this.#turnAway(descriptor, 'No worker is ready\r\n');
+      return;
+    }
+    this.#give(worker, descriptor, endpoints);
+    pool.retireIfSpent(worker);
+  }
+
+  /** Before the identification string any line may be sent (RFC 4253 §4.2), as sshd does. */
+  #turnAway(descriptor: number, line: string): void {
+    try {
+      writeSync(descriptor, line);
+    } catch (error) {
+      // The peer is not waiting for the reason; it is in the log.
+      this.log.debug(`turning away: ${(error as Error).message}`);
+    }
+    closeDescriptor(descriptor);
+  }
+
+  #give(worker: Worker, descriptor: number, endpoints: Omit<Accepted, 'descriptor'>): void {
+    const connection = new Connection(++this.#lastNumber, endpoints, worker, randomBytes(cookieBytes));
+    const { loginGraceTimeMs } = this.config;
+    this.#unauthenticated.set(connection, {
+      duplicate: duplicate(descriptor),
+      graceTimer: loginGraceTimeMs === 0 ? undefined : setTimeout(() => this.#graceIsOver(connection), loginGraceTimeMs),
+    });
+    this.#workerOf.set(connection, worker);
+    this.log.verbose(
+      `Connection from ${connection.from} on ${endpoints.localAddress} port ${endpoints.localPort} rdomain ""`,
+    );
+    try {
+      setNoDelay(descriptor);
+      setQuickAck(descriptor);
+      setKeepAlive(descriptor, true);
+    } catch (error) {
+      // Not a TCP socket (-i on pipes of another kind) or already reset: the worker will see it.
+      this.log.debug(`socket options: ${(error as Error).message}`);
+    }
+    worker.give(connection, descriptor);
+  }
+
+  #graceIsOver(connection: Connection): void {
+    const { remoteAddress, localAddress } = connection.endpoints;
+    this.log.fatal(`Timeout before authentication for ${connection.from}`);
+    this.log.debug(`LoginGraceTime: ${remoteAddress} to ${localAddress}`);
+    this.#cut(connection);
+  }
+
+  /** Ends the socket under the worker's hands; the worker's report ends the rest. */
+  #cut(connection: Connection): void {
+    const held = this.#unauthenticated.get(connection);
+    if (held !== undefined) {
+      shutdownDescriptor(held.duplicate);
+    }
+    connection.worker.closeConnection(connection.number, 0, '');
+    this.end(connection);
+  }
+
+  /** A worker overstepped: its connection ends, and the log says what it tried. */
+  refuse(connection: Connection, refusal: MonitorRefusal): void {
+    if (!connection.closed) {
+      this.log.error(`monitor: refused ${refusal.detail}, connection from ${connection.from} ended`);
+      this.#cut(connection);
+    }
+  }
+
+  async startLeader(connection: Connection): Promise<LeaderClient> {
+    const leader = await this.#events.startLeader();
+    if (connection.closed) {
+      leader.drop();
+      throw new Error('the connection ended while its leader was started');
+    }
+    this.#leaders.set(connection, leader);
+    leader.onExited = ({ handle, status, signal, coreDumped }) => {
+      for (const session of connection.sessions.values()) {
+        if (session.handle === handle) {
+          connection.worker.sessionExit(connection.number, session.number, {
+            status,
+            signalName: signal === 0 ? '' : signalName(signal),
+            coreDumped,
+          });
+        }
+      }
+    };
+    leader.onGone = () => {
+      if (this.#leaders.get(connection) === leader && !connection.closed) {
+        this.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
+        this.#cut(connection);
+      }
+    };
+    return leader;
+  }
+
+  authenticated(connection: Connection, login: Login): void {
+    connection.phase = 'postauth';
+    connection.login = login;
+    this.#release(connection);
+  }
+
+  #release(connection: Connection): void {
+    const held = this.#unauthenticated.get(connection);
+    if (held !== undefined) {
+      this.#unauthenticated.delete(connection);
+      clearTimeout(held.graceTimer);
+      closeDescriptor(held.duplicate);
+      this.#startups.leave();
+    }
+  }
+
+  /** The worker says how it ended; the lines are sshd's. */
+  closed(connection: Connection, why: string, initiator: number): void {
+    if (!connection.closed) {
+      this.#logEnd(connection, why, initiator);
+      this.end(connection);
+    }
+  }
+
+  #logEnd(connection: Connection, why: string, initiator: number): void {
+    const { authentication, login, from } = connection;
+    const suffix = login === undefined ? ' [preauth]' : '';
+    const who =
+      login !== undefined
+        ? `user ${login.user} `
+        : authentication === undefined
+          ? ''
+          : authentication.isValid
+            ? `authenticating user ${authentication.loggedPlain} `
+            : `invalid user ${authentication.loggedPlain} `;
+    switch (initiator) {
+      case endedBy.peerDisconnected:
+        this.log.info(`Received disconnect from ${from}:${why}${suffix}`);
+        this.log.info(`Disconnected from ${who}${from}${suffix}`);
+        break;
+      case endedBy.peerReset:
+        this.log.info(`Connection reset by ${who}${from}${suffix}`);
+        break;
+      case endedBy.us:
+        this.log.info(`Disconnecting ${who}${from}: ${why}${suffix}`);
+        break;
+      default:
+        this.log.info(`Connection closed by ${who}${from}${suffix}`);
+    }
+  }
+
+  /** Everything that the monitor holds for a connection ends. */
+  end(connection: Connection): void {
+    if (connection.closed) {
+      return;
+    }
+    connection.closed = true;
+    this.#release(connection);
+    const worker = this.#workerOf.get(connection);
+    this.#workerOf.delete(connection);
+    worker?.connections.delete(connection.number);
+    this.#events.ended(connection);
+    for (const session of connection.sessions.values()) {
+      this.log.verbose(`Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session.number}`);
+    }
+    connection.sessions.clear();
+    const leader = this.#leaders.get(connection);
+    this.#leaders.delete(connection);
+    if (leader !== undefined) {
+      leader.onGone = () => {};
+      if (connection.login === undefined) {
+        // It may hang in a PAM module that waits for its network; nothing of it is worth waiting for.
+        this.#events.killLeader(leader.pid);
+      }
+      leader.drop();
+    }
+    if (this.#workerOf.size === 0) {
+      this.onIdle();
+    }
+  }
+
+  workerDied(worker: Worker): void {
+    for (const connection of [...worker.connections.values()]) {
+      this.log.info(`Connection closed by ${connection.from}: its worker ended`);
+      this.end(connection);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The `Authority` of one connection: asks the monitor. Runs in: worker. */
+import type { AuthOutcome, Authority } from '../ssh/userauth/authority.ts';
+import type { Call } from '../ssh/wire/call.ts';
+import type { AnyFields, Values } from '../ssh/wire/field.ts';
+import type { Peer } from '../ssh/wire/peer.ts';
+import * as link from '../monitor/link.ts';
+
+type Reply = Values<(typeof link.CheckPassword)['reply']>;
+
+function outcomeOf(reply: Reply): AuthOutcome {
+  const banner = reply.banner.length === 0 ? {} : { banner: reply.banner };
+  switch (reply.is) {
+    case link.authIs.accepted:
+      return { is: 'accepted', ...banner };
+    case link.authIs.partial:
+      return { is: 'partial', canContinue: reply.canContinue, ...banner };
+    case link.authIs.refused:
+      return { is: 'refused', canContinue: reply.canContinue, ...banner };
+    case link.authIs.prompt:
+      return {
+        is: 'prompt',
+        name: reply.name,
+        instruction: reply.instruction,
+        prompts: reply.prompts,
+        ...banner,
+      };
+    case link.authIs.acceptable:
+      return { is: 'acceptable', ...banner };
+    default:
+      return { is: 'disconnect', reason: reply.reason, peerText: reply.peerText, ...banner };
+  }
+}
+
+export class MonitorAuthority implements Authority {
+  readonly #peer: Peer;
+  readonly #connection: number;
+
+  constructor(peer: Peer, connection: number) {
+    this.#peer = peer;
+    this.#connection = connection;
+  }
+
+  async #ask<Q extends AnyFields>(
+    request: Call<Q, (typeof link.CheckPassword)['reply']>,
+    values: Omit<Values<Q>, 'connection'>,
+  ): Promise<AuthOutcome> {
+    const complete = { connection: this.#connection, ...values } as unknown as Values<Q>;
+    return outcomeOf((await this.#peer.call(request, complete)).values);
+  }
+
+  begin(user: Buffer, service: string): Promise<AuthOutcome> {
+    return this.#ask(link.UserauthBegin, { user, service });
+  }
+  password(password: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.CheckPassword, { password });
+  }
+  keyboardInteractive(submethods: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.StartKeyboardInteractive, { submethods });
+  }
+  keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
+    return this.#ask(link.AnswerKeyboardInteractive, { answers });
+  }
+  queryKey(algorithm: string, blob: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.QueryKey, { algorithm, blob });
+  }
+  checkKey(algorithm: string, blob: Buffer, signature: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.CheckKey, { algorithm, blob, signature });
+  }
+  refuseMethod(method: string): Promise<AuthOutcome> {
+    return this.#ask(link.RefuseMethod, { method });
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * The `SessionHost` and `ForwardHost` of one connection: the monitor decides and has the leader act;
+ * descriptors come back and become streams here. Runs in: worker.
+ */
+import { Socket } from 'node:net';
+import { closeDescriptor } from '../base/socket.native.ts';
+import { PtyMaster } from '../base/pty.native.ts';
+import { MonitorRefusal } from '../base/errors.ts';
+import type { ForwardHost } from '../forwarding/host.ts';
+import * as link from '../monitor/link.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import type { HostedSession, SessionExitStatus, SessionHost, Started, Terminal } from '../session/host.ts';
+
+const connectFailed = 2;
+const maxReason = 4;
+
+/** A failure's code is the reason of the open failure (RFC 4254 §5.1). */
+export function openFailure(error: unknown): { readonly refused: number; readonly text: string } {
+  if (error instanceof CallFailure) {
+    const reason = error.code >= 1 && error.code <= maxReason ? error.code : connectFailed;
+    return { refused: reason, text: error.text };
+  }
+  throw error;
+}
+
+function readEnd(descriptor: number): Socket {
+  return new Socket({ fd: descriptor, readable: true, writable: false });
+}
+
+function closeAll(descriptors: readonly number[]): void {
+  for (const descriptor of descriptors) {
+    closeDescriptor(descriptor);
+  }
+}
+
+class MonitorSession implements HostedSession {
+  readonly number: number;
+  readonly #peer: Peer;
+  readonly #connection: number;
+  readonly #onClosed: () => void;
+  #isClosed = false;
+  #early: SessionExitStatus | undefined;
+  #onExit: ((exit: SessionExitStatus) => void) | undefined;
+  onWarning: (line: string) => void = () => {};
+
+  constructor(peer: Peer, connection: number, number: number, onClosed: () => void) {
+    this.#peer = peer;
+    this.#connection = connection;
+    this.number = number;
+    this.#onClosed = onClosed;
+  }
+
+  get onExit(): (exit: SessionExitStatus) => void {
+    return this.#onExit ?? (() => {});
+  }
+  /** The process may have ended before anybody listens. */
+  set onExit(listener: (exit: SessionExitStatus) => void) {
+    this.#onExit = listener;
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) {
+      listener(early);
+    }
+  }
+
+  exited(exit: SessionExitStatus): void {
+    if (this.#onExit === undefined) {
+      this.#early = exit;
+    } else {
+      this.#onExit(exit);
+    }
+  }
+
+  get #which(): { readonly connection: number; readonly session: number } {
+    return { connection: this.#connection, session: this.number };
+  }
+
+  async pty(terminal: Terminal): Promise<boolean> {
+    return (await this.#peer.call(link.SessionPty, { ...this.#which, ...terminal })).values.allowed;
+  }
+
+  async env(name: Buffer, value: Buffer): Promise<boolean> {
+    return (await this.#peer.call(link.SessionEnv, { ...this.#which, name, value })).values.allowed;
+  }
+
+  async start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<Started> {
+    const answer = await this.#ask(kind, command);
+    if (answer === undefined) {
+      return { is: 'refused' };
+    }
+    const { values, descriptors } = answer;
+    if (values.is === link.startedAs.internal) {
+      closeAll(descriptors);
+      return { is: 'internal', name: values.internalName };
+    }
+    if (values.is !== link.startedAs.process) {
+      closeAll(descriptors);
+      return { is: 'refused' };
+    }
+    if (this.#isClosed) {
+      // The channel went while the order was under way: nobody will read these.
+      closeAll(descriptors);
+      return { is: 'refused' };
+    }
+    if (values.isPty) {
+      return { is: 'pty', pty: new PtyMaster(descriptors[0] as number) };
+    }
+    const [stdin, stdout, stderr] = descriptors;
+    if (stdin === undefined || stdout === undefined || stderr === undefined) {
+      closeAll(descriptors);
+      throw new MonitorRefusal('a process came without its three descriptors');
+    }
+    return {
+      is: 'process',
+      stdin: new Socket({ fd: stdin, readable: false, writable: true }),
+      stdout: readEnd(stdout),
+      stderr: readEnd(stderr),
+    };
+  }
+
+  async #ask(kind: string, command: Buffer) {
+    try {
+      return await this.#peer.call(link.SessionStart, { ...this.#which, kind, command });
+    } catch (error) {
+      if (error instanceof CallFailure) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  async signal(signalName: string): Promise<boolean> {
+    return (await this.#peer.call(link.SessionSignal, { ...this.#which, signalName })).values.allowed;
+  }
+
+  close(): void {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      this.#onClosed();
+      this.#peer.notify(link.SessionClose, this.#which);
+    }
+  }
+}
+
+export class MonitorSessions implements SessionHost, ForwardHost {
+  readonly #peer: Peer;
+  readonly #connection: number;
+  readonly #sessions = new Map<number, MonitorSession>();
+
+  constructor(peer: Peer, connection: number) {
+    this.#peer = peer;
+    this.#connection = connection;
+  }
+
+  async open(): Promise<{ readonly opened: HostedSession } | { readonly refused: number; readonly text: string }> {
+    try {
+      const { values } = await this.#peer.call(link.SessionOpen, { connection: this.#connection });
+      const session = new MonitorSession(this.#peer, this.#connection, values.session, () =>
+        this.#sessions.delete(values.session),
+      );
+      this.#sessions.set(values.session, session);
+      return { opened: session };
+    } catch (error) {
+      return openFailure(error);
+    }
+  }
+
+  async directTcpip(
+    host: string,
+    port: number,
+    originAddress: string,
+    originPort: number,
+  ): Promise<{ readonly internal: string } | { readonly refused: number; readonly text: string }> {
+    try {
+      const { values } = await this.#peer.call(link.DirectTcpip, {
+        connection: this.#connection,
+        host,
+        port,
+        originAddress,
+        originPort,
+      });
+      return { internal: values.internalName };
+    } catch (error) {
+      return openFailure(error);
+    }
+  }
+
+  exited(session: number, exit: SessionExitStatus): void {
+    this.#sessions.get(session)?.exited(exit);
+  }
+}

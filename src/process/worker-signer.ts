@@ -1,0 +1,35 @@
+/** The `ExchangeSigner` of one connection: the monitor holds the host keys. Runs in: worker. */
+import { ProtocolError } from '../base/errors.ts';
+import type { Exchange, ExchangeSigner } from '../ssh/transport/transport.ts';
+import type { Peer } from '../ssh/wire/peer.ts';
+import { SignExchange } from '../monitor/link.ts';
+
+export class MonitorSigner implements ExchangeSigner {
+  readonly #peer: Peer;
+  readonly #connection: number;
+  #cookie: Buffer | undefined;
+
+  constructor(peer: Peer, connection: number, firstCookie: Buffer) {
+    this.#peer = peer;
+    this.#connection = connection;
+    this.#cookie = firstCookie;
+  }
+
+  takeCookie(): Buffer {
+    const cookie = this.#cookie;
+    this.#cookie = undefined;
+    if (cookie === undefined) {
+      throw new ProtocolError('a key exchange while another is being signed');
+    }
+    return cookie;
+  }
+
+  async sign(exchange: Exchange): Promise<{ readonly signature: Buffer; readonly hash: Buffer }> {
+    const { values } = await this.#peer.call(SignExchange, {
+      connection: this.#connection,
+      ...exchange,
+    });
+    this.#cookie = values.nextCookie;
+    return values;
+  }
+}
