@@ -24,6 +24,8 @@ export const sourceTurnBytes = 128 * 1024;
 /** After a channel has closed: how long its last bytes may take to reach a slow reader. */
 export const flushAfterCloseMs = 5000;
 
+/** SERVICE_REQUESTs of one connection: one is enough, some libraries ask before each method. */
+export const serviceRequests = 64;
 /** USERAUTH_REQUESTs that wait for the answer to an earlier one, and their size. */
 export const queuedAuthRequests = 64;
 export const queuedAuthRequestBytes = 256 * 1024;

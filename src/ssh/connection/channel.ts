@@ -64,6 +64,9 @@ export type ChannelRequestHandler = (fields: Reader) => boolean | Promise<boolea
 
 const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
 
+/** Data smaller than this is copied out of what the socket read. */
+const copiedBytes = 4096;
+
 export class Channel {
   /** Our number of it. */
   readonly number: number;
@@ -350,7 +353,8 @@ export class Channel {
       return;
     }
     if (this.#isSinkReady && !this.#isHanding && this.#held.isEmpty) {
-      this.#hand(data, data.length);
+      // A small view would keep the whole read of the socket alive for as long as the sink keeps it.
+      this.#hand(data.length < copiedBytes ? Buffer.from(data) : data, data.length);
     } else {
       this.#held.push(data);
     }
@@ -406,7 +410,7 @@ export class Channel {
       ) {
         throw new ProtocolError('too many channel requests at once');
       }
-      this.#queuedRequests.push(payload);
+      this.#queuedRequests.push(Buffer.from(payload));
       this.#queuedRequestBytes += payload.length;
       return;
     }

@@ -1,0 +1,404 @@
+/**
+ * The connection protocol (RFC 4254): channels and global requests of one authenticated connection.
+ * Runs in: worker. Everything that arrives is hostile; whatever breaks the protocol is thrown and
+ * ends the connection in the transport.
+ */
+import { ByApplication, ProtocolError } from '../../base/errors.ts';
+import {
+  channelMaxPacketBytes,
+  channelsPerConnection,
+  channelWindowBytes,
+  congestedReplyBytes,
+  globalQueuedRequests,
+} from '../../base/limits.ts';
+import type { Transport } from '../transport/transport.ts';
+import { Reader } from '../wire/reader.ts';
+import { Channel, type ChannelCarrier } from './channel.ts';
+import { type GlobalAnswer, type GlobalRequestHandler, globalRequests } from './global-requests.ts';
+import {
+  ChannelClose,
+  ChannelData,
+  ChannelEof,
+  ChannelExtendedData,
+  ChannelFailure,
+  ChannelOpen,
+  ChannelOpenConfirmation,
+  ChannelOpenFailure,
+  ChannelRequest,
+  ChannelSuccess,
+  ChannelWindowAdjust,
+  GlobalRequest,
+  openFailure,
+  RequestFailure,
+  RequestSuccess,
+} from './messages.ts';
+
+export type OpenOutcome =
+  | {
+      /** Called when the confirmation is queued. */
+      readonly opened: (channel: Channel) => void;
+      /** Called instead when the connection has ended in the meantime. */
+      readonly abandoned: () => void;
+    }
+  | { readonly refused: number; readonly text: string };
+
+/** `fields` is the part of CHANNEL_OPEN that the type defines; read it before anything is awaited. */
+export type ChannelOpenHandler = (fields: Reader) => OpenOutcome | Promise<OpenOutcome>;
+
+export interface ConnectionOptions {
+  /** Keyed by wire name; what is absent is refused with reason 3. */
+  readonly channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
+  /** Rows besides those of `global-requests.ts`; what is absent is answered with FAILURE. */
+  readonly globalRequests?: ReadonlyMap<string, GlobalRequestHandler>;
+}
+
+/** CHANNEL_DATA: number, recipient, length. */
+const dataHeaderBytes = 9;
+/** CHANNEL_EXTENDED_DATA: the same and the data type code. */
+const extendedDataHeaderBytes = 13;
+
+export class Connection implements ChannelCarrier {
+  readonly #transport: Transport;
+  readonly #channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
+  readonly #globalRequests: ReadonlyMap<string, GlobalRequestHandler>;
+  readonly #channels = new Map<number, Channel>();
+  #openingChannels = 0;
+  #freeNumbers: number[] = [];
+  #nextNumber = 0;
+  #waiting = new Set<Channel>();
+  #isCongested = false;
+  #congestedBytes = 0;
+  #isReadingPaused = false;
+  #isOver = false;
+  #areSessionsOver = false;
+  readonly #queuedGlobalRequests: Buffer[] = [];
+  #isHandlingGlobalRequest = false;
+  readonly #handlers: ReadonlyMap<number, (payload: Buffer) => void>;
+
+  constructor(transport: Transport, options: ConnectionOptions) {
+    this.#transport = transport;
+    this.#channelTypes = options.channelTypes;
+    this.#globalRequests = new Map([...globalRequests, ...(options.globalRequests ?? [])]);
+    this.#handlers = new Map<number, (payload: Buffer) => void>([
+      [GlobalRequest.number, (payload) => this.#receiveGlobalRequest(payload)],
+      // We ask for nothing: replies are answers to no question, and kept nowhere.
+      [RequestSuccess.number, () => {}],
+      [RequestFailure.number, () => {}],
+      [ChannelOpen.number, (payload) => this.#receiveOpen(payload)],
+      [ChannelOpenConfirmation.number, () => this.#refuseUnasked('CHANNEL_OPEN_CONFIRMATION')],
+      [ChannelOpenFailure.number, () => this.#refuseUnasked('CHANNEL_OPEN_FAILURE')],
+      [
+        ChannelWindowAdjust.number,
+        (payload) => {
+          const { recipient, bytes } = ChannelWindowAdjust.decode(payload);
+          this.#channel(recipient).receiveWindowAdjust(bytes);
+        },
+      ],
+      [ChannelData.number, (payload) => this.#receiveData(payload)],
+      [ChannelExtendedData.number, (payload) => this.#receiveExtendedData(payload)],
+      [
+        ChannelEof.number,
+        (payload) => this.#channel(ChannelEof.decode(payload).recipient).receiveEof(),
+      ],
+      [
+        ChannelClose.number,
+        (payload) => this.#channel(ChannelClose.decode(payload).recipient).receiveClose(),
+      ],
+      [
+        ChannelRequest.number,
+        (payload) => {
+          const { recipient } = ChannelRequest.decode(payload);
+          this.#channel(recipient).receiveRequest(payload);
+        },
+      ],
+      // Our own requests never want a reply; one that comes all the same means nothing.
+      [
+        ChannelSuccess.number,
+        (payload) => void this.#channel(ChannelSuccess.decode(payload).recipient),
+      ],
+      [
+        ChannelFailure.number,
+        (payload) => void this.#channel(ChannelFailure.decode(payload).recipient),
+      ],
+    ]);
+  }
+
+  get channelCount(): number {
+    return this.#channels.size;
+  }
+
+  /** A payload with a number of 80 or above. */
+  receive(payload: Buffer): void {
+    if (payload[0] === ChannelData.number) {
+      this.#receiveData(payload);
+      return;
+    }
+    const handler = this.#handlers.get(payload[0] as number);
+    if (handler === undefined) {
+      this.#transport.unimplemented();
+      return;
+    }
+    handler(payload);
+  }
+
+  /** The transport's `onDrain`. */
+  drained(): void {
+    this.#isCongested = false;
+    this.#congestedBytes = 0;
+    if (this.#isReadingPaused) {
+      this.#isReadingPaused = false;
+      this.#transport.resume();
+    }
+    // Who cannot finish puts itself at the end again: the others come first next time.
+    for (const channel of this.#waiting) {
+      if (this.#isCongested) {
+        return;
+      }
+      this.#waiting.delete(channel);
+      channel.flush();
+    }
+  }
+
+  /** The transport's `onClose`: ends every channel, each of them told. */
+  closed(): void {
+    if (this.#isOver) {
+      return;
+    }
+    this.#isOver = true;
+    this.#waiting.clear();
+    const channels = [...this.#channels.values()];
+    this.#channels.clear();
+    const errors: unknown[] = [];
+    for (const channel of channels) {
+      try {
+        channel.connectionLost();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) {
+      throw new AggregateError(errors, 'ending the channels of a connection');
+    }
+  }
+
+  /** no-more-sessions@openssh.com: from now on opening one is an attack. */
+  refuseFurtherSessions(): void {
+    this.#areSessionsOver = true;
+  }
+
+  // ---- ChannelCarrier ----
+
+  get isCongested(): boolean {
+    return this.#isCongested;
+  }
+
+  send(payload: Buffer): void {
+    if (this.#isOver) {
+      return;
+    }
+    if (!this.#transport.send(payload)) {
+      this.#isCongested = true;
+    }
+    if (this.#isCongested) {
+      this.#congestedBytes += payload.length;
+      if (this.#congestedBytes > congestedReplyBytes && !this.#isReadingPaused) {
+        // A peer that asks and does not read: it is not read any further either.
+        this.#isReadingPaused = true;
+        this.#transport.pause();
+      }
+    }
+  }
+
+  sendData(recipient: number, data: Buffer, isStderr: boolean): boolean {
+    if (this.#isOver) {
+      return true;
+    }
+    if (this.#transport.sendChannelData(recipient, data, isStderr)) {
+      return true;
+    }
+    this.#isCongested = true;
+    return false;
+  }
+
+  awaitRoom(channel: Channel): void {
+    this.#waiting.add(channel);
+  }
+
+  release(channel: Channel): void {
+    this.#waiting.delete(channel);
+    if (this.#channels.delete(channel.number)) {
+      this.#freeNumbers.push(channel.number);
+    }
+  }
+
+  fail(error: unknown): void {
+    if (!this.#isOver) {
+      this.#transport.disconnect(
+        error instanceof Error ? error : new Error('a handler threw no error', { cause: error }),
+      );
+    }
+  }
+
+  // ---- channels ----
+
+  #channel(number: number): Channel {
+    const channel = this.#channels.get(number);
+    if (channel === undefined) {
+      throw new ProtocolError(`message for channel ${number}, which is not open`);
+    }
+    return channel;
+  }
+
+  #receiveData(payload: Buffer): void {
+    if (
+      payload.length < dataHeaderBytes ||
+      payload.readUInt32BE(5) !== payload.length - dataHeaderBytes
+    ) {
+      throw new ProtocolError('CHANNEL_DATA whose length is wrong');
+    }
+    this.#channel(payload.readUInt32BE(1)).receiveData(payload.subarray(dataHeaderBytes));
+  }
+
+  #receiveExtendedData(payload: Buffer): void {
+    if (
+      payload.length < extendedDataHeaderBytes ||
+      payload.readUInt32BE(9) !== payload.length - extendedDataHeaderBytes
+    ) {
+      throw new ProtocolError('CHANNEL_EXTENDED_DATA whose length is wrong');
+    }
+    this.#channel(payload.readUInt32BE(1)).receiveExtendedData(
+      payload.subarray(extendedDataHeaderBytes),
+    );
+  }
+
+  #refuseUnasked(name: string): never {
+    throw new ProtocolError(`${name} where nothing was asked for`);
+  }
+
+  #receiveOpen(payload: Buffer): void {
+    const open = ChannelOpen.decode(payload);
+    if (open.type === 'session' && this.#areSessionsOver) {
+      throw new ByApplication(
+        'Possible attack: attempt to open a session after additional sessions disabled',
+        'a session was opened after no-more-sessions@openssh.com',
+        2,
+      );
+    }
+    const handler = this.#channelTypes.get(open.type);
+    if (handler === undefined) {
+      this.#refuse(open, openFailure.unknownChannelType, 'unknown channel type');
+      return;
+    }
+    if (this.#channels.size + this.#openingChannels >= channelsPerConnection) {
+      this.#refuse(open, openFailure.resourceShortage, 'too many channels');
+      return;
+    }
+    if (open.maxPacketBytes === 0) {
+      this.#refuse(open, openFailure.resourceShortage, 'a maximum packet size of 0');
+      return;
+    }
+    const outcome = handler(new Reader(open.data));
+    if (!(outcome instanceof Promise)) {
+      this.#answerOpen(open, outcome);
+      return;
+    }
+    this.#openingChannels++;
+    outcome
+      .then((result) => this.#answerOpen(open, result))
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => {
+        this.#openingChannels--;
+      });
+  }
+
+  #answerOpen(open: ChannelOpen, outcome: OpenOutcome): void {
+    if ('refused' in outcome) {
+      this.#refuse(open, outcome.refused, outcome.text);
+      return;
+    }
+    if (this.#isOver) {
+      outcome.abandoned();
+      return;
+    }
+    const number = this.#freeNumbers.pop() ?? this.#nextNumber++;
+    const channel = new Channel(this, open.type, number, {
+      number: open.sender,
+      windowBytes: open.windowBytes,
+      maxPacketBytes: open.maxPacketBytes,
+    });
+    this.#channels.set(number, channel);
+    this.send(
+      ChannelOpenConfirmation.encode({
+        recipient: open.sender,
+        sender: number,
+        windowBytes: channelWindowBytes,
+        maxPacketBytes: channelMaxPacketBytes,
+        data: Buffer.alloc(0),
+      }),
+    );
+    outcome.opened(channel);
+  }
+
+  #refuse(open: ChannelOpen, reason: number, description: string): void {
+    this.send(
+      ChannelOpenFailure.encode({
+        recipient: open.sender,
+        reason,
+        description,
+        language: Buffer.alloc(0),
+      }),
+    );
+  }
+
+  // ---- global requests: one after another, replies in order (RFC 4254 §4) ----
+
+  #receiveGlobalRequest(payload: Buffer): void {
+    if (!this.#isHandlingGlobalRequest) {
+      this.#handleGlobalRequest(payload);
+      return;
+    }
+    if (this.#queuedGlobalRequests.length >= globalQueuedRequests) {
+      throw new ProtocolError('too many global requests at once');
+    }
+    this.#queuedGlobalRequests.push(Buffer.from(payload));
+  }
+
+  #handleGlobalRequest(payload: Buffer): void {
+    const { name, wantReply, data } = GlobalRequest.decode(payload);
+    const handler = this.#globalRequests.get(name);
+    const answer = handler === undefined ? false : handler(new Reader(data), this);
+    if (!(answer instanceof Promise)) {
+      this.#answerGlobalRequest(wantReply, answer);
+      return;
+    }
+    this.#isHandlingGlobalRequest = true;
+    answer
+      .then((result) => {
+        this.#isHandlingGlobalRequest = false;
+        this.#answerGlobalRequest(wantReply, result);
+        this.#handleQueuedGlobalRequests();
+      })
+      .catch((error: unknown) => this.fail(error));
+  }
+
+  #handleQueuedGlobalRequests(): void {
+    while (!this.#isHandlingGlobalRequest && !this.#isOver) {
+      const payload = this.#queuedGlobalRequests.shift();
+      if (payload === undefined) {
+        return;
+      }
+      this.#handleGlobalRequest(payload);
+    }
+  }
+
+  #answerGlobalRequest(wantReply: boolean, answer: GlobalAnswer): void {
+    if (!wantReply) {
+      return;
+    }
+    if (answer === false) {
+      this.send(RequestFailure.encode({}));
+    } else {
+      this.send(RequestSuccess.encode({ data: answer === true ? Buffer.alloc(0) : answer }));
+    }
+  }
+}
