@@ -1,0 +1,118 @@
+/** One desktop that lives or is about to end: its record, its leader, its viewers. Runs in: monitor. */
+import type { DesktopLeader } from './leader-port.ts';
+import type { DisplayEngine } from './engine.ts';
+import { type DesktopEvent, nextState } from './states.ts';
+import type { DesktopRecord, DesktopStore } from './store.ts';
+
+/** What others may know of a desktop. */
+export interface DesktopView {
+  readonly id: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly state: DesktopRecord['state'];
+  readonly engine: string;
+  readonly type: string;
+  readonly display: number;
+  readonly width: number;
+  readonly height: number;
+  readonly depth: number;
+  readonly startedAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly viewers: number;
+}
+
+/** Who looks at a desktop: a connection, and the way to tell its worker something. */
+export interface Opener {
+  readonly connection: number;
+  viewerEnd(viewer: number, why: string): void;
+  viewerWarning(viewer: number, line: string): void;
+}
+
+export class Desktop {
+  #record: DesktopRecord;
+  readonly #store: DesktopStore;
+  readonly engine: DisplayEngine;
+  /** Set once it has started. */
+  leader: DesktopLeader | undefined;
+  readonly viewers = new Map<number, Opener>();
+  /** The connection that started it and has not looked at it yet. */
+  startedBy: number | undefined;
+  /** For viewers, as soon as there is one. */
+  warning: string | undefined;
+  /** Settled when it has ended and nothing of it is left. */
+  over: Promise<void> | undefined;
+
+  constructor(record: DesktopRecord, store: DesktopStore, engine: DisplayEngine) {
+    this.#record = record;
+    this.#store = store;
+    this.engine = engine;
+  }
+
+  get record(): DesktopRecord {
+    return this.#record;
+  }
+
+  get view(): DesktopView {
+    const {
+      uid: _uid,
+      directory: _directory,
+      endedAtMs: _ended,
+      reason: _reason,
+      ...view
+    } = this.#record;
+    return { ...view, viewers: this.viewers.size };
+  }
+
+  get userDirectory(): string {
+    return `${this.#record.directory}/user`;
+  }
+
+  get xauthorityPath(): string {
+    return `${this.userDirectory}/Xauthority`;
+  }
+
+  /** False: the table has no such transition, and nothing has changed. */
+  apply(event: DesktopEvent, nowMs: number, reason = ''): boolean {
+    const state = nextState(this.#record.state, event);
+    if (state === undefined) {
+      return false;
+    }
+    const { id } = this.#record;
+    if (state === 'ended' || state === 'failed') {
+      this.#store.setEnded(id, state, nowMs, reason);
+      this.#record = { ...this.#record, state, reason, endedAtMs: nowMs };
+    } else {
+      this.#store.setState(id, state);
+      this.#record = { ...this.#record, state };
+    }
+    return true;
+  }
+
+  used(nowMs: number): void {
+    this.#store.setUsed(this.#record.id, nowMs);
+    this.#record = { ...this.#record, lastUsedAtMs: nowMs };
+  }
+
+  moveTo(display: number): void {
+    this.#store.setDisplay(this.#record.id, display);
+    this.#record = { ...this.#record, display };
+  }
+
+  /** Every viewer is told and forgotten; the worker closes its stream. */
+  endViewers(why: string): void {
+    const viewers = [...this.viewers];
+    this.viewers.clear();
+    for (const [viewer, opener] of viewers) {
+      opener.viewerEnd(viewer, why);
+    }
+  }
+
+  warn(line: string): void {
+    if (this.viewers.size === 0) {
+      this.warning = line;
+    }
+    for (const [viewer, opener] of this.viewers) {
+      opener.viewerWarning(viewer, line);
+    }
+  }
+}

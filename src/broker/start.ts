@@ -1,0 +1,301 @@
+/**
+ * How a desktop comes up: a leader of its own with its own PAM session, the X server, then the
+ * user's session. Runs in: monitor.
+ */
+import { EngineError } from '../base/errors.ts';
+import { stdio } from '../../pam/leader-protocol.ts';
+import type { DisplayEngine, EngineOrder } from './engine.ts';
+import { desktopEnvironment, sessionArguments } from './environment.ts';
+import type { DesktopLeader, LeaderPort } from './leader-port.ts';
+import { type Ending, LeaderWatch } from './leader-watch.ts';
+import type { ReportOutcome } from './report.ts';
+import { displaySocket, xauthority } from './x-display.ts';
+
+export interface StartOrder extends EngineOrder {
+  readonly id: string;
+  readonly owner: string;
+  readonly uid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly directory: string;
+  readonly cookie: Buffer;
+  readonly engine: DisplayEngine;
+}
+
+export interface StartHost {
+  readonly leaders: LeaderPort;
+  /** Of the daemon; empty without PAM. */
+  readonly pamService: string;
+  readonly sessionCommand: string;
+  readonly x11Directory: string;
+  readonly log: { info(line: string): void; debug(line: string): void };
+  /** Owns the descriptor. */
+  readReport(descriptor: number, timeoutMs: number, signal: AbortSignal): Promise<ReportOutcome>;
+  sleepMs(ms: number): Promise<void>;
+}
+
+export type StartOutcome =
+  | {
+      readonly is: 'started';
+      readonly leader: DesktopLeader;
+      readonly watch: LeaderWatch;
+      /** False: no window was mapped in time. Never rejects. */
+      readonly hasWindow: Promise<boolean>;
+    }
+  | { readonly is: 'refused'; readonly text: string }
+  | { readonly is: 'display taken' };
+
+export const readyTimeoutMs = 10_000;
+export const windowTimeoutMs = 10_000;
+/** A session that dies at once is seen within this time, if no window shows up before. */
+const settleMs = 1_500;
+/** After an essential process has ended its leader says so, with the end of the log. */
+const farewellMs = 3_000;
+const endGraceMs = 2_000;
+const logTailBytes = 4_096;
+const shownLines = 5;
+const shownLineCharacters = 200;
+
+/** The last five lines that are not empty, without control characters. */
+export function lastLines(tail: string): readonly string[] {
+  return (
+    tail
+      .split(/\r?\n/)
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
+      .map((line) => line.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ').trim())
+      .filter((line) => line !== '')
+      .slice(-shownLines)
+      .map((line) => line.slice(0, shownLineCharacters))
+  );
+}
+
+const leaderKindDesktop = 1;
+const pamNewTokenRequired = 12;
+
+async function tailOf(leader: DesktopLeader, handle: number): Promise<string> {
+  try {
+    return (await leader.logTail(handle, logTailBytes)).toString('utf8');
+  } catch {
+    // The leader has gone together with its log; the reason is told without it.
+    return '';
+  }
+}
+
+/** Why it ended, in words, with the end of the log. */
+async function autopsy(
+  host: StartHost,
+  leader: DesktopLeader,
+  watch: LeaderWatch,
+  ending: Ending,
+  handle: number,
+): Promise<{ readonly why: string; readonly lines: readonly string[] }> {
+  const early = ending.is === 'exited' ? await tailOf(leader, ending.handle) : '';
+  const last =
+    ending.is === 'exited'
+      ? await Promise.race([watch.farewell, host.sleepMs(farewellMs).then(() => ending)])
+      : ending;
+  const how = ending.is === 'exited' ? ending.how : undefined;
+  if (last.is === 'ended') {
+    return { why: how ?? last.reason, lines: lastLines(early === '' ? last.tail : early) };
+  }
+  if (last.is === 'exited') {
+    return { why: last.how, lines: lastLines(early || (await tailOf(leader, handle))) };
+  }
+  return { why: how ?? 'its leader ended', lines: lastLines(early) };
+}
+
+async function startServer(
+  order: StartOrder,
+  host: StartHost,
+  leader: DesktopLeader,
+  watch: LeaderWatch,
+  environment: readonly Buffer[],
+): Promise<'ready' | 'display taken'> {
+  const command = order.engine.command(order);
+  const server = await leader.spawn({
+    file: command[0],
+    arguments: command.map((word) => Buffer.from(word)),
+    environment,
+    directory: '/',
+    stdio: stdio.log,
+    columns: 0,
+    rows: 0,
+    widthPixels: 0,
+    heightPixels: 0,
+    modes: Buffer.alloc(0),
+    reportDescriptor: true,
+    essential: true,
+    stderrText: Buffer.alloc(0),
+  });
+  const descriptor = server.descriptors.at(-1);
+  if (descriptor === undefined) {
+    throw new EngineError('spawn', `${order.engine.name}: no report descriptor came`);
+  }
+  const report = await host.readReport(descriptor, readyTimeoutMs, watch.signal);
+  if (report.is === 'line') {
+    if (report.line === String(order.display)) {
+      return 'ready';
+    }
+    throw new EngineError('ready', `${order.engine.name} reported a display that is not its own`);
+  }
+  if (report.is === 'late') {
+    throw new EngineError(
+      'ready',
+      `${order.engine.name} was not ready within ${readyTimeoutMs / 1000} seconds`,
+      lastLines(await tailOf(leader, server.handle)),
+    );
+  }
+  const silence = host.sleepMs(farewellMs).then((): Ending => ({ is: 'gone' }));
+  const ending = await Promise.race([watch.ended, silence]);
+  const { why, lines } = await autopsy(host, leader, watch, ending, server.handle);
+  if (order.engine.isDisplayTaken(lines)) {
+    return 'display taken';
+  }
+  throw new EngineError('ready', `${order.engine.name} ${why}`, lines);
+}
+
+async function startSession(
+  order: StartOrder,
+  host: StartHost,
+  leader: DesktopLeader,
+  watch: LeaderWatch,
+  account: { readonly shell: string; readonly home: string },
+  environment: readonly Buffer[],
+): Promise<{ readonly hasWindow: Promise<boolean> }> {
+  const session = await leader.spawn({
+    file: account.shell,
+    arguments: sessionArguments(account.shell, host.sessionCommand).map((word) =>
+      Buffer.from(word),
+    ),
+    environment,
+    directory: account.home,
+    stdio: stdio.log,
+    columns: 0,
+    rows: 0,
+    widthPixels: 0,
+    heightPixels: 0,
+    modes: Buffer.alloc(0),
+    reportDescriptor: false,
+    essential: true,
+    stderrText: Buffer.alloc(0),
+  });
+  const socket = displaySocket(host.x11Directory, order.display);
+  const hasWindow = leader.watchWindows(socket, order.cookie, windowTimeoutMs).then(
+    (mapped) => mapped > 0,
+    (error: unknown) => {
+      // Its end is told in another way; that the watch itself failed is no news for the user.
+      host.log.debug(`desktop ${order.id}: windows are not watched: ${String(error)}`);
+      return true;
+    },
+  );
+  const first = await Promise.race([
+    watch.ended,
+    hasWindow.then(() => undefined),
+    host.sleepMs(settleMs).then(() => undefined),
+  ]);
+  if (first !== undefined) {
+    const { why, lines } = await autopsy(host, leader, watch, first, session.handle);
+    throw new EngineError('run', `the session ${why}`, lines);
+  }
+  return { hasWindow };
+}
+
+async function establish(
+  order: StartOrder,
+  host: StartHost,
+  leader: DesktopLeader,
+): Promise<
+  | { readonly is: 'refused'; readonly text: string }
+  | {
+      readonly is: 'established';
+      readonly account: { readonly shell: string; readonly home: string };
+      readonly environment: readonly Buffer[];
+    }
+> {
+  const refused = (why: string) => {
+    host.log.info(`desktop ${order.id} of ${order.owner} refused: ${why}`);
+    return { is: 'refused', text: 'The account may not start a desktop now.' } as const;
+  };
+  const tty = `:${order.display}`;
+  const account = await leader.begin({
+    kind: leaderKindDesktop,
+    user: order.owner,
+    service: host.pamService,
+    rhost: '',
+    tty,
+    connection: '',
+  });
+  if (!account.exists || account.uid !== order.uid) {
+    return refused('the account is not the one that has logged in');
+  }
+  const accounted = await leader.account();
+  if (accounted.returnCode === pamNewTokenRequired || accounted.newPasswordRequired) {
+    return refused('the password has expired');
+  }
+  if (accounted.returnCode !== 0 || accounted.userChanged) {
+    return refused(`account check: ${accounted.returnCode}`);
+  }
+  const established = await leader.establish(tty);
+  if (established.setcredCode !== 0) {
+    host.log.info(`desktop ${order.id}: credentials: ${established.setcredCode}`);
+  }
+  if (established.sessionCode !== 0) {
+    return refused(`session: ${established.sessionCode} ${established.sessionText}`);
+  }
+  const environment = desktopEnvironment(account, order, established.environment);
+  return { is: 'established', account, environment };
+}
+
+async function bringUp(
+  order: StartOrder,
+  host: StartHost,
+  leader: DesktopLeader,
+): Promise<StartOutcome> {
+  const watch = new LeaderWatch(leader);
+  const established = await establish(order, host, leader);
+  if (established.is === 'refused') {
+    return established;
+  }
+  const { account, environment } = established;
+  await leader.desktopBegin({
+    id: order.id,
+    directory: order.directory,
+    startedAt: order.startedAt,
+    xauthority: xauthority(order.cookie),
+  });
+  const server = await startServer(order, host, leader, watch, environment);
+  if (server === 'display taken') {
+    return { is: 'display taken' };
+  }
+  const { hasWindow } = await startSession(order, host, leader, watch, account, environment);
+  return { is: 'started', leader, watch, hasWindow };
+}
+
+/** Whatever is left of it; the broker removes what a leader that does not answer leaves behind. */
+async function endLeader(leader: DesktopLeader, host: StartHost): Promise<void> {
+  try {
+    await leader.end(endGraceMs);
+  } catch (error) {
+    host.log.debug(`leader ${leader.pid} did not end in order: ${String(error)}`);
+    leader.drop();
+  }
+}
+
+/** Throws EngineError; whatever the outcome, no leader is left unless `is` says `started`. */
+export async function startDesktop(order: StartOrder, host: StartHost): Promise<StartOutcome> {
+  const leader = await host.leaders.startDesktopLeader(order.owner);
+  let outcome: StartOutcome | undefined;
+  try {
+    outcome = await bringUp(order, host, leader);
+    return outcome;
+  } catch (error) {
+    if (error instanceof EngineError) {
+      throw error;
+    }
+    throw new EngineError('spawn', error instanceof Error ? error.message : String(error));
+  } finally {
+    if (outcome?.is !== 'started') {
+      await endLeader(leader, host);
+    }
+  }
+}
