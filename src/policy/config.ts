@@ -1,0 +1,79 @@
+/**
+ * What the configuration says, typed and with units: an immutable value that is made once at the
+ * start and handed down. Declarations only. Runs in: monitor (a worker gets the part it may know).
+ */
+import type { Destination } from '../../keys/destination.ts';
+
+export interface ListenAddress {
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly port: number;
+}
+
+export type RootLogin = 'yes' | 'prohibit-password' | 'forced-commands-only' | 'no';
+export type TcpForwarding = 'yes' | 'no' | 'local' | 'remote';
+export type AddressFamily = 'any' | 'inet' | 'inet6';
+/** The names of sshd_config(5); DEBUG is DEBUG1. */
+export type ConfiguredLogLevel =
+  | 'QUIET'
+  | 'FATAL'
+  | 'ERROR'
+  | 'INFO'
+  | 'VERBOSE'
+  | 'DEBUG1'
+  | 'DEBUG2'
+  | 'DEBUG3';
+
+export interface StartupsSpec {
+  readonly start: number;
+  readonly ratePercent: number;
+  readonly full: number;
+}
+
+/** /etc/ssh/sshd_config */
+export interface ServerConfig {
+  readonly ports: readonly number[];
+  readonly addressFamily: AddressFamily;
+  readonly listenAddresses: readonly ListenAddress[];
+  readonly hostKeyFiles: readonly string[];
+  /** The default list: a file of it that does not exist is no error. */
+  readonly isHostKeyDefault: boolean;
+  readonly usePam: boolean;
+  readonly pamServiceName: string;
+  /** 0: no limit. */
+  readonly loginGraceTimeMs: number;
+  readonly maxAuthTries: number;
+  readonly maxSessions: number;
+  readonly maxStartups: StartupsSpec;
+  readonly permitRootLogin: RootLogin;
+  readonly pubkeyAuthentication: boolean;
+  readonly passwordAuthentication: boolean;
+  readonly kbdInteractiveAuthentication: boolean;
+  readonly allowUsers: readonly string[];
+  readonly strictModes: boolean;
+  /** Patterns with tokens; expand with `expandAuthorizedKeysFiles`. Empty: none. */
+  readonly authorizedKeysFiles: readonly string[];
+  readonly permitTty: boolean;
+  readonly forceCommand: string | undefined;
+  readonly acceptEnv: readonly string[];
+  /** `yes`, `no`, or a pattern list of the names that are taken. */
+  readonly permitUserEnvironment: string;
+  readonly allowTcpForwarding: TcpForwarding;
+  readonly permitOpen: readonly Destination[] | 'any' | 'none';
+  /** Name to command with its arguments, for the user's shell; also `internal-sftp`. */
+  readonly subsystems: ReadonlyMap<string, string>;
+  readonly logLevel: ConfiguredLogLevel;
+  /** undefined: none is written. */
+  readonly pidFile: string | undefined;
+}
+
+/** /etc/sshdesk/sshdesk_config */
+export interface DesktopConfig {
+  /** A worker drains after so many connections. */
+  readonly workerConnections: number;
+  readonly workerIsolation: 'shared' | 'connection';
+  readonly workerConfinement: 'strict' | 'relaxed';
+  readonly workers: number;
+  /** The command of a desktop's X session; undefined: the machine's default. */
+  readonly xSession: string | undefined;
+}

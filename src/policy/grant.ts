@@ -1,0 +1,120 @@
+/**
+ * What one login may do: the configuration and the options of its key, the narrower of both. The
+ * monitor keeps it and asks it at every order. Pure. Runs in: monitor.
+ */
+import type { KeyOptions } from '../../keys/authorized-keys.ts';
+import type { Destination } from '../../keys/destination.ts';
+import { matchPatternList } from '../../keys/pattern.ts';
+import { isUserEnvironmentName } from './accept-env.ts';
+import type { ServerConfig, TcpForwarding } from './config.ts';
+
+/** The part of a key's options that restricts the login it opens. */
+export type KeyRestrictions = Pick<
+  KeyOptions,
+  | 'command'
+  | 'environment'
+  | 'permitOpen'
+  | 'permitListen'
+  | 'permitPty'
+  | 'permitPortForwarding'
+  | 'permitAgentForwarding'
+  | 'permitX11Forwarding'
+  | 'permitUserRc'
+>;
+
+export interface Grant {
+  readonly user: string;
+  /** ForceCommand beats command= of the key. */
+  readonly forcedCommand: string | undefined;
+  /** As sshd's log says it: `forced-command (config) 'command'`. */
+  readonly forcedCommandSource: 'config' | 'key-option' | undefined;
+  readonly permitTty: boolean;
+  /** ~/.ssh/environment may be read; each name of it against `mayTakeUserEnvironment`. */
+  readonly permitUserEnvironment: boolean;
+  /** PermitUserEnvironment's pattern list; undefined: every name that can be taken. */
+  readonly userEnvironmentNames: string | undefined;
+  /** environment= of the key, already filtered; empty unless PermitUserEnvironment says so. */
+  readonly environment: readonly (readonly [name: string, value: string])[];
+  readonly tcpForwarding: TcpForwarding;
+  readonly permitOpenByConfig: readonly Destination[] | 'any' | 'none';
+  /** undefined: the key says nothing. */
+  readonly permitOpenByKey: readonly Destination[] | undefined;
+  readonly permitListenByKey: readonly Destination[] | undefined;
+  readonly maxSessions: number;
+  readonly permitAgentForwarding: boolean;
+  readonly permitX11Forwarding: boolean;
+  readonly permitUserRc: boolean;
+}
+
+/** A name of ~/.ssh/environment or environment=. */
+export function mayTakeUserEnvironment(
+  from: Pick<Grant, 'permitUserEnvironment' | 'userEnvironmentNames'>,
+  name: string,
+): boolean {
+  return (
+    from.permitUserEnvironment &&
+    isUserEnvironmentName(name) &&
+    (from.userEnvironmentNames === undefined ||
+      matchPatternList(name, from.userEnvironmentNames) === 'match')
+  );
+}
+
+function forcedCommandOf(
+  config: ServerConfig,
+  key: KeyRestrictions | undefined,
+): Pick<Grant, 'forcedCommand' | 'forcedCommandSource'> {
+  if (config.forceCommand !== undefined) {
+    return { forcedCommand: config.forceCommand, forcedCommandSource: 'config' };
+  }
+  return {
+    forcedCommand: key?.command,
+    forcedCommandSource: key?.command === undefined ? undefined : 'key-option',
+  };
+}
+
+function userEnvironmentOf(
+  config: ServerConfig,
+  key: KeyRestrictions | undefined,
+): Pick<Grant, 'permitUserEnvironment' | 'userEnvironmentNames' | 'environment'> {
+  const says = config.permitUserEnvironment;
+  const permitted = {
+    permitUserEnvironment: says !== 'no',
+    userEnvironmentNames: says === 'yes' || says === 'no' ? undefined : says,
+  };
+  const environment = (key?.environment ?? []).filter(([name]) =>
+    mayTakeUserEnvironment(permitted, name),
+  );
+  return { ...permitted, environment };
+}
+
+/** `key`: the options of the key that the login was accepted with; undefined for other methods. */
+export function grantFor(
+  config: ServerConfig,
+  key: KeyRestrictions | undefined,
+  account: { readonly user: string },
+): Grant {
+  return Object.freeze({
+    user: account.user,
+    ...forcedCommandOf(config, key),
+    permitTty: config.permitTty && (key?.permitPty ?? true),
+    ...userEnvironmentOf(config, key),
+    tcpForwarding: (key?.permitPortForwarding ?? true) ? config.allowTcpForwarding : 'no',
+    permitOpenByConfig: config.permitOpen,
+    permitOpenByKey: key?.permitOpen,
+    permitListenByKey: key?.permitListen,
+    maxSessions: config.maxSessions,
+    permitAgentForwarding: key?.permitAgentForwarding ?? true,
+    permitX11Forwarding: key?.permitX11Forwarding ?? true,
+    permitUserRc: key?.permitUserRc ?? true,
+  });
+}
+
+/** Forwarding is off for a login that must change its password first; sshd does the same. */
+export function withoutForwarding(grant: Grant): Grant {
+  return Object.freeze({
+    ...grant,
+    tcpForwarding: 'no',
+    permitAgentForwarding: false,
+    permitX11Forwarding: false,
+  });
+}
