@@ -1,0 +1,627 @@
+/**
+ * The one file that touches names of the npm package ssh2 which are not public: a subclass of its
+ * `Protocol` (identification, RFC 4253 key exchange, record layer) with seams for the cookie, the
+ * signature that is made elsewhere, ML-KEM and our own dispatch. Runs in: worker.
+ *
+ * The package's closed algorithm switch decides by the peer's KEXINIT. We choose the key exchange
+ * method ourselves, show it a KEXINIT with that method alone (ML-KEM as curve25519, whose methods
+ * are then replaced) and put the original back for the exchange hash.
+ */
+import { createRequire } from 'node:module';
+import {
+  CompressionError,
+  ConfigError,
+  KexError,
+  MacError,
+  ProtocolError,
+  VersionError,
+} from '../../base/errors.ts';
+import { cipherAlgorithms } from '../wire/algorithms.ts';
+import { Reader } from '../wire/reader.ts';
+import { respond } from './mlkem768x25519-sha256.ts';
+import type { Exchange } from './transport.ts';
+
+const pinnedVersion = '1.17.0';
+/** What one packet may inflate to; OpenSSH sends packets of at most this size uncompressed. */
+const maxInflatedBytes = 256 * 1024;
+
+/** What the decipher is told: undefined goes on, false means it was replaced, Infinity stops. */
+type DecipherAnswer = undefined | false | number;
+
+interface Decipher {
+  inSeqno: number;
+  _onPayload: (payload: Buffer) => DecipherAnswer;
+}
+interface Cipher {
+  outSeqno: number;
+  encrypt(packet: Buffer): void;
+}
+interface Negotiated {
+  kex: string;
+  serverHostKey: string;
+  cs: { cipher: string; mac: string; compress: string };
+  sc: { cipher: string; mac: string; compress: string };
+}
+interface EngineHostKey {
+  readonly type: string;
+  getPublicSSH(): Buffer;
+  sign(hash: Buffer): Buffer | Error;
+}
+interface KeyExchange {
+  sessionID: Buffer | undefined;
+  negotiated: Negotiated;
+  _sentNEWKEYS: boolean;
+  _receivedNEWKEYS: boolean;
+  _kexinit: Buffer;
+  _remoteKexinit: Buffer;
+  _dhData: Buffer;
+  _hostKey: EngineHostKey;
+  type: string;
+  finish(scOnly?: boolean): DecipherAnswer;
+  parse(payload: Buffer): DecipherAnswer;
+  computeSecret(clientValue: Buffer): Buffer | Error;
+  convertPublicKey(value: Buffer): Buffer;
+  getPublicKey(): Buffer;
+}
+interface PacketWriter {
+  allocStartKEX: number;
+  alloc(payloadBytes: number, force: boolean): Buffer;
+  finalize(packet: Buffer, force: boolean): Buffer;
+}
+interface PacketReader {
+  read(payload: Buffer): Buffer;
+  _zlib?: { _maxOutputLength: number };
+}
+interface ProtocolConfig {
+  server: true;
+  ident: string;
+  hostKeys: Record<string, EngineHostKey>;
+  offer: {
+    kex: string[];
+    serverHostKey: string[];
+    cs: { cipher: string[]; mac: string[]; compress: string[]; lang: string[] };
+    sc: { cipher: string[]; mac: string[]; compress: string[]; lang: string[] };
+  };
+  messageHandlers: Record<string, never>;
+  onWrite(bytes: Buffer): void;
+  onError(error: Error): void;
+  onHeader(): void;
+  onHandshakeComplete(negotiated: Negotiated): void;
+}
+interface ProtocolShape {
+  start(): void;
+  parse(chunk: Buffer, from: number, to: number): void;
+  rekey(): void;
+  cleanup(): void;
+  disconnect(reason: number): void;
+  _destruct(reason?: string): void;
+  _kex: KeyExchange | undefined;
+  _kexinit: Buffer | undefined;
+  _decipher: Decipher | undefined;
+  _cipher: Cipher;
+  _onPayload: (payload: Buffer) => DecipherAnswer;
+  _packetRW: { read: PacketReader; write: PacketWriter };
+  _offer: { lists: { kex: { array: string[] } } };
+  _identRaw: Buffer;
+  _remoteIdentRaw: Buffer;
+  _strictMode: boolean | undefined;
+  _authenticated: boolean;
+}
+
+const load = createRequire(import.meta.url);
+const Protocol = load('ssh2/lib/protocol/Protocol.js') as new (
+  config: ProtocolConfig,
+) => ProtocolShape;
+const handlers = load('ssh2/lib/protocol/handlers.js') as ((
+  protocol: ProtocolShape,
+  payload: Buffer,
+) => DecipherAnswer)[];
+const zlib = load('ssh2/lib/protocol/zlib.js') as {
+  ZlibPacketReader: new () => PacketReader;
+  ZlibPacketWriter: new (protocol: ProtocolShape) => PacketWriter;
+};
+interface CipherInfo {
+  readonly keyLen: number;
+  readonly ivLen: number;
+}
+const record = load('ssh2/lib/protocol/crypto.js') as {
+  readonly bindingAvailable: boolean;
+  readonly CIPHER_INFO: Readonly<Record<string, CipherInfo>>;
+  readonly MAC_INFO: Readonly<Record<string, { readonly len: number }>>;
+  createCipher(
+    config: object,
+  ): Cipher & { allocPacket(payloadBytes: number): Buffer; free(): void };
+};
+
+/** The method under which ML-KEM passes the package's switch. */
+const standIn = 'curve25519-sha256';
+const mlkem = 'mlkem768x25519-sha256';
+
+export interface EngineOffer {
+  /** Wire names, announcements included. */
+  readonly kex: readonly string[];
+  readonly serverHostKey: readonly string[];
+  readonly cipher: readonly string[];
+  readonly mac: readonly string[];
+  readonly compress: readonly string[];
+}
+
+export interface EngineSettings {
+  /** Identification without CR LF. */
+  readonly version: string;
+  readonly offer: EngineOffer;
+  /** Public blobs by host key algorithm. */
+  readonly hostKeys: ReadonlyMap<string, Buffer>;
+}
+
+export interface EngineEvents {
+  /** The cookie of the KEXINIT that is about to be sent. */
+  takeCookie(): Buffer;
+  write(packet: Buffer): void;
+  /** One decrypted, decompressed payload; returns what the engine's own call returned, if any. */
+  packet(payload: Buffer): DecipherAnswer;
+  /** The exchange is computed: `resumeExchange` with its signature, or never. */
+  exchange(exchange: Exchange): void;
+  keysTaken(): void;
+}
+
+export interface ChosenKex {
+  readonly kex: string;
+  /** As received; goes into the exchange hash. */
+  readonly original: Buffer;
+  /** The same with `substituteFor(kex)` as only method and no guess. */
+  readonly shown: Buffer;
+}
+
+export class Engine extends Protocol {
+  readonly #events: EngineEvents;
+  #exchange: KeyExchange | undefined;
+  #ownKexInit: Buffer | undefined;
+  #inbound: Decipher | undefined;
+  #chosen: ChosenKex | undefined;
+  #identification: Buffer | undefined;
+  #fatalReason: number | undefined;
+  /** Thrown by our side of the dispatch, so not a finding about the peer's bytes. */
+  #thrownAbove: unknown;
+  #released = false;
+
+  constructor(settings: EngineSettings, events: EngineEvents) {
+    const { offer } = settings;
+    const direction = {
+      cipher: [...offer.cipher],
+      mac: [...offer.mac],
+      compress: [...offer.compress],
+      lang: [],
+    };
+    const hostKeys: Record<string, EngineHostKey> = {};
+    for (const [algorithm, blob] of settings.hostKeys) {
+      hostKeys[algorithm] = publicHostKey(blob);
+    }
+    super({
+      server: true,
+      ident: settings.version.slice('SSH-2.0-'.length),
+      hostKeys,
+      // The package appends kex-strict-s itself.
+      offer: {
+        kex: [...offer.kex],
+        serverHostKey: [...offer.serverHostKey],
+        cs: direction,
+        sc: direction,
+      },
+      messageHandlers: {},
+      onWrite: (packet) => events.write(packet),
+      onError: (error) => this.#fail(error),
+      onHeader: () => {
+        // The package decodes and encodes the line again, which changes bytes beyond ASCII.
+        this._remoteIdentRaw = this.#identification as Buffer;
+      },
+      onHandshakeComplete: () => {
+        this.#boundInflation();
+        this.#chosen = undefined;
+        events.keysTaken();
+      },
+    });
+    this.#events = events;
+    this._onPayload = this.#dispatch;
+    const matched = this._offer.lists.kex;
+    if (!matched.array.includes(standIn)) {
+      // For matching only; the bytes that are sent are made already.
+      matched.array = [...matched.array, standIn];
+    }
+  }
+
+  // ---- what the transport calls ----
+
+  /** The first call: the peer's identification without CR LF. */
+  acceptIdentification(line: Buffer): void {
+    this.#identification = Buffer.from(line);
+    const whole = Buffer.concat([line, Buffer.from('\r\n')]);
+    try {
+      super.parse(whole, 0, whole.length);
+    } catch (cause) {
+      this.#rethrowAbove(cause);
+      throw new VersionError('the identification cannot be parsed', { cause });
+    }
+  }
+
+  /** Decrypts and dispatches; what is wrong with the bytes is thrown as a DisconnectError. */
+  feed(chunk: Buffer, from: number): void {
+    try {
+      super.parse(chunk, from, chunk.length);
+    } catch (cause) {
+      this.#rethrowAbove(cause);
+      throw recordError(cause);
+    }
+  }
+
+  /** The peer's KEXINIT, first or later; sends ours if it is not out yet. */
+  acceptKexInit(chosen: ChosenKex): DecipherAnswer {
+    this.#chosen = chosen;
+    return handlers[20]?.(this, chosen.shown);
+  }
+
+  /** Message 30 or 21. */
+  acceptKexMessage(payload: Buffer): DecipherAnswer {
+    return this.#exchange?.parse(payload);
+  }
+
+  /** Continues after `events.exchange`: sends the reply and NEWKEYS. */
+  resumeExchange(signature: Buffer, hash: Buffer): void {
+    const exchange = this.#exchange as KeyExchange;
+    const value = signatureValue(signature, exchange.negotiated.serverHostKey);
+    const blob = exchange._hostKey.getPublicSSH();
+    exchange._hostKey = {
+      ...publicHostKey(blob),
+      sign: (own) => (own.equals(hash) ? value : new Error('the signed hash is another one')),
+    };
+    // Uncovers the package's own method, which runs once.
+    delete (exchange as Partial<KeyExchange>).finish;
+    exchange.finish();
+  }
+
+  /** Encrypts and writes at once, also while an exchange runs. */
+  sendNow(payload: Buffer): void {
+    const writer = this._packetRW.write;
+    const packet = writer.alloc(payload.length, true);
+    packet.set(payload, writer.allocStartKEX);
+    this._cipher.encrypt(writer.finalize(packet, true));
+  }
+
+  sendChannelDataNow(recipientChannel: number, data: Buffer, stderr: boolean): void {
+    const writer = this._packetRW.write;
+    const headBytes = stderr ? 13 : 9;
+    const packet = writer.alloc(headBytes + data.length, true);
+    const at = writer.allocStartKEX;
+    writeChannelDataHead(packet, at, recipientChannel, data.length, stderr);
+    packet.set(data, at + headBytes);
+    this._cipher.encrypt(writer.finalize(packet, true));
+  }
+
+  startCompression(): void {
+    this._authenticated = true;
+    const negotiated = this.#exchange?.negotiated;
+    if (negotiated?.cs.compress === 'zlib@openssh.com') {
+      this._packetRW.read = new zlib.ZlibPacketReader();
+      this.#boundInflation();
+    }
+    if (negotiated?.sc.compress === 'zlib@openssh.com') {
+      this._packetRW.write = new zlib.ZlibPacketWriter(this);
+    }
+  }
+
+  /**
+   * Between our NEWKEYS and the peer's the package still holds the old cipher, but the peer reads
+   * with the new one. For a DISCONNECT in that gap the new cipher is taken now.
+   */
+  takeOutboundKeys(): void {
+    const exchange = this.#exchange;
+    if (exchange?._sentNEWKEYS && !exchange._receivedNEWKEYS) {
+      exchange._receivedNEWKEYS = true;
+      exchange.finish();
+    }
+  }
+
+  release(): void {
+    this.#released = true;
+    this.cleanup();
+  }
+
+  get sessionId(): Buffer | undefined {
+    return this.#exchange?.sessionID;
+  }
+  get negotiated(): Negotiated | undefined {
+    return this.#exchange?.negotiated;
+  }
+  /** Our KEXINIT is out and its exchange has not ended. */
+  get isExchanging(): boolean {
+    return this.#ownKexInit !== undefined;
+  }
+  get isStrict(): boolean {
+    return this._strictMode === true;
+  }
+  /** Sequence number of the packet that is being handled. */
+  get inboundSequence(): number {
+    return ((this.#inbound?.inSeqno ?? 1) - 1) >>> 0;
+  }
+
+  // ---- seams; the accessors also run inside super(), before the private names exist ----
+
+  override get _kexinit(): Buffer | undefined {
+    return #events in this ? this.#ownKexInit : undefined;
+  }
+  override set _kexinit(payload: Buffer | undefined) {
+    if (#events in this) {
+      // Set by the package after it wrote random bytes there and before it copies the payload.
+      payload?.set(this.#events.takeCookie(), 1);
+      this.#ownKexInit = payload;
+    }
+  }
+
+  override get _decipher(): Decipher | undefined {
+    return #events in this ? this.#inbound : undefined;
+  }
+  override set _decipher(decipher: Decipher | undefined) {
+    if (#events in this && decipher !== undefined) {
+      // The first one comes with the package's own dispatch.
+      decipher._onPayload = this.#dispatch;
+      this.#inbound = decipher;
+    }
+  }
+
+  override get _kex(): KeyExchange | undefined {
+    return #events in this ? this.#exchange : undefined;
+  }
+  override set _kex(exchange: KeyExchange | undefined) {
+    if (!(#events in this) || exchange === undefined) {
+      return;
+    }
+    const chosen = this.#chosen as ChosenKex;
+    this.#exchange = exchange;
+    exchange._remoteKexinit = chosen.original;
+    exchange.negotiated.kex = chosen.kex;
+    // The package's EXT_INFO is malformed; the transport sends its own.
+    Object.defineProperty(exchange, 'remoteExtInfoEnabled', { get: () => false, set() {} });
+    if (chosen.kex === mlkem) {
+      becomeMlkem(exchange);
+    }
+    // On a later exchange the package has just put its own dispatch there.
+    (this.#inbound as Decipher)._onPayload = this.#dispatch;
+    exchange.finish = () => this.#handOver(exchange);
+  }
+
+  /** The package asks for a DISCONNECT, then destroys itself, then reports: we only report. */
+  override disconnect(reason: number): void {
+    this.#fatalReason = reason;
+  }
+  override _destruct(reason?: string): void {
+    if (this.#fatalReason === undefined || this.#released) {
+      super._destruct(reason);
+    }
+  }
+
+  #fail(error: Error): never {
+    throw this.#fatalReason === 3
+      ? new KexError(error.message, { cause: error })
+      : new ProtocolError(error.message, { cause: error });
+  }
+
+  #rethrowAbove(error: unknown): void {
+    if (error === this.#thrownAbove && error !== undefined) {
+      throw error;
+    }
+  }
+
+  readonly #dispatch = (bytes: Buffer): DecipherAnswer => {
+    try {
+      if (bytes.length === 0) {
+        throw new ProtocolError('a packet without payload');
+      }
+      return this.#events.packet(this.#inflate(bytes));
+    } catch (error) {
+      this.#thrownAbove = error;
+      throw error;
+    }
+  };
+
+  #inflate(bytes: Buffer): Buffer {
+    let payload: Buffer;
+    try {
+      payload = this._packetRW.read.read(bytes);
+    } catch (cause) {
+      throw new CompressionError('a packet does not inflate', { cause });
+    }
+    if (payload.length === 0) {
+      throw new ProtocolError('a packet that inflates to nothing');
+    }
+    return payload;
+  }
+
+  #boundInflation(): void {
+    const inflater = this._packetRW.read._zlib;
+    if (inflater !== undefined) {
+      inflater._maxOutputLength = maxInflatedBytes;
+    }
+  }
+
+  /** In place of the package's `finish`, which would sign at once. */
+  #handOver(exchange: KeyExchange): undefined {
+    const clientValue = exchange._dhData;
+    if (exchange.type === 'group' && ((clientValue[0] ?? 0x80) & 0x80) !== 0) {
+      throw new KexError('the public value is empty or negative');
+    }
+    if (exchange.type === '25519' && clientValue.length !== 32) {
+      throw new KexError(`an X25519 value of ${clientValue.length} bytes`);
+    }
+    const secret = exchange.computeSecret(clientValue);
+    if (secret instanceof Error) {
+      throw secret instanceof KexError
+        ? secret
+        : new KexError('the public value is not valid', { cause: secret });
+    }
+    exchange.computeSecret = () => secret;
+    exchange.finish = () => {
+      throw new ProtocolError('NEWKEYS before the exchange is signed');
+    };
+    this.#events.exchange({
+      clientVersion: this._remoteIdentRaw,
+      serverVersion: this._identRaw,
+      clientKexInit: exchange._remoteKexinit,
+      serverKexInit: exchange._kexinit,
+      hostKey: exchange._hostKey.getPublicSSH(),
+      kexAlgorithm: exchange.negotiated.kex,
+      hostKeyAlgorithm: exchange.negotiated.serverHostKey,
+      clientValue: exchange.convertPublicKey(clientValue),
+      serverValue: exchange.getPublicKey(),
+      sharedSecret: secret,
+    });
+    return undefined;
+  }
+}
+
+/** The name under which a method passes the package's switch. */
+export function substituteFor(kex: string): string {
+  return kex === mlkem ? standIn : kex;
+}
+
+export function writeChannelDataHead(
+  into: Buffer,
+  at: number,
+  recipientChannel: number,
+  dataBytes: number,
+  stderr: boolean,
+): void {
+  into[at] = stderr ? 95 : 94;
+  into.writeUInt32BE(recipientChannel, at + 1);
+  if (stderr) {
+    into.writeUInt32BE(1, at + 5);
+  }
+  into.writeUInt32BE(dataBytes, at + (stderr ? 9 : 5));
+}
+
+function becomeMlkem(exchange: KeyExchange): void {
+  let serverValue: Buffer = Buffer.alloc(0);
+  exchange.type = 'mlkem768';
+  exchange.convertPublicKey = (value) => value;
+  exchange.getPublicKey = () => serverValue;
+  exchange.computeSecret = (clientValue) => {
+    const share = respond(clientValue);
+    serverValue = share.serverValue;
+    return share.sharedSecret;
+  };
+}
+
+function publicHostKey(blob: Buffer): EngineHostKey {
+  return {
+    // Not a name the package knows: it must not convert the signature.
+    type: 'public',
+    getPublicSSH: () => blob,
+    sign: () => new Error('no private key in this process'),
+  };
+}
+
+/** RFC 4253 §6.6: string algorithm · string value. */
+function signatureValue(signature: Buffer, algorithm: string): Buffer {
+  const from = new Reader(signature);
+  const name = from.string().toString('latin1');
+  const value = from.string();
+  from.end();
+  if (name !== algorithm) {
+    throw new KexError(`signed with ${name} where ${algorithm} was asked for`);
+  }
+  return value;
+}
+
+/** The record layer's own errors have texts only; the binding reports a bad GCM tag as OpenSSL's. */
+function recordError(cause: unknown): Error {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  if (cause instanceof RangeError || text.startsWith('Bad packet length')) {
+    return new ProtocolError(cause instanceof RangeError ? 'bad padding length' : text, { cause });
+  }
+  return new MacError(text, { cause });
+}
+
+/**
+ * A binding that was built for another major version of OpenSSL loads, and fails at the first packet
+ * of some ciphers (node-gyp must be given --real_openssl_major, as the package's install.js does).
+ */
+function tryCipher(name: string): void {
+  const cipherInfo = record.CIPHER_INFO[name];
+  const macInfo = record.MAC_INFO['hmac-sha2-256'];
+  if (cipherInfo === undefined || macInfo === undefined) {
+    throw new ConfigError(`ssh2 does not know ${name}`);
+  }
+  try {
+    const cipher = record.createCipher({
+      outbound: {
+        seqno: 0,
+        onWrite() {},
+        cipherInfo,
+        cipherKey: Buffer.alloc(cipherInfo.keyLen),
+        cipherIV: Buffer.alloc(cipherInfo.ivLen),
+        macInfo,
+        macKey: Buffer.alloc(macInfo.len),
+      },
+    });
+    cipher.encrypt(cipher.allocPacket(1));
+    cipher.free();
+  } catch (cause) {
+    throw new ConfigError(`ssh2: its native binding cannot do ${name}; build it again`, { cause });
+  }
+}
+
+/**
+ * Throws ConfigError unless the package is the pinned one, built with its native binding, and has
+ * the shape that this file relies on. To be called once, before anything is served.
+ */
+export function checkEngineShape(): void {
+  const { version } = load('ssh2/package.json') as { version: string };
+  if (version !== pinnedVersion) {
+    throw new ConfigError(`ssh2 ${version} is installed, ${pinnedVersion} is needed`);
+  }
+  if (!record.bindingAvailable) {
+    throw new ConfigError('ssh2: the native binding sshcrypto.node is missing or does not load');
+  }
+  for (const { name } of cipherAlgorithms) {
+    tryCipher(name);
+  }
+  const probe: object = new Protocol({
+    server: true,
+    ident: 'probe',
+    hostKeys: {},
+    offer: {
+      kex: [standIn],
+      serverHostKey: [],
+      cs: { cipher: [], mac: [], compress: [], lang: [] },
+      sc: { cipher: [], mac: [], compress: [], lang: [] },
+    },
+    messageHandlers: {},
+    onWrite() {},
+    onError() {},
+    onHeader() {},
+    onHandshakeComplete() {},
+  });
+  const missing = [
+    ...['_kex', '_kexinit', '_decipher', '_cipher', '_onPayload', '_packetRW', '_offer'],
+    ...['_identRaw', '_remoteIdentRaw', '_strictMode', '_authenticated', '_hostKeys'],
+  ].filter((name) => !Object.hasOwn(probe, name));
+  const shape = probe as ProtocolShape;
+  const functions: Record<string, unknown> = {
+    'handlers[20]': handlers[20],
+    ZlibPacketReader: zlib.ZlibPacketReader,
+    ZlibPacketWriter: zlib.ZlibPacketWriter,
+    '_packetRW.write.alloc': shape._packetRW?.write?.alloc,
+    '_packetRW.write.finalize': shape._packetRW?.write?.finalize,
+    '_packetRW.read.read': shape._packetRW?.read?.read,
+    '_cipher.encrypt': shape._cipher?.encrypt,
+    _destruct: shape._destruct,
+    parse: shape.parse,
+    rekey: shape.rekey,
+  };
+  missing.push(...Object.keys(functions).filter((name) => typeof functions[name] !== 'function'));
+  if (!Array.isArray(shape._offer?.lists?.kex?.array)) {
+    missing.push('_offer.lists.kex.array');
+  }
+  if (missing.length > 0) {
+    throw new ConfigError(`ssh2 ${version} has not the expected shape: ${missing.join(', ')}`);
+  }
+}
