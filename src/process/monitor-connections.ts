@@ -13,7 +13,6 @@ import type { AuthenticationHost } from '../monitor/authentication.ts';
 import { Connection, type Login } from '../monitor/connection.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
-import { signalName } from '../monitor/signals.ts';
 import { Startups } from '../monitor/startups.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
@@ -63,8 +62,8 @@ export class MonitorConnections implements AuthenticationHost {
     return [...this.#workerOf.keys()];
   }
 
-  /** Takes the descriptor over. */
-  accept(accepted: Accepted, pool: WorkerPool): void {
+  /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
+  accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
     const { descriptor, ...endpoints } = accepted;
     const from = `[${endpoints.remoteAddress}]:${endpoints.remotePort}`;
     const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
@@ -87,7 +86,7 @@ export class MonitorConnections implements AuthenticationHost {
       this.#turnAway(descriptor, 'No worker is ready\r\n');
       return;
     }
-    this.#give(worker, descriptor, endpoints);
+    this.#give(worker, descriptor, endpoints, output);
     pool.retireIfSpent(worker);
   }
 
@@ -102,7 +101,12 @@ export class MonitorConnections implements AuthenticationHost {
     closeDescriptor(descriptor);
   }
 
-  #give(worker: Worker, descriptor: number, endpoints: Omit<Accepted, 'descriptor'>): void {
+  #give(
+    worker: Worker,
+    descriptor: number,
+    endpoints: Omit<Accepted, 'descriptor'>,
+    output: number | undefined,
+  ): void {
     const connection = new Connection(++this.#lastNumber, endpoints, worker, randomBytes(cookieBytes));
     const { loginGraceTimeMs } = this.config;
     this.#unauthenticated.set(connection, {
@@ -121,7 +125,7 @@ export class MonitorConnections implements AuthenticationHost {
       // Not a TCP socket (-i on pipes of another kind) or already reset: the worker will see it.
       this.log.debug(`socket options: ${(error as Error).message}`);
     }
-    worker.give(connection, descriptor);
+    worker.give(connection, output === undefined ? [descriptor] : [descriptor, output]);
   }
 
   #graceIsOver(connection: Connection): void {
@@ -156,17 +160,7 @@ export class MonitorConnections implements AuthenticationHost {
       throw new Error('the connection ended while its leader was started');
     }
     this.#leaders.set(connection, leader);
-    leader.onExited = ({ handle, status, signal, coreDumped }) => {
-      for (const session of connection.sessions.values()) {
-        if (session.handle === handle) {
-          connection.worker.sessionExit(connection.number, session.number, {
-            status,
-            signalName: signal === 0 ? '' : signalName(signal),
-            coreDumped,
-          });
-        }
-      }
-    };
+    leader.onExited = (report) => connection.exited(report);
     leader.onGone = () => {
       if (this.#leaders.get(connection) === leader && !connection.closed) {
         this.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);

@@ -36,14 +36,14 @@ export class Worker implements WorkerPort {
     this.peer = peer;
   }
 
-  /** Takes the descriptor over. */
-  give(connection: Connection, descriptor: number): void {
+  /** Takes the descriptors over: a socket, or input and output. */
+  give(connection: Connection, descriptors: readonly number[]): void {
     this.given++;
     this.connections.set(connection.number, connection);
     this.peer.notify(
       link.Connection,
       { connection: connection.number, ...connection.endpoints, cookie: connection.cookie },
-      [descriptor],
+      descriptors,
     );
   }
 

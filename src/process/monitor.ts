@@ -1,0 +1,336 @@
+/**
+ * `sshdesk: monitor`. Accepts connections, holds the host keys, decides every authentication and
+ * grant, starts and orders leaders, owns the desktops. It never parses a byte of a client.
+ * Runs in: monitor.
+ */
+import { mkdirSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Log } from '../audit/log.ts';
+import { setNotDumpable, setProcessTitle } from '../base/confine.native.ts';
+import { ConfigError } from '../base/errors.ts';
+import { Acceptor, closeDescriptor, localRemoteAddress, readMemfd } from '../base/socket.native.ts';
+import { HostKeys } from '../monitor/host-keys.ts';
+import * as link from '../monitor/link.ts';
+import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
+import { checkPassword } from '../monitor/requests/check-password.ts';
+import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
+import { answerKeyboardInteractive, startKeyboardInteractive } from '../monitor/requests/keyboard-interactive.ts';
+import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
+import { refuseMethod } from '../monitor/requests/refuse-method.ts';
+import { sessionEnv } from '../monitor/requests/session-env.ts';
+import { sessionOpen } from '../monitor/requests/session-open.ts';
+import { sessionPty } from '../monitor/requests/session-pty.ts';
+import { sessionSignal } from '../monitor/requests/session-signal.ts';
+import { sessionStart } from '../monitor/requests/session-start.ts';
+import { signExchange } from '../monitor/requests/sign-exchange.ts';
+import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
+import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
+import {
+  cipherAlgorithms,
+  compressionAlgorithms,
+  defaultNames,
+  hostKeyAlgorithms,
+  kexAlgorithms,
+  macAlgorithms,
+  userKeyAlgorithms,
+} from '../ssh/wire/algorithms.ts';
+import { Reader } from '../ssh/wire/reader.ts';
+import { Leaders } from './leaders.ts';
+import { MonitorConnections } from './monitor-connections.ts';
+import { MonitorDesktops } from './monitor-desktops.ts';
+import { installDirectory, leaderExecutable, type Places, workerReadOnly } from './places.ts';
+import { type Worker, WorkerPool } from './worker-pool.ts';
+import { Zygote } from './zygote.ts';
+
+export interface MonitorOptions {
+  readonly config: ServerConfig;
+  readonly desktopConfig: DesktopConfig;
+  readonly hostKeys: HostKeys;
+  readonly log: Log;
+  readonly places: Places;
+  readonly version: string;
+  readonly isRootless: boolean;
+  /** uid and gid of the account `sshdesk`; unused when rootless. */
+  readonly workerAccount: { readonly uid: number; readonly gid: number };
+  /** -i: the one connection is on these descriptors, nothing is bound. */
+  readonly inherited?: { readonly input: number; readonly output: number };
+}
+
+/** The file that a worker runs; the tests put a hostile one in its place. */
+const workerProgram = join(installDirectory, 'src/process/worker.ts');
+const rekeyDefault = 0;
+const sigkill = 9;
+
+/** A port that is taken and the like: the launcher says it and exits 255. */
+export class BindError extends ConfigError {
+  readonly listen: ListenAddress;
+  constructor(listen: ListenAddress, cause: Error) {
+    super(`Bind to port ${listen.port} on ${listen.address} failed: ${cause.message}.`, { cause });
+    this.listen = listen;
+  }
+}
+
+function keyTypeOf(blob: Buffer): string {
+  return new Reader(blob).string().toString('latin1');
+}
+
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #log: Log;
+  readonly #zygote: Zygote;
+  readonly #leaders: Leaders;
+  readonly #connections: MonitorConnections;
+  readonly #pool: WorkerPool;
+  readonly #desktops: MonitorDesktops;
+  readonly #rows: readonly AnyRow[];
+  readonly #acceptors: Acceptor[] = [];
+  readonly #ended = Promise.withResolvers<number>();
+  #isDraining = false;
+
+  private constructor(options: MonitorOptions, zygote: Zygote) {
+    const { config, log } = options;
+    this.#options = options;
+    this.#log = log;
+    this.#zygote = zygote;
+    this.#leaders = new Leaders(zygote, log);
+    this.#connections = new MonitorConnections(config, log, options.isRootless, {
+      startLeader: () => this.#leaders.startLogin(),
+      killLeader: (pid) => {
+        zygote.kill(pid, sigkill).catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
+      },
+      ended: (connection) => this.#desktops.connectionEnded(connection),
+    });
+    this.#desktops = new MonitorDesktops(options, this.#leaders);
+    this.#pool = new WorkerPool(
+      zygote,
+      this.#poolSettings(),
+      { serve: (worker) => this.#serve(worker), died: (worker) => this.#connections.workerDied(worker) },
+      log,
+    );
+    this.#rows = [
+      signExchange(options.hostKeys, options.version),
+      userauthBegin(this.#connections),
+      checkPassword(),
+      startKeyboardInteractive(),
+      answerKeyboardInteractive(),
+      queryKey(readMemfdOnce),
+      checkKey(readMemfdOnce),
+      refuseMethod(),
+      sessionOpen(),
+      sessionPty(),
+      sessionEnv(config),
+      sessionStart({ config, log, readMemfd: readMemfdOnce }),
+      sessionSignal(),
+      directTcpip(log),
+      ...this.#desktops.rows,
+    ];
+  }
+
+  /** Resolves when connections are accepted. */
+  static async start(options: MonitorOptions): Promise<Monitor> {
+    setProcessTitle('sshdesk: monitor');
+    setNotDumpable();
+    const { log } = options;
+    mkdirSync(dirname(options.places.storeFile), { recursive: true, mode: 0o700 });
+    mkdirSync(options.places.runtimeDirectory, { recursive: true, mode: options.isRootless ? 0o700 : 0o755 });
+    const zygote = new Zygote(leaderExecutable, (error, name) =>
+      log.error(`internal error in ${name}: ${(error as Error).stack ?? String(error)}`),
+    );
+    const monitor = new Monitor(options, zygote);
+    try {
+      await monitor.#begin();
+    } catch (error) {
+      monitor.#end(255);
+      throw error;
+    }
+    return monitor;
+  }
+
+  /** The exit code, once everything has ended. */
+  get ended(): Promise<number> {
+    return this.#ended.promise;
+  }
+
+  #poolSettings() {
+    const { desktopConfig, hostKeys, isRootless, workerAccount, version } = this.#options;
+    const isolated = desktopConfig.workerIsolation === 'connection';
+    const blobs = hostKeys.publicBlobs;
+    const keyTypes = new Set(blobs.map(keyTypeOf));
+    const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
+    return {
+      count: this.#options.inherited === undefined ? Math.max(2, desktopConfig.workers, cpus().length) : 1,
+      connectionsPerWorker: isolated ? 1 : desktopConfig.workerConnections,
+      order: {
+        arguments: [
+          process.execPath,
+          '--permission',
+          '--allow-addons',
+          `--allow-fs-read=${installDirectory}`,
+          '--disable-sigusr1',
+          '--no-warnings',
+          workerProgram,
+        ],
+        environment: [],
+        readOnly: workerReadOnly(process.execPath),
+        directory: '/',
+        uid: isRootless ? 0 : workerAccount.uid,
+        gid: isRootless ? 0 : workerAccount.gid,
+        relaxed: confinement === 'relaxed',
+      },
+      settings: {
+        version,
+        algorithms: {
+          kex: defaultNames(kexAlgorithms),
+          serverHostKey: hostKeyAlgorithms
+            .filter((row) => row.default && keyTypes.has(row.keyType))
+            .map(({ name }) => name),
+          cipher: defaultNames(cipherAlgorithms),
+          mac: defaultNames(macAlgorithms),
+          compress: defaultNames(compressionAlgorithms),
+        },
+        hostKeys: blobs.map((blob) => blob.toString('base64')),
+        confinement,
+        rekeyBytes: rekeyDefault,
+        rekeyMs: rekeyDefault,
+        acceptedUserKeyAlgorithms: defaultNames(userKeyAlgorithms),
+      },
+    };
+  }
+
+  async #begin(): Promise<void> {
+    const { config, inherited } = this.#options;
+    this.#zygote.onGone = () => {
+      this.#log.fatal('the zygote is gone');
+      this.#end(255);
+    };
+    this.#connections.onIdle = () => this.#endIfDone();
+    const bound = inherited === undefined ? await this.#bindAll(config.listenAddresses) : [];
+    await this.#pool.start();
+    await this.#desktops.begin();
+    for (const descriptor of bound) {
+      const acceptor = new Acceptor(descriptor, (accepted) => this.#connections.accept(accepted, this.#pool));
+      acceptor.onTrouble = (error) => this.#log.error(`accept: ${error.message}`);
+      this.#acceptors.push(acceptor);
+    }
+    if (inherited !== undefined) {
+      this.#acceptInherited(inherited);
+    }
+  }
+
+  /** All or none. An address family that the host lacks is skipped, as sshd does. */
+  async #bindAll(addresses: readonly ListenAddress[]): Promise<readonly number[]> {
+    const bound: number[] = [];
+    let firstFailure: BindError | undefined;
+    for (const listen of addresses) {
+      try {
+        const { descriptor, port } = await this.#zygote.bind(listen.address, listen.port);
+        bound.push(descriptor);
+        const shown = listen.family === 6 ? listen.address : listen.address;
+        this.#log.info(`Server listening on ${shown} port ${port}.`);
+      } catch (error) {
+        firstFailure ??= new BindError(listen, error as Error);
+        this.#log.error((firstFailure.listen === listen ? firstFailure : new BindError(listen, error as Error)).detail);
+      }
+    }
+    if (bound.length === 0) {
+      throw firstFailure ?? new ConfigError('Cannot bind any address.');
+    }
+    return bound;
+  }
+
+  #acceptInherited({ input, output }: { readonly input: number; readonly output: number }): void {
+    const addresses = localRemoteAddress(input);
+    this.#isDraining = true;
+    if (addresses !== undefined) {
+      this.#connections.accept({ ...addresses, descriptor: input }, this.#pool);
+      return;
+    }
+    // sshd's words for a connection that is no socket.
+    const unknown = { remoteAddress: 'UNKNOWN', remotePort: 65535, localAddress: 'UNKNOWN', localPort: 65535 };
+    this.#connections.accept({ ...unknown, descriptor: input }, this.#pool, output);
+  }
+
+  #serve(worker: Worker): void {
+    const { peer } = worker;
+    const owned = (number: number) => worker.connections.get(number);
+    serveRequests(peer, this.#rows, {
+      connection: owned,
+      refuse: (connection, refusal) => this.#connections.refuse(connection, refusal),
+      log: this.#log,
+    });
+    peer.onNotice(link.SessionClose, ({ connection, session }) => {
+      const found = owned(connection);
+      if (found?.sessions.delete(session) === true) {
+        this.#log.verbose(`Close session: user ${found.login?.user ?? ''} from ${found.from} id ${session}`);
+      }
+    });
+    peer.onNotice(link.ConnectionClosed, ({ connection, why, initiator }) => {
+      const found = owned(connection);
+      if (found !== undefined) {
+        this.#connections.closed(found, why, initiator);
+      }
+    });
+    peer.onNotice(link.Log, ({ level, line }) => {
+      // A worker's lines are its own account of things: marked, and never above ERROR.
+      const known = level === 'ERROR' || level === 'INFO' || level === 'VERBOSE' ? level : 'DEBUG1';
+      this.#log.at(known, `worker ${worker.number}: ${line}`);
+    });
+    this.#desktops.serveNotices(peer, owned);
+  }
+
+  /** SIGTERM: no new connections; live logins go on. A second time: they end as well. */
+  drain(): void {
+    if (this.#isDraining) {
+      this.endConnections();
+      return;
+    }
+    this.#isDraining = true;
+    this.#log.info('Received signal 15; terminating.');
+    setProcessTitle('sshdesk: monitor [draining]');
+    for (const acceptor of this.#acceptors.splice(0)) {
+      acceptor.close();
+    }
+    this.#desktops.release();
+    this.#pool.drainAll();
+    this.#endIfDone();
+  }
+
+  endConnections(): void {
+    for (const connection of this.#connections.all) {
+      connection.worker.closeConnection(connection.number, 11, 'The server is shut down');
+    }
+    // Workers send the farewell; the reports that come back end the monitor. Not for ever, though.
+    const farewellMs = 2000;
+    setTimeout(() => this.#end(0), farewellMs).unref();
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#isDraining && this.#connections.count === 0) {
+      this.#end(0);
+    }
+  }
+
+  #end(code: number): void {
+    for (const acceptor of this.#acceptors.splice(0)) {
+      acceptor.close();
+    }
+    for (const connection of this.#connections.all) {
+      this.#connections.end(connection);
+    }
+    this.#pool.drainAll();
+    this.#desktops.release();
+    this.#zygote.onGone = () => {};
+    this.#zygote.close();
+    this.#ended.resolve(code);
+  }
+}
+
+function readMemfdOnce(descriptor: number, maxBytes: number): Buffer {
+  try {
+    return readMemfd(descriptor, maxBytes);
+  } finally {
+    closeDescriptor(descriptor);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * `sshdesk: worker N`. Reads the network: transport, userauth, connection protocol, NX dialogue, the
+ * owner's RFB. It holds no host key, decides nothing, opens nothing and runs nothing; descriptors
+ * come from the monitor. Started by the zygote, confined; its link is descriptor 3. Runs in: worker.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { confine } from './worker-confinement.ts';
+import { SeqpacketLink } from '../base/link.native.ts';
+import { closeDescriptor } from '../base/socket.native.ts';
+import { setProcessTitle } from '../base/confine.native.ts';
+import * as link from '../monitor/link.ts';
+import { checkEngineShape } from '../ssh/transport/engine.ts';
+import { Peer } from '../ssh/wire/peer.ts';
+import { WorkerConnections } from './worker-connections.ts';
+
+const linkDescriptor = 3;
+
+async function main(): Promise<void> {
+  await checkEngineShape();
+  // A worker holds little that lives long: a small young generation keeps idle memory down.
+  setFlagsFromString('--max-lazy');
+  const peer = new Peer(new SeqpacketLink(linkDescriptor), {
+    closeDescriptor,
+    onFault: (error, name) =>
+      peer.notify(link.Log, {
+        level: 'ERROR',
+        connection: 0,
+        line: `internal error in ${name}: ${(error as Error).stack ?? String(error)}`,
+      }),
+  });
+  peer.onEnd = () => process.exit(0);
+  peer.onNotice(link.Settings, ({ json }) => {
+    const settings = JSON.parse(json.toString('utf8')) as link.WorkerSettings;
+    setProcessTitle(`sshdesk: worker ${settings.worker}`);
+    const connections = new WorkerConnections(peer, settings);
+    const skipped = confine(settings.confinement);
+    peer.notify(link.Ready, { skipped });
+    process.on('uncaughtException', (error) => {
+      // It can be tied to no connection: the worker ends, the monitor replaces it.
+      peer.notify(link.Log, { level: 'ERROR', connection: 0, line: `uncaught: ${error.stack ?? String(error)}` });
+      setImmediate(() => process.exit(1));
+    });
+    connections.begin();
+  });
+}
+
+await main();
