@@ -2,7 +2,7 @@
  * Owns the desktops: who may have which, their states, their viewers, their end. Everything that
  * differs from machine to machine is handed in. Runs in: monitor.
  */
-import { readdirSync } from 'node:fs';
+import { closeSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../audit/log.ts';
 import { EngineError } from '../base/errors.ts';
@@ -10,7 +10,8 @@ import { Desktop, type DesktopView, type Opener } from './desktop.ts';
 import { removeDirectory } from './directory-removal.ts';
 import type { DisplayEngine, EngineTable, Geometry } from './engine.ts';
 import { endLeftovers, type LeftoverPort } from './leftovers.ts';
-import { LeaderWatch } from './leader-watch.ts';
+import type { DesktopLeader } from './leader-port.ts';
+import { type Ending, LeaderWatch } from './leader-watch.ts';
 import type { DesktopFailure } from './link.ts';
 import { asId, defaultName, isId, isName } from './naming.ts';
 import { type StartHost, startDesktop, windowTimeoutMs } from './start.ts';
@@ -371,14 +372,18 @@ export class Broker {
       desktop.viewers.delete(viewer);
       return failed('engine', 'The display of the desktop does not answer.');
     }
-    if (desktop.viewers.has(viewer)) {
-      desktop.startedBy = undefined;
-      desktop.apply('attach', nowMs());
-      desktop.used(nowMs());
-      if (desktop.warning !== undefined) {
-        opener.viewerWarning(viewer, desktop.warning);
-        desktop.warning = undefined;
-      }
+    if (!desktop.viewers.has(viewer)) {
+      closeSync(descriptor);
+      return failed('engine', 'The desktop was suspended or ended just now.');
+    }
+    desktop.startedBy = undefined;
+    desktop.apply('attach', nowMs());
+    desktop.used(nowMs());
+    const { warning } = desktop;
+    desktop.warning = undefined;
+    if (warning !== undefined) {
+      // Behind the answer, so that the viewer is known where the warning arrives.
+      setImmediate(() => opener.viewerWarning(viewer, warning));
     }
     return done({ viewer, descriptor });
   }
@@ -467,22 +472,29 @@ export class Broker {
   }
 
   #follow(desktop: Desktop, watch: LeaderWatch): void {
-    void watch.farewell.then(async (ending) => {
-      const { log, nowMs, sleepMs } = this.#host;
-      const { id, name, owner, state } = desktop.record;
-      if (this.#isClosed || state === 'ending' || desktop.over !== undefined) {
-        return;
-      }
-      const reason = ending.is === 'ended' ? ending.reason : 'its leader ended unexpectedly';
-      log.info(`desktop ${id} (${name}) of ${owner} ended: ${reason}`);
-      desktop.apply(ending.is === 'ended' ? 'ended by itself' : 'fail', nowMs(), reason);
-      desktop.endViewers('The desktop has ended.');
-      desktop.over = (async () => {
-        await Promise.race([watch.gone, sleepMs(leaveMs)]);
-        await this.#reap(desktop);
-      })();
-      await desktop.over;
-    });
+    watch.farewell
+      .then((ending) => this.#endedByItself(desktop, watch, ending))
+      .catch((error: unknown) => {
+        this.#host.log.error(`desktop ${desktop.record.id}: its end: ${String(error)}`);
+      });
+  }
+
+  async #endedByItself(desktop: Desktop, watch: LeaderWatch, ending: Ending): Promise<void> {
+    const { log, nowMs, sleepMs } = this.#host;
+    const { id, name, owner, state } = desktop.record;
+    if (this.#isClosed || state === 'ending' || desktop.over !== undefined) {
+      return;
+    }
+    const isOrderly = ending.is === 'ended';
+    const reason = isOrderly ? ending.reason : 'its leader ended unexpectedly';
+    log.info(`desktop ${id} (${name}) of ${owner} ended: ${reason}`);
+    desktop.endViewers('The desktop has ended.');
+    desktop.over = (async () => {
+      desktop.apply(isOrderly ? 'ended by itself' : 'fail', nowMs(), reason);
+      await Promise.race([watch.gone, sleepMs(leaveMs)]);
+      await this.#reap(desktop);
+    })();
+    await desktop.over;
   }
 
   /** Processes, socket and directory that are still there. Never throws. */
@@ -561,7 +573,7 @@ export class Broker {
       return 'its directory is not one of ours';
     }
     const startedAt = new Date(record.startedAtMs).toISOString();
-    let leader: Awaited<ReturnType<typeof leaders.reconnect>>;
+    let leader: DesktopLeader;
     try {
       leader = await leaders.reconnect(record.directory);
     } catch (error) {
@@ -576,8 +588,8 @@ export class Broker {
         found.uid !== record.uid ||
         found.startedAt !== startedAt
       ) {
-        leader.drop();
-        return 'the leader that answers is another desktop’s';
+        await this.#endStrayLeader(leader, record.id);
+        return 'the leader that answers is not the one that was started for it';
       }
     } catch (error) {
       leader.drop();
@@ -597,13 +609,21 @@ export class Broker {
     return undefined;
   }
 
+  async #endStrayLeader(leader: DesktopLeader, id: string): Promise<void> {
+    try {
+      await leader.end(endGraceMs);
+    } catch (error) {
+      this.#host.log.error(`desktop ${id}: leader: ${String(error)}`);
+      leader.drop();
+    }
+  }
+
   /** A directory that no record knows: its leader, if there is one, is ended. */
   async #endStranger(id: string): Promise<void> {
     const { leaders, log } = this.#host;
     const directory = this.#directoryOf(id);
     try {
-      const leader = await leaders.reconnect(directory);
-      await leader.end(endGraceMs);
+      await this.#endStrayLeader(await leaders.reconnect(directory), id);
       log.info(`desktop ${id}: ended, because no record knows it`);
     } catch (error) {
       log.debug(`desktop ${id}: no leader answers: ${String(error)}`);

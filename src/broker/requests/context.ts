@@ -1,18 +1,61 @@
-/** What a desktop request needs besides the connection that asks. Runs in: monitor. */
-import type { Connection } from '../../monitor/connection.ts';
-import type { Broker } from '../broker.ts';
-
-export type MayOpen =
-  | { readonly allowed: true }
-  | { readonly allowed: false; readonly text: string };
+/** What the desktop requests share: who may, and how an outcome is answered. Runs in: monitor. */
+import { MonitorRefusal } from '../../base/errors.ts';
+import type { Connection, Login } from '../../monitor/connection.ts';
+import { loginOf } from '../../monitor/login.ts';
+import { mayOpenDesktop } from '../../monitor/session-plan.ts';
+import { CallFailure } from '../../ssh/wire/peer.ts';
+import type { Broker, Outcome, Owner } from '../broker.ts';
+import type { DesktopView, Opener } from '../desktop.ts';
+import { desktopFailure } from '../link.ts';
 
 export interface DesktopRequestContext {
   readonly broker: Broker;
-  /**
-   * Opening a desktop counts as running a command: a forced command other than the desktop
-   * subsystems, ChrootDirectory, no-pty, PermitTTY no, an expired password refuse it. `session` is
-   * one that was started as `rfb` or `display`; 0 with an open direct-tcpip channel to the reserved
-   * name. A session that is neither is a MonitorRefusal, to be thrown.
-   */
-  mayOpenDesktop(connection: Connection, session: number): MayOpen;
+}
+
+function isDesktopSession(connection: Connection, session: number): boolean {
+  const startedAs = connection.sessions.get(session)?.startedAs;
+  const isDirect = session === 0 && connection.mayReachDesktopDirectly;
+  return isDirect || startedAs === 'rfb' || startedAs === 'display';
+}
+
+/**
+ * The owner whose desktops this login may open. A session that is no desktop subsystem ends the
+ * connection; a grant that does not allow desktops is a refusal that the user reads.
+ */
+export function ownerFor(connection: Connection, session: number): Owner {
+  if (!isDesktopSession(connection, session)) {
+    throw new MonitorRefusal(`session ${session} asks for desktops, but is no desktop subsystem`);
+  }
+  const login: Login = loginOf(connection);
+  if (!mayOpenDesktop(login).allowed) {
+    throw new CallFailure(desktopFailure.refused, 'Desktops are not permitted for this login.');
+  }
+  return { user: login.account.user, uid: login.account.uid };
+}
+
+/** Throws what was not done, as the worker is told. */
+export function valueOf<T>(outcome: Outcome<T>): T {
+  if (outcome.is === 'failed') {
+    throw new CallFailure(desktopFailure[outcome.failure], outcome.text);
+  }
+  return outcome.value;
+}
+
+/** As `link.ts` has it: times are ISO 8601 UTC. */
+export function wireDesktop(view: DesktopView) {
+  const { startedAtMs, lastUsedAtMs, ...same } = view;
+  return {
+    ...same,
+    startedAt: new Date(startedAtMs).toISOString(),
+    lastUsedAt: new Date(lastUsedAtMs).toISOString(),
+  };
+}
+
+export function openerOf(connection: Connection): Opener {
+  const { number, worker } = connection;
+  return {
+    connection: number,
+    viewerEnd: (viewer, why) => worker.viewerEnd(number, viewer, why),
+    viewerWarning: (viewer, line) => worker.viewerWarning(number, viewer, line),
+  };
 }

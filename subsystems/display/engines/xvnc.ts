@@ -1,0 +1,46 @@
+/**
+ * TigerVNC's Xvnc: RFB on a Unix socket in the user's own directory, no TCP port, no VNC password
+ * (who connects is decided before). Runs in: monitor (the program itself runs as the user).
+ */
+import { join } from 'node:path';
+import type { DisplayEngine } from '../../../src/broker/engine.ts';
+
+const file = '/usr/bin/Xvnc';
+
+function socketPath(userDirectory: string): string {
+  return join(userDirectory, 'rfb.sock');
+}
+
+export const xvnc: DisplayEngine = {
+  name: 'xvnc',
+  protocol: 'rfb',
+  types: ['unix-desktop', 'unix-default'],
+  depths: [16, 24],
+  socketPath,
+  command({ display, userDirectory, xauthorityPath, width, height, depth }) {
+    return [
+      file,
+      `:${display}`,
+      ...['-displayfd', '3'],
+      ...['-auth', xauthorityPath],
+      ...['-geometry', `${width}x${height}`],
+      ...['-depth', String(depth)],
+      ...['-rfbport', '-1'],
+      ...['-rfbunixpath', socketPath(userDirectory)],
+      ...['-rfbunixmode', '0600'],
+      ...['-SecurityTypes', 'None'],
+      ...['-nolisten', 'tcp'],
+      '-AlwaysShared',
+      '-noreset',
+      // Otherwise any X client could change parameters of the server.
+      ...['-AllowOverride', ''],
+    ];
+  },
+  isDisplayTaken(logTail) {
+    return logTail.some((line) =>
+      /server already running|Cannot establish any listening sockets|Server is already active/.test(
+        line,
+      ),
+    );
+  },
+};
