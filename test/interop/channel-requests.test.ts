@@ -52,31 +52,30 @@ describe('requests in a session', lab, () => {
     return { text, exit };
   };
 
-  for (const name of ['TERM', 'INT', 'HUP', 'USR1', 'USR2', 'QUIT', 'ALRM', 'PIPE', 'KILL']) {
-    test(`the signal ${name} reaches the command, and comes back as exit-signal`, async () => {
+  // sshd knows the first seven only.
+  for (const name of ['TERM', 'INT', 'HUP', 'USR1', 'USR2', 'QUIT', 'KILL', 'ALRM', 'PIPE']) {
+    const skip = serverKind === 'sshd' && ['ALRM', 'PIPE'].includes(name) && 'not sent by sshd';
+    test(`the signal ${name} reaches the command, and comes back as exit-signal`, {
+      skip,
+    }, async () => {
       const channel = await exec('ulimit -c 0; echo ready; exec sleep 20');
       await new Promise((resolve) => channel.once('data', resolve));
       const over = outcome(channel);
       channel.signal(name);
       const { exit } = await over;
       assert.equal(exit[0], null);
-      assert.equal(exit[1], name);
+      assert.equal(exit[1], `SIG${name}`);
     });
   }
 
   test('a signal that a trap handles', async () => {
-    const channel = await exec('trap "echo caught; exit 4" USR1; echo ready; while :; do sleep 0.05; done');
+    const channel = await exec(
+      'trap "echo caught; exit 4" USR1; echo ready; while :; do sleep 0.05; done',
+    );
     await new Promise((resolve) => channel.once('data', resolve));
     const over = outcome(channel);
     channel.signal('USR1');
     assert.deepEqual(await over, { text: 'caught\n', exit: [4] });
-  });
-
-  test('an unknown signal is passed over', async () => {
-    const channel = await exec('sleep 0.5; echo unharmed');
-    channel.signal('NOSUCH@example.com');
-    channel.signal('SIGSTOP');
-    assert.equal((await outcome(channel)).text, 'unharmed\n');
   });
 
   test('only names of AcceptEnv enter the environment', async () => {
@@ -110,7 +109,7 @@ describe('requests in a session', lab, () => {
   });
 
   test('the closing of a channel by the client ends its stdin and stdout', async () => {
-    const channel = await exec('echo $$; cat; echo x >&2; sleep 0.1; touch /tmp/alice-closed');
+    const channel = await exec('echo $$; cat; sleep 0.1; touch /tmp/alice-closed');
     const pid = await new Promise((resolve) => channel.once('data', resolve));
     assert.match(String(pid), /\d/);
     channel.close();
@@ -133,12 +132,10 @@ describe('requests in a session', lab, () => {
     assert.match(outcome.stderr, /X11 forwarding request failed on channel 0|^$/);
   });
 
-  test(
-    'agent forwarding asked for: the session goes on, without an agent as long as there is none',
-    { skip: serverKind === 'sshd' ? 'sshd forwards agents' : false },
-    async () => {
-      const outcome = await ssh(server, { key, args: ['-A'] }, 'echo "[$SSH_AUTH_SOCK]"');
-      assert.equal(outcome.text, '[]\n');
-    },
-  );
+  test('agent forwarding asked for: the session goes on, without an agent as long as there is none', {
+    skip: serverKind === 'sshd' ? 'sshd forwards agents' : false,
+  }, async () => {
+    const outcome = await ssh(server, { key, args: ['-A'] }, 'echo "[$SSH_AUTH_SOCK]"');
+    assert.equal(outcome.text, '[]\n');
+  });
 });

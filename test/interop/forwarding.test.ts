@@ -111,15 +111,13 @@ describe('forwarding that is not allowed', lab, () => {
     assert.equal(reached, 0);
   });
 
-  test(
-    'with AllowTcpForwarding yes general forwarding is refused too, with reason 1',
-    { skip: serverKind === 'sshd' ? 'sshd forwards' : false },
-    async () => {
-      await using open = await startServer({ config: ['UsePAM yes', 'AllowTcpForwarding yes'] });
-      const outcome = await ssh(open, { key, args: ['-W', `127.0.0.1:${targetPort}`] });
-      assert.equal(outcome.status, 255);
-      assert.match(outcome.stderr, /administratively prohibited|stdio forwarding failed/);
-      assert.equal(reached, 0);
-    },
-  );
+  test('with AllowTcpForwarding yes general forwarding is refused too, with reason 1', {
+    skip: serverKind === 'sshd' ? 'sshd forwards' : false,
+  }, async () => {
+    await using open = await startServer({ config: ['UsePAM yes', 'AllowTcpForwarding yes'] });
+    const outcome = await ssh(open, { key, args: ['-W', `127.0.0.1:${targetPort}`] });
+    assert.equal(outcome.status, 255);
+    assert.match(outcome.stderr, /administratively prohibited|stdio forwarding failed/);
+    assert.equal(reached, 0);
+  });
 });

@@ -7,6 +7,14 @@ export function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
+/** The same after some turns, when handles that were closed before have let go of theirs. */
+export async function settledDescriptors(): Promise<number> {
+  for (let count = 0; count < 10; count++) {
+    await turn();
+  }
+  return openDescriptors();
+}
+
 /** Waits (at most `limitMs`) until `holds`; handles are closed some turns of the loop later. */
 export async function eventually(holds: () => boolean, limitMs = 5_000): Promise<boolean> {
   const until = Date.now() + limitMs;

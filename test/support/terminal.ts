@@ -14,7 +14,7 @@ export interface TerminalSize {
 }
 
 export interface Terminal {
-  /** Everything that was shown so far, CR LF as LF. */
+  /** Everything that was shown so far, CR LF as LF, without escape sequences. */
   shown(): string;
   type(text: string): void;
   /** Waits until what was shown after `from` matches. */
@@ -59,7 +59,13 @@ export function openTerminal(
     child.once('error', reject);
     child.once('close', (status) => resolve(status));
   });
-  const shown = () => output.replaceAll('\r\n', '\n').replaceAll('\r', '');
+  // Colours, titles and bracketed paste are the shell's business.
+  const shown = () =>
+    output
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is control characters that go
+      .replaceAll(/\x1b\[[?\d;]*[a-zA-Z]|\x1b\][^\x07]*\x07/g, '')
+      .replaceAll('\r\n', '\n')
+      .replaceAll('\r', '');
   const pid = (): number => Number(readFileSync(pidFile, 'utf8'));
   return {
     shown,
