@@ -21,6 +21,9 @@ export const congestedReplyBytes = 256 * 1024;
 /** From one source in one turn of the loop; then the others have theirs. */
 export const sourceTurnBytes = 128 * 1024;
 
+/** After a shell on a terminal has exited: how often its terminal is looked at for more output. */
+export const sessionDrainPollMs = 20;
+export const sessionDrainPolls = 100;
 /** After a channel has closed: how long its last bytes may take to reach a slow reader. */
 export const flushAfterCloseMs = 5000;
 

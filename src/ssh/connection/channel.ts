@@ -33,6 +33,8 @@ import { HeldBytes, InboundWindow, OutboundWindow } from './window.ts';
 export interface ChannelCarrier {
   /** True while more than the high-water mark waits for the socket. */
   readonly isCongested: boolean;
+  /** Whether the peer knows eow@openssh.com; sshd tells its own clients only. */
+  readonly knowsEow: boolean;
   send(payload: Buffer): void;
   /** Returns false when the carrier has become congested. The chunk was taken all the same. */
   sendData(recipient: number, data: Buffer, isStderr: boolean): boolean;
@@ -91,6 +93,7 @@ export class Channel {
   #sink: Sink | undefined;
   #isSinkReady = false;
   #isSinkEnded = false;
+  #isInputDiscarded = false;
   #isHanding = false;
   #unread: Buffer | undefined;
   readonly #held = new HeldBytes();
@@ -172,10 +175,13 @@ export class Channel {
 
   /** The consumer is gone: what still comes is thrown away, and the client told (eow). */
   discardInput(): void {
-    if (this.#isSinkEnded) {
+    if (this.#isSinkEnded || this.#isInputDiscarded) {
       return;
     }
-    this.#sendRequest('eow@openssh.com');
+    this.#isInputDiscarded = true;
+    if (this.#carrier.knowsEow && !this.#isEofReceived) {
+      this.#sendRequest('eow@openssh.com');
+    }
     this.receive({ write: () => true, end: () => {} });
   }
 

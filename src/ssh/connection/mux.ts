@@ -192,6 +192,10 @@ export class Connection implements ChannelCarrier {
     return this.#isCongested;
   }
 
+  get knowsEow(): boolean {
+    return this.#transport.peerVersion.startsWith('SSH-2.0-OpenSSH');
+  }
+
   send(payload: Buffer): void {
     if (this.#isOver) {
       return;

@@ -44,6 +44,8 @@ export interface UserauthSettings {
 
 const noMessages: MethodMessages = new Map();
 const reasonProtocolError = 2;
+/** RFC 4250 §4.6.1; what is longer is no name, and is not carried on. */
+const methodNameLength = 64;
 
 export class UserauthService {
   readonly #transport: Transport;
@@ -76,7 +78,8 @@ export class UserauthService {
 
   /** The transport's `onPayload`. */
   receive(payload: Buffer): void {
-    if (this.#service !== undefined && (payload[0] as number) >= firstConnectionNumber) {
+    const isReady = !this.#isThinking && this.#queue.length === 0;
+    if (this.#service !== undefined && isReady && (payload[0] as number) >= firstConnectionNumber) {
       this.#service.receive(payload);
       return;
     }
@@ -84,7 +87,7 @@ export class UserauthService {
       this.#transport.unimplemented();
       return;
     }
-    if (!this.#isThinking && !this.#isCongested && this.#queue.length === 0) {
+    if (isReady && (!this.#isCongested || this.#service !== undefined)) {
       this.#handle(payload);
       return;
     }
@@ -230,7 +233,8 @@ export class UserauthService {
     }
     const method = methods.get(request.method);
     if (method === undefined) {
-      this.#takeOutcome(await this.#authority.refuseMethod(request.method));
+      const name = request.method.slice(0, methodNameLength);
+      this.#takeOutcome(await this.#authority.refuseMethod(name));
       return;
     }
     this.#take(await method.start(fields, this.#context));
