@@ -2,14 +2,13 @@
  * Channel type `direct-tcpip` (RFC 4254 §7.2). The privileged side decides; today it names targets
  * that this process serves itself and refuses the rest. Runs in: worker.
  */
-import type { Channel } from '../ssh/connection/channel.ts';
 import { openFailure } from '../ssh/connection/messages.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
 import type { Reader } from '../ssh/wire/reader.ts';
 import type { ForwardHost } from './host.ts';
 
-/** Serves a channel itself: the channel is the connection to it. */
-export type InternalTarget = (channel: Channel) => void;
+/** Is asked before the channel is confirmed, so that it can still refuse; then the channel is its. */
+export type InternalTarget = () => OpenOutcome | Promise<OpenOutcome>;
 
 const largestPort = 65535;
 
@@ -47,5 +46,5 @@ async function open(
   if (target === undefined) {
     return { refused: openFailure.connectFailed, text: 'not available' };
   }
-  return { opened: target, abandoned: () => {} };
+  return target();
 }

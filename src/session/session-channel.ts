@@ -18,13 +18,22 @@ import type {
 } from './host.ts';
 import { isSignalName, wireSignalName } from './signal-names.ts';
 
+/** What a subsystem of this process is told besides its channel. */
+export interface InternalContext {
+  /** The session's number, for what the subsystem asks of the privileged side. */
+  readonly session: number;
+}
+
 /** Subsystems that run in this process, keyed by the name that the host answers with. */
-export type InternalSubsystems = ReadonlyMap<string, InternalSubsystem<Channel, HostedSession>>;
+export type InternalSubsystems = ReadonlyMap<string, InternalSubsystem<Channel, InternalContext>>;
 
 /** What the kernel keeps of a window size is 16 bits. */
 const largestCells = 0xffff;
 
-export function session(host: SessionHost, subsystems: InternalSubsystems): ChannelOpenHandler {
+export function sessionChannel(
+  host: SessionHost,
+  subsystems: InternalSubsystems,
+): ChannelOpenHandler {
   return (fields: Reader): Promise<OpenOutcome> => {
     fields.end();
     return open(host, subsystems);
@@ -169,7 +178,7 @@ class SessionChannel {
     this.#state = 'running';
     // The answer to the request goes out before the subsystem's first byte.
     queueMicrotask(() => {
-      queueMicrotask(() => subsystem(this.#channel, this.#hosted));
+      queueMicrotask(() => subsystem(this.#channel, { session: this.#hosted.number }));
     });
     return true;
   }
