@@ -1,0 +1,133 @@
+/**
+ * `sshdesk connect [user@]host[:port]`: the arguments. What is done with them is in ../connect.
+ * Runs in: user.
+ */
+import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
+import { ClientFailure } from '../../ssh/client/failure.ts';
+import { runConnect } from '../connect/run.ts';
+import type { ConnectRequest, Purpose } from '../connect/run.ts';
+import { parseGeometry } from '../connect/target.ts';
+
+interface Arguments {
+  readonly host: string;
+  readonly i: readonly string[] | undefined;
+  readonly p: string | undefined;
+  readonly l: string | undefined;
+  readonly o: readonly string[] | undefined;
+  readonly F: string | undefined;
+  readonly batch: boolean;
+  readonly session: string | undefined;
+  readonly geometry: string | undefined;
+  readonly list: boolean;
+  readonly json: boolean;
+  readonly listen: string | undefined;
+  readonly screenshot: string | undefined;
+  readonly wait: string | undefined;
+}
+
+const usageExitCode = 2;
+const maxWaitMs = 10 * 60 * 1000;
+const maxNameChars = 256;
+
+export const connect: CommandModule<object, Arguments> = {
+  command: 'connect <host>',
+  describe: 'open a desktop of a server: [user@]host[:port]',
+  builder: (yargs) => options(yargs),
+  async handler(given) {
+    let request: ConnectRequest;
+    try {
+      request = requestOf(given);
+    } catch (error) {
+      if (!(error instanceof ClientFailure)) throw error;
+      process.stderr.write(`${error.detail}\n`);
+      process.exitCode = usageExitCode;
+      return;
+    }
+    process.exitCode = await runConnect(request);
+  },
+};
+
+function options(yargs: Argv<object>): Argv<Arguments> {
+  const text = { type: 'string', requiresArg: true, nargs: 1 } as const;
+  return yargs
+    .positional('host', { type: 'string', demandOption: true, describe: '[user@]host[:port]' })
+    .option('i', { ...text, array: true, describe: 'key file' })
+    .option('p', { ...text, describe: 'port' })
+    .option('l', { ...text, describe: 'user' })
+    .option('o', { ...text, array: true, describe: 'option of ssh_config(5), as KEY=VALUE' })
+    .option('F', { ...text, describe: 'configuration file instead of ~/.ssh/config' })
+    .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
+    .option('session', { ...text, describe: 'name of the desktop' })
+    .option('geometry', { ...text, describe: 'size of the desktop, such as 1280x800' })
+    .option('list', { type: 'boolean', default: false, describe: 'list the desktops' })
+    .option('json', { type: 'boolean', default: false, describe: 'with --list: as JSON' })
+    .option('listen', { ...text, describe: 'a loopback port for a viewer instead (0: any)' })
+    .option('screenshot', { ...text, describe: 'write what the desktop shows to this PNG file' })
+    .option('wait', { ...text, describe: 'with --screenshot: ms to settle after the first frame' })
+    .fail((message: string | null, error: Error | undefined) => {
+      if (error) throw error;
+      process.stderr.write(`sshdesk connect: ${message}\n`);
+      process.exit(usageExitCode);
+    }) as unknown as Argv<Arguments>;
+}
+
+function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
+  return {
+    ssh: {
+      target: given.host,
+      identityFiles: given.i ?? [],
+      port: single(given.p, '-p'),
+      user: single(given.l, '-l'),
+      options: given.o ?? [],
+      configFile: single(given.F, '-F'),
+      isBatch: given.batch,
+    },
+    desktop: {
+      name: nameOf(single(given.session, '--session')),
+      geometry: given.geometry === undefined ? null : parseGeometry(String(given.geometry)),
+    },
+    purpose: purposeOf(given),
+  };
+}
+
+function nameOf(name: string | undefined): string | null {
+  if (name === undefined) return null;
+  if (name === '' || name.length > maxNameChars) usage('--session: not a name');
+  return name;
+}
+
+function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
+  const chosen = [given.list, given.listen !== undefined, given.screenshot !== undefined];
+  if (chosen.filter(Boolean).length > 1)
+    usage('--list, --listen and --screenshot exclude each other');
+  if (given.json && !given.list) usage('--json goes with --list');
+  if (given.wait !== undefined && given.screenshot === undefined) {
+    usage('--wait goes with --screenshot');
+  }
+  if (given.list) return { is: 'list', isJson: given.json };
+  if (given.listen !== undefined) {
+    return { is: 'listen', port: number(given.listen, '--listen', 65535) };
+  }
+  if (given.screenshot !== undefined) {
+    if (given.screenshot === '') usage('--screenshot: a file name is expected');
+    const waitMs = given.wait === undefined ? 0 : number(given.wait, '--wait', maxWaitMs);
+    return { is: 'screenshot', path: given.screenshot, waitMs };
+  }
+  return { is: 'view' };
+}
+
+/** The last of several wins for none of these: two ports are a mistake. */
+function single(value: string | readonly string[] | undefined, name: string): string | undefined {
+  if (Array.isArray(value)) usage(`${name} is given more than once`);
+  return value as string | undefined;
+}
+
+function number(text: string | readonly string[], name: string, max: number): number {
+  const value = typeof text === 'string' && /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value <= max)) usage(`${name}: a number from 0 to ${max} is expected`);
+  return value;
+}
+
+function usage(text: string): never {
+  throw new ClientFailure('usage', text);
+}

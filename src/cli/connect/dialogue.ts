@@ -1,0 +1,187 @@
+/**
+ * The client's side of the `display` subsystem: an NX-style dialogue of lines and prompts, after
+ * whose `bye` the channel is raw RFB. Runs in: user.
+ */
+import type { Duplex } from 'node:stream';
+import { ClientFailure } from '../../ssh/client/failure.ts';
+import { ByteSource } from './byte-source.ts';
+import { printableLine } from './printable.ts';
+import type { Geometry } from './target.ts';
+
+export interface ListedDesktop {
+  readonly id: string;
+  readonly name: string;
+  readonly type: string;
+  readonly state: string;
+  readonly display: number;
+  readonly depth: number;
+  readonly geometry: string;
+}
+
+interface ReplyLine {
+  /** 0: a line without a code. */
+  readonly code: number;
+  readonly text: string;
+}
+
+type Token =
+  | { readonly is: 'prompt'; readonly code: number }
+  | ({ readonly is: 'line' } & ReplyLine);
+
+const maxLineBytes = 8 * 1024;
+const maxLines = 8 * 1024;
+const promptCodes = [101, 102, 105, 106, 109];
+const readyCode = 710;
+const byeCode = 999;
+
+export class DisplayDialogue {
+  readonly #stream: Duplex;
+  readonly #source: ByteSource;
+
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+    this.#source = new ByteSource(stream, 'the dialogue of the desktop');
+  }
+
+  /** Reads the greeting up to the first prompt. */
+  async greet(): Promise<void> {
+    const lines = await this.#reply();
+    if (!lines.some((line) => line.text.startsWith('HELLO NXSERVER - Version '))) {
+      throw new ClientFailure('desktop', 'the display subsystem does not greet as one');
+    }
+  }
+
+  async list(): Promise<ListedDesktop[]> {
+    const lines = await this.#command(
+      'listsession --type="unix-desktop" --status="suspended,running"',
+    );
+    if (!lines.some((line) => line.code === 127)) throw failureOf(lines);
+    return lines.flatMap((line) => (line.code === 0 ? (parseRow(line.text) ?? []) : []));
+  }
+
+  /** Starts a desktop of this name. */
+  start(name: string, geometry: Geometry | null): Promise<void> {
+    const size = geometry ? ` --geometry="${geometry.width}x${geometry.height}"` : '';
+    return this.#run(
+      `startsession --type="unix-desktop" --session="${escapeValue(name)}"${size} --protocol="rfb"`,
+    );
+  }
+
+  restore(id: string): Promise<void> {
+    return this.#run(`restoresession --id="${id}" --protocol="rfb"`);
+  }
+
+  async #run(command: string): Promise<void> {
+    const lines = await this.#command(command);
+    if (!lines.some((line) => line.code === readyCode)) throw failureOf(lines);
+  }
+
+  /** From here the stream is RFB; what has been read of it already is given back to the stream. */
+  async enterTunnel(): Promise<void> {
+    this.#stream.write('bye\n');
+    for (let count = 0; count < maxLines; count += 1) {
+      const token = await this.#token();
+      if (token.is === 'line' && token.code === byeCode) {
+        this.#source.release();
+        return;
+      }
+    }
+    throw new ClientFailure('desktop', 'the dialogue of the desktop has no end');
+  }
+
+  quit(): void {
+    this.#stream.write('quit\n');
+  }
+
+  #command(command: string): Promise<ReplyLine[]> {
+    this.#stream.write(`${command}\n`);
+    return this.#reply();
+  }
+
+  async #reply(): Promise<ReplyLine[]> {
+    const lines: ReplyLine[] = [];
+    while (lines.length < maxLines) {
+      const token = await this.#token();
+      if (token.is === 'line') {
+        lines.push(token);
+        if (token.code === byeCode) throw failureOf(lines);
+      } else if (token.code === 105) {
+        return lines;
+      } else {
+        throw new ClientFailure('desktop', `the display subsystem asks for more (${token.code})`);
+      }
+    }
+    throw new ClientFailure('desktop', 'the display subsystem says too much');
+  }
+
+  #token(): Promise<Token> {
+    return this.#source.parse(parseToken);
+  }
+}
+
+/** A prompt ends with a blank and no newline; the echo of the command may follow it on its line. */
+function parseToken(held: Buffer): { value: Token; used: number } | null {
+  const head = held.toString('latin1', 0, 8);
+  const prompt = /^NX> (\d{3}) $/.exec(head);
+  if (prompt && promptCodes.includes(Number(prompt[1]))) {
+    const rest = held.indexOf(': ');
+    if (prompt[1] === '105') return { value: { is: 'prompt', code: 105 }, used: 8 };
+    if (rest >= 0) return { value: { is: 'prompt', code: Number(prompt[1]) }, used: rest + 2 };
+  }
+  const end = held.indexOf(0x0a);
+  if (end < 0) {
+    if (held.length > maxLineBytes) {
+      throw new ClientFailure('desktop', 'the display subsystem sends a line too long');
+    }
+    return null;
+  }
+  const text = held.toString('utf8', 0, Math.min(end, maxLineBytes)).replace(/\r$/, '');
+  const match = /^NX> (\d{3,4}) ?(.*)$/s.exec(text);
+  const line: Token = match
+    ? { is: 'line', code: Number(match[1]), text: match[2] ?? '' }
+    : { is: 'line', code: 0, text };
+  return { value: line, used: end + 1 };
+}
+
+function parseRow(text: string): ListedDesktop | null {
+  const match =
+    /^(\d+)\s+([\w-]+)\s+([0-9A-Fa-f]{32})\s+[A-Z-]{8}\s+(\d+|N\/A)\s+(\d+x\d+|N\/A)\s+(\w+)\s+(\S.*)$/.exec(
+      text,
+    );
+  if (!match) return null;
+  const [, display = '', type = '', id = '', depth = '', geometry = '', state = '', name = ''] =
+    match;
+  return {
+    id: id.toUpperCase(),
+    name: name.trim(),
+    type,
+    state: state === 'Suspended' ? 'detached' : state.toLowerCase(),
+    display: Number(display),
+    depth: depth === 'N/A' ? 0 : Number(depth),
+    geometry,
+  };
+}
+
+/** Values are %-escaped once: no quote, blank or newline of a name reaches the grammar. */
+export function escapeValue(text: string): string {
+  return Buffer.from(text, 'utf8').reduce(
+    (escaped, byte) =>
+      escaped +
+      (/[A-Za-z0-9_.-]/.test(String.fromCharCode(byte))
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`),
+    '',
+  );
+}
+
+/** The lines that say why, without the fixed ones that say nothing. */
+function failureOf(lines: readonly ReplyLine[]): ClientFailure {
+  const telling = lines.filter(
+    ({ code }) => code === 1004 || (code >= 400 && code < 600 && code !== 500),
+  );
+  const codeLess = lines.filter(({ code, text }, at) => code === 0 && text !== '' && at > 0);
+  const last = lines.filter(({ code }) => code === 500);
+  const said = telling.length > 0 ? [...telling, ...codeLess] : last;
+  const text = said.map((line) => printableLine(line.text)).filter((line) => line !== '');
+  return new ClientFailure('desktop', text.join('\n') || 'the desktop did not start');
+}

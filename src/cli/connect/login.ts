@@ -1,0 +1,151 @@
+/**
+ * From settings to an authenticated session: dial, host key, keys and agent, the person's answers.
+ * Runs in: user.
+ */
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import ssh2 from 'ssh2';
+import { ClientFailure } from '../../ssh/client/failure.ts';
+import { agentIdentities, fileIdentity, orderIdentities } from '../../ssh/client/identities.ts';
+import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
+import { preferKnownAlgorithms } from '../../ssh/client/known-hosts.ts';
+import { openSession, supportedHostKeyAlgorithms } from '../../ssh/client/session.ts';
+import type { ClientSession } from '../../ssh/client/session.ts';
+import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
+import { dial } from './dial.ts';
+import { HostKeyPolicy, hostKeyName, readKnownHosts } from './host-key.ts';
+import type { Settings } from './settings.ts';
+import type { Terminal } from './terminal.ts';
+
+const handshakeTimeoutMs = 60 * 1000;
+const maxKeyFileBytes = 1024 * 1024;
+
+/** Resolves with a session that is logged in; throws ClientFailure otherwise. */
+export async function login(
+  settings: Settings,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<ClientSession> {
+  const name = hostKeyName(settings);
+  const entries = await readKnownHosts([...settings.userKnownHosts, ...settings.globalKnownHosts]);
+  const policy = new HostKeyPolicy(settings, terminal, entries);
+  terminal.progress(`connecting to ${settings.host} port ${settings.port} …`);
+  const socket = await dial({ ...settings, timeoutMs: settings.connectTimeoutMs }, signal);
+  const cut = (): void => void socket.destroy();
+  signal.addEventListener('abort', cut);
+  let mayUsePasswords = true;
+  try {
+    return await openSession({
+      socket,
+      hostKeyAlgorithms: preferKnownAlgorithms(supportedHostKeyAlgorithms, entries, name),
+      async verifyHostKey(blob) {
+        ({ mayUsePasswords } = await policy.verify(blob));
+        return true;
+      },
+      planUserauth() {
+        terminal.progress(`authenticating as ${settings.user} …`);
+        return planUserauth(settings, terminal, mayUsePasswords);
+      },
+      onBanner: (text) => terminal.line(text),
+      handshakeTimeoutMs,
+      keepaliveIntervalMs: settings.keepaliveIntervalMs,
+      keepaliveCountMax: settings.keepaliveCountMax,
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cut);
+  }
+}
+
+async function planUserauth(
+  settings: Settings,
+  terminal: Terminal,
+  mayUsePasswords: boolean,
+): Promise<UserauthPlan> {
+  const files = await identitiesOfFiles(settings, terminal);
+  const agent = await identitiesOfAgent(settings, terminal);
+  return {
+    user: settings.user,
+    host: settings.originalHost,
+    methods: mayUsePasswords ? settings.methods : settings.methods.filter((m) => m === 'publickey'),
+    identities: orderIdentities(files, agent, settings.isIdentitiesOnly),
+    conversation: settings.isBatch ? null : conversationOn(terminal),
+    promptAttempts: settings.promptAttempts,
+  };
+}
+
+function conversationOn(terminal: Terminal): Conversation {
+  return {
+    show: (text) => terminal.show(text),
+    async ask(questions) {
+      const answers = await terminal.ask(questions);
+      if (!answers) {
+        throw new ClientFailure('authentication', 'there is no terminal to ask questions on');
+      }
+      return answers;
+    },
+  };
+}
+
+async function identitiesOfFiles(settings: Settings, terminal: Terminal): Promise<Identity[]> {
+  const identities: Identity[] = [];
+  for (const { path, isExplicit } of settings.identityFiles) {
+    const file = await readKeyFile(path, isExplicit, terminal);
+    const identity =
+      file &&
+      fileIdentity(file, async (label, attempt) => {
+        if (settings.isBatch) return null;
+        if (attempt > 1) terminal.line('Bad passphrase, try again.');
+        const text = `Enter passphrase for key '${label}': `;
+        return (await terminal.ask([{ text, isEchoed: false }]))?.[0] ?? null;
+      });
+    if (identity) identities.push(identity);
+    else if (file && isExplicit) terminal.line(`Warning: ${path}: not a key that can be used`);
+  }
+  return identities;
+}
+
+/** Null: none, or one that others could have read (said aloud). */
+async function readKeyFile(
+  path: string,
+  isExplicit: boolean,
+  terminal: Terminal,
+): Promise<KeyFile | null> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const { mode, uid, size } = await file.stat();
+    if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
+      const shown = (mode & 0o777).toString(8).padStart(4, '0');
+      terminal.line(`Warning: ${path}: mode ${shown} lets others read this key; it is not used`);
+      return null;
+    }
+    if (size > maxKeyFileBytes) return null;
+    return { path, contents: await file.readFile(), publicContents: await readPublicKey(path) };
+  } catch (error) {
+    if (isExplicit) {
+      terminal.line(`Warning: Identity file ${path} not accessible: ${(error as Error).message}`);
+    }
+    return null;
+  }
+}
+
+async function readPublicKey(path: string): Promise<Buffer | null> {
+  try {
+    return await readFile(`${path}.pub`);
+  } catch {
+    // The public half is a convenience: without it the passphrase is asked earlier.
+    return null;
+  }
+}
+
+async function identitiesOfAgent(settings: Settings, terminal: Terminal): Promise<Identity[]> {
+  if (settings.agentPath === null || !settings.methods.includes('publickey')) return [];
+  try {
+    return await agentIdentities(ssh2.createAgent(settings.agentPath));
+  } catch (error) {
+    terminal.line(`Warning: the agent at ${settings.agentPath}: ${(error as Error).message}`);
+    return [];
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One run of `sshdesk connect`, from settings to exit code. Runs in: user.
+ */
+import { ClientFailure } from '../../ssh/client/failure.ts';
+import type { ClientFailureKind } from '../../ssh/client/failure.ts';
+import type { ClientSession } from '../../ssh/client/session.ts';
+import { Desktops } from './desktop.ts';
+import type { DesktopRequest } from './desktop.ts';
+import { formatJson, formatTable } from './list.ts';
+import { listenForViewers } from './listen.ts';
+import { login } from './login.ts';
+import { printable } from './printable.ts';
+import { relay } from './relay.ts';
+import { takePicture, writePicture } from './screenshot.ts';
+import { readSettings, surroundings } from './settings.ts';
+import type { Settings, SshArguments } from './settings.ts';
+import { Interrupted, Terminal } from './terminal.ts';
+import { findViewer, startViewer } from './viewer.ts';
+import type { RunningViewer, Viewer } from './viewer.ts';
+
+export type Purpose =
+  | { readonly is: 'view' }
+  | { readonly is: 'listen'; readonly port: number }
+  | { readonly is: 'screenshot'; readonly path: string; readonly waitMs: number }
+  | { readonly is: 'list'; readonly isJson: boolean };
+
+export interface ConnectRequest {
+  readonly ssh: SshArguments;
+  readonly desktop: DesktopRequest;
+  readonly purpose: Purpose;
+}
+
+const exitCodes: Readonly<Record<ClientFailureKind, number>> = {
+  desktop: 1,
+  usage: 2,
+  authentication: 5,
+  'host-key': 6,
+  connection: 255,
+};
+
+/** Gives the exit code; failures have been said on stderr. */
+export async function runConnect(request: ConnectRequest): Promise<number> {
+  const terminal = new Terminal(process.stderr);
+  const interrupt = new AbortController();
+  let signalCode = 0;
+  const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+  const onSignal = (name: NodeJS.Signals): void => {
+    signalCode = 128 + (numbers[name as keyof typeof numbers] ?? 0);
+    terminal.restore();
+    interrupt.abort(new Interrupted(name));
+  };
+  const names = Object.keys(numbers) as (keyof typeof numbers)[];
+  for (const name of names) process.on(name, onSignal);
+  try {
+    await new ConnectRun(request, terminal, interrupt.signal).run();
+    return signalCode;
+  } catch (error) {
+    terminal.restore();
+    if (error instanceof Interrupted) return signalCode || 130;
+    if (!(error instanceof ClientFailure)) throw error;
+    terminal.line(printable(error.detail));
+    return exitCodes[error.kind];
+  } finally {
+    terminal.restore();
+    for (const name of names) process.off(name, onSignal);
+  }
+}
+
+class ConnectRun {
+  readonly #request: ConnectRequest;
+  readonly #terminal: Terminal;
+  readonly #signal: AbortSignal;
+
+  constructor(request: ConnectRequest, terminal: Terminal, signal: AbortSignal) {
+    this.#request = request;
+    this.#terminal = terminal;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    const around = surroundings(process.env);
+    const settings = await readSettings(this.#request.ssh, around);
+    if (settings.ignored.length > 0) {
+      this.#terminal.line(`Warning: without effect here: ${settings.ignored.join(', ')}`);
+    }
+    // Looked for first: nobody should answer questions for a desktop that cannot be shown.
+    const viewer = this.#request.purpose.is === 'view' ? await findViewer(process.env) : null;
+    const session = await login(settings, this.#terminal, this.#signal);
+    try {
+      await this.#untilEnd(session, this.#serve(session, settings, viewer));
+    } finally {
+      this.#terminal.progress('');
+      await session.close();
+    }
+  }
+
+  /** The work, unless the connection is lost or the person interrupts first. */
+  async #untilEnd(session: ClientSession, work: Promise<void>): Promise<void> {
+    const lost = session.ended.then((failure) => {
+      if (failure) throw failure;
+    });
+    const interrupted = new Promise<never>((_resolve, reject) => {
+      const onAbort = (): void => reject(this.#signal.reason as Error);
+      if (this.#signal.aborted) onAbort();
+      else this.#signal.addEventListener('abort', onAbort, { once: true });
+    });
+    await Promise.race([work, lost, interrupted]);
+  }
+
+  #serve(session: ClientSession, settings: Settings, viewer: Viewer | null): Promise<void> {
+    const { desktop, purpose } = this.#request;
+    const desktops = new Desktops(session, desktop, this.#terminal);
+    switch (purpose.is) {
+      case 'list':
+        return this.#list(desktops, purpose.isJson);
+      case 'screenshot':
+        return this.#screenshot(desktops, purpose.path, purpose.waitMs);
+      case 'listen':
+        return this.#listen(desktops, session, purpose.port);
+      case 'view':
+        if (!viewer) throw new Error('a viewer is found before the login');
+        return this.#view(desktops, settings, viewer);
+    }
+  }
+
+  async #list(desktops: Desktops, isJson: boolean): Promise<void> {
+    const listed = await desktops.list();
+    this.#terminal.progress('');
+    process.stdout.write(isJson ? formatJson(listed) : formatTable(listed));
+  }
+
+  async #screenshot(desktops: Desktops, path: string, waitMs: number): Promise<void> {
+    if (this.#request.desktop.geometry) await desktops.prepare();
+    const channel = await desktops.open();
+    this.#terminal.progress('drawing …');
+    const picture = await takePicture(channel, waitMs);
+    await writePicture(path, picture);
+  }
+
+  async #listen(desktops: Desktops, session: ClientSession, port: number): Promise<void> {
+    await desktops.prepare();
+    const listening = await listenForViewers(port, desktops, this.#terminal);
+    this.#terminal.progress('');
+    this.#terminal.line(
+      'Warning: every user of this machine can reach this port, and the desktop behind it.',
+    );
+    process.stdout.write(`127.0.0.1:${listening.port}\n`);
+    this.#signal.addEventListener('abort', () => listening.close(), { once: true });
+    try {
+      await session.ended;
+    } finally {
+      listening.close();
+    }
+  }
+
+  async #view(desktops: Desktops, settings: Settings, viewer: Viewer): Promise<void> {
+    if (this.#request.desktop.geometry) await desktops.prepare();
+    const channel = await desktops.open();
+    const title = `${settings.user}@${settings.originalHost}`;
+    this.#terminal.progress('drawing …');
+    let running: RunningViewer;
+    try {
+      running = await startViewer(viewer, title, process.env, this.#signal);
+    } catch (error) {
+      channel.close();
+      throw error;
+    }
+    this.#signal.addEventListener('abort', () => running.stop(), { once: true });
+    const endedBy = await relay(running.socket, channel, () => this.#terminal.progress(''));
+    this.#terminal.progress('');
+    if (endedBy === 'desktop') this.#terminal.line('The desktop has closed the connection.');
+    await this.#waitForViewer(running, endedBy);
+  }
+
+  /** A viewer whose desktop has gone may stay with a message: it is asked to leave. */
+  async #waitForViewer(running: RunningViewer, endedBy: 'viewer' | 'desktop'): Promise<void> {
+    const stop = setTimeout(() => running.stop(), endedBy === 'desktop' ? 1000 : 5000);
+    const why = await running.ended;
+    clearTimeout(stop);
+    if (why !== null && endedBy === 'viewer') throw new ClientFailure('desktop', why);
+  }
+}

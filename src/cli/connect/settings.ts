@@ -1,0 +1,280 @@
+/**
+ * What one run of `connect` is to do: command line, then `-o`, then the person's ssh_config, then
+ * the system's, the first value of each winning, as for ssh. Runs in: user.
+ */
+import { glob, readFile } from 'node:fs/promises';
+import { homedir, userInfo } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
+import { ConfigError } from '../../base/errors.ts';
+import { applyConfig } from '../../ssh/client/config-file.ts';
+import type { ConfigSource, ConfigTarget, IgnoredOption } from '../../ssh/client/config-file.ts';
+import { ClientFailure } from '../../ssh/client/failure.ts';
+import { OptionCollector, expandTokens, splitOption } from '../../ssh/client/options.ts';
+import type { OptionName, Tokens } from '../../ssh/client/options.ts';
+import { parsePort, parseTarget } from './target.ts';
+
+export interface SshArguments {
+  readonly target: string;
+  readonly identityFiles: readonly string[];
+  readonly port: string | undefined;
+  readonly user: string | undefined;
+  readonly options: readonly string[];
+  readonly configFile: string | undefined;
+  readonly isBatch: boolean;
+}
+
+export interface Settings {
+  /** What is dialled. */
+  readonly host: string;
+  /** What the person wrote, for messages. */
+  readonly originalHost: string;
+  readonly port: number;
+  readonly user: string;
+  readonly hostKeyAlias: string | null;
+  readonly identityFiles: readonly { readonly path: string; readonly isExplicit: boolean }[];
+  readonly isIdentitiesOnly: boolean;
+  /** A socket's path; null: no agent. */
+  readonly agentPath: string | null;
+  readonly userKnownHosts: readonly string[];
+  readonly globalKnownHosts: readonly string[];
+  readonly strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
+  readonly isHashed: boolean;
+  readonly methods: readonly string[];
+  readonly promptAttempts: number;
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveCountMax: number;
+  readonly connectTimeoutMs: number;
+  readonly family: 0 | 4 | 6;
+  readonly isBatch: boolean;
+  /** Names of options that were given and have no effect here. */
+  readonly ignored: readonly string[];
+}
+
+export interface Surroundings {
+  readonly home: string;
+  readonly localUser: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly systemConfig: string;
+}
+
+/** The home is the account's and not $HOME's, as for ssh: `sudo` must not lend another's keys. */
+export function surroundings(environment: NodeJS.ProcessEnv): Surroundings {
+  const account = userInfo();
+  return {
+    home: account.homedir || homedir(),
+    localUser: account.username,
+    environment,
+    systemConfig: '/etc/ssh/ssh_config',
+  };
+}
+
+const defaultIdentities = ['id_rsa', 'id_ecdsa', 'id_ed25519'];
+const maxConfigBytes = 1024 * 1024;
+
+/** Throws ClientFailure `usage` for a wrong option or file. */
+export async function readSettings(given: SshArguments, around: Surroundings): Promise<Settings> {
+  try {
+    return await new SettingsReader(given, around).read();
+  } catch (error) {
+    if (error instanceof ConfigError) throw new ClientFailure('usage', error.detail);
+    throw error;
+  }
+}
+
+class SettingsReader {
+  readonly #given: SshArguments;
+  readonly #around: Surroundings;
+  readonly #options = new OptionCollector();
+  readonly #ignored: string[] = [];
+
+  constructor(given: SshArguments, around: Surroundings) {
+    this.#given = given;
+    this.#around = around;
+  }
+
+  async read(): Promise<Settings> {
+    const target = parseTarget(this.#given.target);
+    this.#applyArguments(target.user, target.port);
+    const explicit = new Set(this.#options.lists.get('identityfile'));
+    await this.#applyFiles({
+      originalHost: target.host,
+      localUser: this.#around.localUser,
+      defaultUser: this.#options.text.get('user') ?? this.#around.localUser,
+    });
+    return this.#settings(target.host, explicit);
+  }
+
+  #applyArguments(user: string | null, port: number | null): void {
+    const given = this.#given;
+    if (given.port !== undefined) this.#set('Port', String(parsePort(given.port)));
+    else if (port !== null) this.#set('Port', String(port));
+    const login = given.user ?? user;
+    if (login !== null) this.#set('User', login);
+    for (const path of given.identityFiles) this.#set('IdentityFile', path);
+    for (const text of given.options) this.#applyOption(text);
+  }
+
+  #set(name: string, value: string): void {
+    const outcome = this.#options.set(name, [value]);
+    if (outcome.is === 'wrong') throw new ClientFailure('usage', outcome.why);
+  }
+
+  #applyOption(text: string): void {
+    const option = splitOption(text);
+    if (!option) throw new ClientFailure('usage', `-o ${text}: not KEY=VALUE`);
+    const outcome = this.#options.set(option.name, option.words);
+    if (outcome.is === 'wrong') throw new ClientFailure('usage', `-o ${outcome.why}`);
+    if (outcome.is === 'ignored') this.#ignored.push(outcome.name);
+  }
+
+  async #applyFiles(target: ConfigTarget): Promise<void> {
+    const { configFile } = this.#given;
+    const own = join(this.#around.home, '.ssh');
+    if (configFile !== undefined) {
+      if (configFile.toLowerCase() === 'none') return;
+      const source = await readConfig(configFile);
+      if (!source) throw new ClientFailure('usage', `${configFile}: no such file`);
+      await this.#applyFile(source, target, own, true);
+      return;
+    }
+    const personal = await readConfig(join(own, 'config'));
+    if (personal) await this.#applyFile(personal, target, own, true);
+    const system = await readConfig(this.#around.systemConfig);
+    // What the system's file says for everybody is nobody's mistake: ignored without a word.
+    if (system) await this.#applyFile(system, target, dirname(system.path), false);
+  }
+
+  async #applyFile(
+    source: ConfigSource,
+    target: ConfigTarget,
+    includeBase: string,
+    isReported: boolean,
+  ): Promise<void> {
+    const ignored: IgnoredOption[] = await applyConfig(source, target, this.#options, (pattern) =>
+      readIncluded(this.#path(pattern), includeBase),
+    );
+    if (isReported) this.#ignored.push(...ignored.map((option) => option.name));
+  }
+
+  #path(text: string): string {
+    return text === '~' || text.startsWith('~/') ? join(this.#around.home, text.slice(1)) : text;
+  }
+
+  #settings(originalHost: string, explicit: ReadonlySet<string>): Settings {
+    const text = (name: OptionName): string | undefined => this.#options.text.get(name);
+    const host = this.#hostName(originalHost);
+    const port = Number(text('port') ?? 22);
+    const user = text('user') ?? this.#around.localUser;
+    const tokens = this.#tokens({ host, originalHost, port, user });
+    const files = (name: OptionName, otherwise: readonly string[]): string[] =>
+      (this.#options.lists.get(name) ?? otherwise).map((path) => this.#expand(path, tokens));
+    const own = join(this.#around.home, '.ssh');
+    return {
+      host,
+      originalHost,
+      port,
+      user,
+      hostKeyAlias: text('hostkeyalias') ?? null,
+      identityFiles: (
+        this.#options.lists.get('identityfile') ?? defaultIdentities.map((name) => join(own, name))
+      )
+        .filter((path) => path.toLowerCase() !== 'none')
+        .map((path) => ({ path: this.#expand(path, tokens), isExplicit: explicit.has(path) })),
+      isIdentitiesOnly: text('identitiesonly') === 'yes',
+      agentPath: this.#agentPath(text('identityagent'), tokens),
+      userKnownHosts: files('userknownhostsfile', [
+        join(own, 'known_hosts'),
+        join(own, 'known_hosts2'),
+      ]).filter((path) => path !== 'none'),
+      globalKnownHosts: files('globalknownhostsfile', [
+        '/etc/ssh/ssh_known_hosts',
+        '/etc/ssh/ssh_known_hosts2',
+      ]).filter((path) => path !== 'none'),
+      strictHostKeyChecking: (text('stricthostkeychecking') ??
+        'ask') as Settings['strictHostKeyChecking'],
+      isHashed: text('hashknownhosts') === 'yes',
+      methods: this.#methods(),
+      promptAttempts: Number(text('numberofpasswordprompts') ?? 3),
+      keepaliveIntervalMs: Number(text('serveraliveinterval') ?? 15) * 1000,
+      keepaliveCountMax: Number(text('serveralivecountmax') ?? 3),
+      connectTimeoutMs: Number(text('connecttimeout') ?? 30) * 1000,
+      family: text('addressfamily') === 'inet' ? 4 : text('addressfamily') === 'inet6' ? 6 : 0,
+      isBatch: this.#given.isBatch || text('batchmode') === 'yes',
+      ignored: [...new Set(this.#ignored)],
+    };
+  }
+
+  #hostName(originalHost: string): string {
+    const written = this.#options.text.get('hostname');
+    if (written === undefined) return originalHost;
+    const name = expandTokens(written, { h: originalHost });
+    if (name === null) throw new ClientFailure('usage', `HostName ${written}: unknown token`);
+    return name;
+  }
+
+  #tokens(to: { host: string; originalHost: string; port: number; user: string }): Tokens {
+    return {
+      d: this.#around.home,
+      u: this.#around.localUser,
+      i: String(process.getuid?.() ?? 0),
+      h: to.host,
+      n: to.originalHost,
+      k: this.#options.text.get('hostkeyalias') ?? to.host,
+      p: String(to.port),
+      r: to.user,
+    };
+  }
+
+  #expand(path: string, tokens: Tokens): string {
+    const expanded = expandTokens(this.#path(path), tokens, this.#around.environment);
+    if (expanded === null) throw new ClientFailure('usage', `${path}: unknown token or variable`);
+    return expanded;
+  }
+
+  #agentPath(written: string | undefined, tokens: Tokens): string | null {
+    const { environment } = this.#around;
+    if (written === undefined || written === 'SSH_AUTH_SOCK') {
+      return environment.SSH_AUTH_SOCK || null;
+    }
+    if (written.toLowerCase() === 'none') return null;
+    if (written.startsWith('$') && !written.startsWith('${')) {
+      return environment[written.slice(1)] || null;
+    }
+    return this.#expand(written, tokens);
+  }
+
+  #methods(): string[] {
+    const text = (name: OptionName): string | undefined => this.#options.text.get(name);
+    const wanted = text('preferredauthentications') ?? 'publickey,keyboard-interactive,password';
+    const off = new Set<string>();
+    if (text('pubkeyauthentication') === 'no') off.add('publickey');
+    if (text('kbdinteractiveauthentication') === 'no') off.add('keyboard-interactive');
+    if (text('passwordauthentication') === 'no') off.add('password');
+    return wanted.split(',').filter((method) => !off.has(method));
+  }
+}
+
+async function readConfig(path: string): Promise<ConfigSource | null> {
+  try {
+    const contents = await readFile(path);
+    if (contents.length > maxConfigBytes) throw new ClientFailure('usage', `${path}: too large`);
+    return { path, text: contents.toString('utf8') };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    if (error instanceof ClientFailure) throw error;
+    throw new ClientFailure('usage', `${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Relative patterns are below ~/.ssh, or /etc/ssh in the system's file (ssh_config(5)). */
+async function readIncluded(pattern: string, base: string): Promise<ConfigSource[]> {
+  const absolute = isAbsolute(pattern) ? pattern : join(base, pattern);
+  const paths: string[] = [];
+  for await (const path of glob(absolute)) paths.push(path);
+  const sources: ConfigSource[] = [];
+  for (const path of paths.sort()) {
+    const source = await readConfig(path);
+    if (source) sources.push(source);
+  }
+  return sources;
+}

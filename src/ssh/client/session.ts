@@ -1,0 +1,231 @@
+/**
+ * One client connection over a connected socket: handshake, host key, login, then subsystem
+ * channels. The socket comes from the caller. Runs in: user.
+ */
+import type { Socket } from 'node:net';
+import ssh2 from 'ssh2';
+import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
+import { ClientFailure } from './failure.ts';
+import { UserauthWire } from './userauth.seam.ts';
+import { authenticate } from './userauth.ts';
+import type { UserauthPlan } from './userauth.ts';
+
+export interface SessionOptions {
+  readonly socket: Socket;
+  readonly hostKeyAlgorithms: readonly string[];
+  /** False or a rejection: the key is refused and the connection ends. */
+  verifyHostKey(blob: Buffer): Promise<boolean>;
+  /** Made once the host key is accepted, so that nothing is unlocked for a stranger. */
+  planUserauth(): Promise<UserauthPlan>;
+  onBanner(text: string): void;
+  readonly handshakeTimeoutMs: number;
+  readonly keepaliveIntervalMs: number;
+  readonly keepaliveCountMax: number;
+}
+
+/** Host key algorithms that this client can verify, most wanted first; SHA-1 is not among them. */
+export const supportedHostKeyAlgorithms: readonly string[] = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+];
+
+/** Longer than any second factor takes; the server's LoginGraceTime is what normally ends it. */
+const userauthTimeoutMs = 10 * 60 * 1000;
+const channelOpenTimeoutMs = 120 * 1000;
+const maxBanners = 16;
+
+/** Resolves when the login is complete; everything that fails before is a ClientFailure. */
+export async function openSession(options: SessionOptions): Promise<ClientSession> {
+  const opening = new Opening(options);
+  try {
+    await opening.run();
+  } catch (error) {
+    opening.client.destroy();
+    options.socket.destroy();
+    throw error;
+  }
+  return new ClientSession(opening.client, options.socket);
+}
+
+class Opening {
+  readonly client: Client = new ssh2.Client();
+  readonly #options: SessionOptions;
+  readonly #wire: UserauthWire;
+  #phase: 'handshake' | 'login' = 'handshake';
+  #banners = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #hostKeyFailure: Error | null = null;
+  #fail: (error: Error) => void = () => undefined;
+  readonly #failed: Promise<never>;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#failed = new Promise((_resolve, reject) => {
+      this.#fail = reject;
+    });
+    // Whoever waits sees the failure; with nobody waiting it must not count as unhandled.
+    this.#failed.catch(() => undefined);
+    this.client.on('error', (error) => this.#onError(error));
+    this.client.on('close', () => this.#onClose());
+    this.client.on('banner', (text) => this.#onBanner(text));
+    this.client.connect({
+      sock: options.socket,
+      username: '',
+      readyTimeout: 0,
+      keepaliveInterval: options.keepaliveIntervalMs,
+      keepaliveCountMax: options.keepaliveCountMax,
+      algorithms: {
+        serverHostKey: options.hostKeyAlgorithms as ServerHostKeyAlgorithm[],
+        compress: ['none'],
+      },
+      hostVerifier: (blob: Buffer, verified: (isValid: boolean) => void) => {
+        this.#verify(blob, verified);
+      },
+    });
+    this.#wire = new UserauthWire(this.client);
+  }
+
+  async run(): Promise<void> {
+    this.#arm(this.#options.handshakeTimeoutMs, 'the server does not complete the key exchange');
+    await Promise.race([this.#wire.started, this.#failed]);
+    this.#phase = 'login';
+    this.#arm(userauthTimeoutMs, 'the login takes too long');
+    const plan = await Promise.race([this.#options.planUserauth(), this.#failed]);
+    await Promise.race([authenticate(this.#wire, plan), this.#failed]);
+    clearTimeout(this.#timer);
+    this.client.removeAllListeners();
+  }
+
+  #arm(ms: number, text: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end(new ClientFailure('connection', text)), ms);
+  }
+
+  /** The clock stands while a person reads a fingerprint. */
+  #verify(blob: Buffer, verified: (isValid: boolean) => void): void {
+    clearTimeout(this.#timer);
+    this.#options.verifyHostKey(Buffer.from(blob)).then(
+      (isValid) => {
+        this.#hostKeyFailure = isValid
+          ? null
+          : new ClientFailure('host-key', 'Host key verification failed.');
+        this.#arm(
+          this.#options.handshakeTimeoutMs,
+          'the server does not complete the key exchange',
+        );
+        verified(isValid);
+      },
+      (error: unknown) => {
+        this.#hostKeyFailure = error instanceof Error ? error : new Error(String(error));
+        verified(false);
+      },
+    );
+  }
+
+  #onError(error: Error): void {
+    this.#end(this.#hostKeyFailure ?? failureOf(error, this.#phase));
+  }
+
+  #onClose(): void {
+    const text =
+      this.#phase === 'handshake'
+        ? 'the server closed the connection during the key exchange'
+        : 'the server closed the connection during the login';
+    this.#end(this.#hostKeyFailure ?? new ClientFailure('connection', text));
+  }
+
+  #end(error: Error): void {
+    clearTimeout(this.#timer);
+    this.#wire.fail(error);
+    this.#fail(error);
+  }
+
+  #onBanner(text: string): void {
+    this.#banners += 1;
+    if (this.#banners > maxBanners) {
+      this.#end(new ClientFailure('connection', 'the server sends too many banners'));
+    } else {
+      this.#options.onBanner(text);
+    }
+  }
+}
+
+/** A DISCONNECT carries its reason as a number; one that ends a login is about the login. */
+function failureOf(error: Error & { level?: string; code?: unknown }, phase: string) {
+  const isDisconnect = typeof error.code === 'number';
+  const kind = phase === 'login' && isDisconnect ? 'authentication' : 'connection';
+  const text = error.message.slice(0, 1024);
+  return new ClientFailure(kind, isDisconnect ? `the server says: ${text}` : text, {
+    cause: error,
+  });
+}
+
+/** An authenticated connection. */
+export class ClientSession {
+  readonly #client: Client;
+  readonly #socket: Socket;
+  #isClosing = false;
+  #error: Error | null = null;
+  /** Null: closed by this side; otherwise why the connection was lost. */
+  readonly ended: Promise<ClientFailure | null>;
+
+  constructor(client: Client, socket: Socket) {
+    this.#client = client;
+    this.#socket = socket;
+    client.on('error', (error) => {
+      this.#error ??= error;
+    });
+    this.ended = new Promise((resolve) => {
+      const onClose = (): void => resolve(this.#isClosing ? null : this.#lost());
+      if (socket.closed) onClose();
+      else client.on('close', onClose);
+    });
+  }
+
+  #lost(): ClientFailure {
+    return this.#error
+      ? failureOf(this.#error, 'open')
+      : new ClientFailure('connection', 'the server closed the connection');
+  }
+
+  /** Opens a session channel and starts a subsystem on it. */
+  async subsystem(name: string): Promise<ClientChannel> {
+    let timer: NodeJS.Timeout | undefined;
+    const opened = new Promise<ClientChannel>((resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new ClientFailure('desktop', `no answer to the subsystem ${name}`)),
+        channelOpenTimeoutMs,
+      );
+      this.#client.subsys(name, (error, channel) => {
+        if (error) {
+          reject(
+            new ClientFailure('desktop', `subsystem ${name}: ${error.message}`, { cause: error }),
+          );
+        } else {
+          resolve(channel);
+        }
+      });
+    });
+    const lost = this.ended.then((failure) => {
+      throw failure ?? new ClientFailure('connection', 'the connection was closed');
+    });
+    try {
+      return await Promise.race([opened, lost]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Says goodbye and closes; the socket is cut when the peer does not follow. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#client.end();
+    const cut = setTimeout(() => this.#socket.destroy(), 1000);
+    await this.ended;
+    clearTimeout(cut);
+  }
+}
