@@ -43,7 +43,9 @@ export class LeaderClient {
     this.pid = pid;
     peer.onNotice(protocol.Prompt, ({ messages }) => this.onPrompt(messages));
     peer.onNotice(protocol.Exited, (report) => this.onExited(report));
-    peer.onNotice(protocol.DesktopEnded, ({ reason, tail }) => this.onDesktopEnded(reason, tail));
+    peer.onNotice(protocol.DesktopEnded, ({ reason, tail }) =>
+      this.onDesktopEnded(reason, tail.toString('utf8')),
+    );
     peer.onEnd = () => this.onGone();
   }
 

@@ -5,11 +5,10 @@
  * fails. Runs in: monitor.
  */
 import type { Account, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
-import { pamStyle } from '../../pam/leader-protocol.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import { encodeControls, type Log } from '../audit/log.ts';
 import type { ServerConfig } from '../policy/config.ts';
-import { type Grant, grantFor, type KeyRestrictions } from '../policy/grant.ts';
+import { grantFor, type KeyRestrictions, withoutForwarding } from '../policy/grant.ts';
 import { mayLogin, permitRootLogin } from '../policy/access.ts';
 import type { Connection, Login } from './connection.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
@@ -275,22 +274,32 @@ export class Authentication {
       mustChangePassword = account.newPasswordRequired;
       messages = account.messages;
     }
-    const grant: Grant = grantFor(config, key, this.account);
+    const granted = grantFor(config, key, this.account);
+    const grant = mustChangePassword ? withoutForwarding(granted) : granted;
     log.info(
       `Accepted ${method}${submethod === '' ? '' : `/${submethod}`} for ${this.#loggedUser} from ${from} ssh2${info === '' ? '' : `: ${info}`}`,
     );
-    const established = this.leader.establish('ssh');
-    // Looked at by every session; a connection that ends first must not leave it unhandled.
-    established.catch((error: unknown) => log.debug(`establish: ${String(error)}`));
-    this.host.authenticated(connection, {
+    const login: Login = {
       user: this.account.user,
       account: this.account,
       leader: this.leader,
       grant,
       mustChangePassword,
-      messages: textOf(messages.filter(({ style }) => style === pamStyle.textInfo || style === pamStyle.errorMessage)),
-      established,
-    });
+      messages: textOf(messages),
+      established: this.leader.establish('ssh'),
+      hasNoSession: false,
+    };
+    login.established.then(
+      ({ sessionCode, sessionText }) => {
+        if (sessionCode !== 0) {
+          login.hasNoSession = true;
+          log.error(`PAM: pam_open_session(): ${sessionText}`);
+        }
+      },
+      // Sessions that wait for it fail with it; a connection that ends first has no use for it.
+      (error: unknown) => log.debug(`establish: ${String(error)}`),
+    );
+    this.host.authenticated(connection, login);
     return authReply(authIs.accepted);
   }
 }

@@ -2,9 +2,10 @@
  * What the monitor knows of one connection; nothing in it is taken from a worker's word but what
  * the monitor itself has checked. Runs in: monitor.
  */
-import type { LeaderClient, Account, Established } from '../../pam/leader-client.ts';
+import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
 import type { Grant } from '../policy/grant.ts';
 import type { Authentication } from './authentication.ts';
+import { signalName } from './signals.ts';
 
 export type Phase = 'preauth' | 'postauth';
 
@@ -59,6 +60,8 @@ export interface Login {
   readonly mustChangePassword: boolean;
   readonly messages: Buffer;
   readonly established: Promise<Established>;
+  /** pam_open_session has failed: nothing is opened in this login. Set when it is known. */
+  hasNoSession: boolean;
 }
 
 export class Connection {
@@ -78,7 +81,10 @@ export class Connection {
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;
   closed = false;
-  #nextSession = 0;
+  /** Exits that were told in the same turn as the reply that names their handle. */
+  readonly #earlyExits = new Map<number, ExitReport>();
+  /** From 1: 0 in a desktop request means a direct-tcpip channel. */
+  #nextSession = 1;
 
   constructor(number: number, endpoints: Endpoints, worker: WorkerPort, cookie: Buffer) {
     this.number = number;
@@ -104,5 +110,35 @@ export class Connection {
     };
     this.sessions.set(session.number, session);
     return session;
+  }
+
+  /** The leader reports an exit; the session may not know its handle yet. */
+  exited(report: ExitReport): void {
+    for (const session of this.sessions.values()) {
+      if (session.handle === report.handle) {
+        this.#tell(session, report);
+        return;
+      }
+    }
+    this.#earlyExits.set(report.handle, report);
+  }
+
+  /** The session's process is this handle. */
+  assignHandle(session: Session, handle: number): void {
+    session.handle = handle;
+    const early = this.#earlyExits.get(handle);
+    if (early !== undefined) {
+      this.#earlyExits.delete(handle);
+      this.#tell(session, early);
+    }
+  }
+
+  #tell(session: Session, { status, signal, coreDumped }: ExitReport): void {
+    session.handle = undefined;
+    this.worker.sessionExit(this.number, session.number, {
+      status,
+      signalName: signal === 0 ? '' : signalName(signal),
+      coreDumped,
+    });
   }
 }

@@ -85,7 +85,8 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
       connection.spent.add(name);
       lanes.add(lane);
       try {
-        return await row.handle(connection, values);
+        const { values: reply, descriptors = [] } = await row.handle(connection, values);
+        return { values: reply, descriptors };
       } catch (error) {
         if (error instanceof MonitorRefusal) {
           host.refuse(connection, error);

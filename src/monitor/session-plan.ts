@@ -35,6 +35,9 @@ export function isInternal(name: string): name is Internal {
 /** Opening a desktop in any way counts as running a command on a terminal of one's own. */
 export function mayOpenDesktop(login: Login): Verdict {
   const { grant } = login;
+  if (login.hasNoSession) {
+    return { allowed: false, reason: 'no-session', detail: 'pam_open_session failed' };
+  }
   if (login.mustChangePassword) {
     return { allowed: false, reason: 'password-expired', detail: 'the password has expired' };
   }
@@ -108,7 +111,10 @@ export function planSession(
   const forced = grant.forcedCommand;
   if (forced !== undefined) {
     if (isInternal(forced)) {
-      return { is: 'internal', name: forced };
+      const verdict = mayOpenDesktop(login);
+      return verdict.allowed
+        ? { is: 'internal', name: forced }
+        : { is: 'refused', why: `${forced}: ${verdict.detail}` };
     }
     const run = subsystemCommand(forced);
     return {
@@ -116,7 +122,7 @@ export function planSession(
       ...shellProgram(shell, run),
       originalCommand: asked,
       wasForced: true,
-      logged: `forced-command '${run}'`,
+      logged: `forced-command (${grant.forcedCommandSource}) '${run}'`,
       stderrText: '',
     };
   }

@@ -4,7 +4,7 @@
  */
 import type { Log } from '../../audit/log.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
-import { mayOpen } from '../../policy/permit-open.ts';
+import { mayOpen, openRefusalLine } from '../../policy/permit-open.ts';
 import { DirectTcpip } from '../link.ts';
 import { loginOf } from '../login.ts';
 import { type AnyRow, row } from '../request-table.ts';
@@ -21,14 +21,17 @@ export function directTcpip(log: Log): AnyRow {
     once: false,
     decides: false,
     serial: false,
-    handle(connection, { host, port }) {
+    async handle(connection, { host, port, originAddress, originPort }) {
       const login = loginOf(connection);
+      await login.established;
       const open = mayOpen(login.grant, host, port);
-      if (!open.allowed || login.mustChangePassword || host !== desktopHost || port !== desktopPort) {
-        const why = open.allowed ? 'not supported' : open.detail;
-        log.info(
-          `refused local port forward: originator ${connection.from}, target ${host} port ${port}: ${why}`,
-        );
+      if (!open.allowed) {
+        const { remoteAddress, remotePort } = connection.endpoints;
+        log.info(openRefusalLine(open.reason, { host, port, originAddress, originPort, remoteAddress, remotePort }));
+        throw new CallFailure(administrativelyProhibited, 'open failed');
+      }
+      if (host !== desktopHost || port !== desktopPort) {
+        log.info(`direct-tcpip to ${host} port ${port} for ${login.user}: not supported yet`);
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
       const desktop = mayOpenDesktop(login);

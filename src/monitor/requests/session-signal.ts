@@ -14,11 +14,11 @@ export function sessionSignal(): AnyRow {
     async handle(connection, values) {
       const session = sessionOf(connection, values.session);
       const number = signalNumber(values.signalName);
-      const allowed = number !== undefined && session.handle !== undefined && !session.wasForced;
-      if (allowed) {
-        await loginOf(connection).leader.signal(session.handle, number);
+      if (number === undefined || session.handle === undefined || session.wasForced) {
+        return { values: { allowed: false } };
       }
-      return { values: { allowed } };
+      await loginOf(connection).leader.signal(session.handle, number);
+      return { values: { allowed: true } };
     },
   });
 }

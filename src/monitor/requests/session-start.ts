@@ -5,6 +5,7 @@
 import type { SpawnOrder } from '../../../pam/leader-client.ts';
 import { stdio } from '../../../pam/leader-protocol.ts';
 import type { ServerConfig } from '../../policy/config.ts';
+import { mayTakeUserEnvironment } from '../../policy/grant.ts';
 import type { Log } from '../../audit/log.ts';
 import type { Connection, Login, Session } from '../connection.ts';
 import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
@@ -37,7 +38,10 @@ async function userEnvironment(host: SessionStartHost, login: Login): Promise<re
   if (read.is !== 'read') {
     return [];
   }
-  return parseUserEnvironmentFile(host.readMemfd(read.descriptor, maxUserEnvironmentBytes).toString('utf8'));
+  const text = host.readMemfd(read.descriptor, maxUserEnvironmentBytes).toString('utf8');
+  return parseUserEnvironmentFile(text).filter(([name]) =>
+    mayTakeUserEnvironment(login.grant, name),
+  );
 }
 
 type Program = Extract<Plan, { is: 'program' }>;
@@ -105,6 +109,7 @@ export function sessionStart(host: SessionStartHost): AnyRow {
       ) {
         return refused;
       }
+      await login.established;
       const plan = planSession(
         login,
         session,
@@ -125,7 +130,7 @@ export function sessionStart(host: SessionStartHost): AnyRow {
       session.wasForced = plan.wasForced;
       const order = await orderFor(host, connection, login, session, plan, kind === 'shell');
       const spawned = await login.leader.spawn(order);
-      session.handle = spawned.handle;
+      connection.assignHandle(session, spawned.handle);
       const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
       host.log.verbose(`Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`);
       return {

@@ -1,0 +1,188 @@
+/**
+ * The connections of one worker: for each the SSH stack, put together from its layers. A fault ends
+ * the connection that it belongs to. Runs in: worker.
+ */
+import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { ByApplication, DisconnectError } from '../base/errors.ts';
+import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
+import { directTcpip } from '../forwarding/direct-tcpip.ts';
+import * as link from '../monitor/link.ts';
+import { sessionChannel } from '../session/session-channel.ts';
+import type { SessionExitStatus } from '../session/host.ts';
+import { Connection } from '../ssh/connection/mux.ts';
+import { createServerTransport, type ServerTransportSettings } from '../ssh/transport/server-transport.ts';
+import type { Transport } from '../ssh/transport/transport.ts';
+import { UserauthService } from '../ssh/userauth/service.ts';
+import type { Peer } from '../ssh/wire/peer.ts';
+import { subsystems } from '../../subsystems/index.ts';
+import { MonitorAuthority } from './worker-authority.ts';
+import { WorkerDesktops } from './worker-desktops.ts';
+import { MonitorSessions } from './worker-sessions.ts';
+import { MonitorSigner } from './worker-signer.ts';
+
+interface Live {
+  readonly transport: Transport;
+  readonly sessions: MonitorSessions;
+  readonly desktops: WorkerDesktops;
+}
+
+/** A socket, or the two ends of pipes that -i was given. */
+function streamOf(descriptors: readonly number[]): Duplex {
+  const [input, output] = descriptors;
+  if (output === undefined) {
+    return new Socket({ fd: input as number, readable: true, writable: true, allowHalfOpen: true });
+  }
+  return Duplex.from({
+    readable: new Socket({ fd: input as number, readable: true, writable: false }),
+    writable: new Socket({ fd: output, readable: false, writable: true }),
+  });
+}
+
+export class WorkerConnections {
+  readonly #peer: Peer;
+  readonly #settings: link.WorkerSettings;
+  readonly #transportSettings: ServerTransportSettings;
+  readonly #live = new Map<number, Live>();
+  #isDraining = false;
+
+  constructor(peer: Peer, settings: link.WorkerSettings) {
+    this.#peer = peer;
+    this.#settings = settings;
+    this.#transportSettings = {
+      version: settings.version,
+      algorithms: settings.algorithms,
+      hostKeys: settings.hostKeys.map((blob) => Buffer.from(blob, 'base64')),
+      rekeyBytes: settings.rekeyBytes,
+      rekeyMs: settings.rekeyMs,
+      userKeyAlgorithms: settings.acceptedUserKeyAlgorithms,
+    };
+  }
+
+  begin(): void {
+    this.#peer.onNotice(link.Connection, (values, descriptors) => this.#open(values, descriptors));
+    this.#peer.onNotice(link.CloseConnection, ({ connection, reason, peerText }) => {
+      const { transport } = this.#live.get(connection) ?? {};
+      if (reason === 0) {
+        transport?.destroy();
+      } else {
+        transport?.disconnect(new ByApplication(peerText, peerText, reason));
+      }
+    });
+    this.#peer.onNotice(link.SessionExit, ({ connection, session, status, signalName, coreDumped }) => {
+      const exit: SessionExitStatus =
+        signalName === ''
+          ? { is: 'exited', status }
+          : { is: 'signalled', signalName, coreDumped };
+      this.#live.get(connection)?.sessions.exited(session, exit);
+    });
+    this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why }) =>
+      this.#live.get(connection)?.desktops.ended(viewer, why),
+    );
+    this.#peer.onNotice(link.ViewerWarning, ({ connection, viewer, line }) =>
+      this.#live.get(connection)?.desktops.warned(viewer, line),
+    );
+    this.#peer.onNotice(link.Drain, () => {
+      this.#isDraining = true;
+      this.#exitIfDone();
+    });
+  }
+
+  #log(level: string, connection: number, line: string): void {
+    this.#peer.notify(link.Log, { level, connection, line });
+  }
+
+  #open(
+    values: { readonly connection: number; readonly cookie: Buffer },
+    descriptors: readonly number[],
+  ): void {
+    const { connection } = values;
+    const [descriptor] = descriptors;
+    if (descriptor === undefined) {
+      this.#log('ERROR', connection, 'a connection came without a descriptor');
+      return;
+    }
+    let stream: Duplex;
+    try {
+      stream = streamOf(descriptors);
+    } catch (error) {
+      descriptors.forEach(closeDescriptor);
+      this.#peer.notify(link.ConnectionClosed, {
+        connection,
+        why: (error as Error).message,
+        initiator: link.endedBy.us,
+      });
+      return;
+    }
+    this.#serve(connection, stream, descriptor, values.cookie);
+  }
+
+  #serve(connection: number, stream: Duplex, descriptor: number, cookie: Buffer): void {
+    const isTcp = stream instanceof Socket && stream.remoteAddress !== undefined;
+    const transport = createServerTransport({
+      stream,
+      settings: this.#transportSettings,
+      signer: new MonitorSigner(this.#peer, connection, cookie),
+      // The descriptor is the stream's: it is not touched once that is destroyed.
+      ...(isTcp ? { afterRead: () => stream.destroyed || setQuickAck(descriptor) } : {}),
+      onBug: (error) =>
+        this.#log('ERROR', connection, `internal error: ${(error as Error).stack ?? String(error)}`),
+    });
+    const sessions = new MonitorSessions(this.#peer, connection);
+    const desktops = new WorkerDesktops(this.#peer, connection);
+    const internal = subsystems(desktops);
+    const userauth = new UserauthService(
+      transport,
+      new MonitorAuthority(this.#peer, connection),
+      this.#settings,
+      () => {
+        transport.authenticated();
+        return new Connection(transport, {
+          channelTypes: new Map([
+            ['session', sessionChannel(sessions, internal)],
+            ['direct-tcpip', directTcpip(sessions, internal)],
+          ]),
+        });
+      },
+    );
+    transport.onPayload = (payload) => userauth.receive(payload);
+    transport.onDrain = () => userauth.drained();
+    transport.onClose = (error, peerReason) => {
+      userauth.closed();
+      desktops.closed();
+      this.#live.delete(connection);
+      this.#peer.notify(link.ConnectionClosed, { connection, ...ending(error, peerReason) });
+      this.#exitIfDone();
+    };
+    this.#live.set(connection, { transport, sessions, desktops });
+  }
+
+  #exitIfDone(): void {
+    if (this.#isDraining && this.#live.size === 0) {
+      // After what was said in this turn has left.
+      setImmediate(() => process.exit(0));
+    }
+  }
+}
+
+/** What the monitor's log says of the end; nothing is decided by it. */
+function ending(
+  error: Error | undefined,
+  peerReason: { readonly reason: number; readonly text: string } | undefined,
+): { readonly why: string; readonly initiator: number } {
+  if (peerReason !== undefined) {
+    return {
+      why: `${peerReason.reason}: ${peerReason.text}`,
+      initiator: link.endedBy.peerDisconnected,
+    };
+  }
+  if (error === undefined) {
+    return { why: '', initiator: link.endedBy.peerClosed };
+  }
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'SSHDESK_LOST') {
+    return { why: error.message, initiator: link.endedBy.peerReset };
+  }
+  const why = error instanceof DisconnectError ? error.detail : 'internal error';
+  return { why, initiator: link.endedBy.us };
+}
