@@ -13,6 +13,7 @@ import { endLeftovers, type LeftoverPort } from './leftovers.ts';
 import type { DesktopLeader } from './leader-port.ts';
 import { type Ending, LeaderWatch } from './leader-watch.ts';
 import type { DesktopFailure } from './link.ts';
+import { type BrokerLimits, defaultGeometry, maxSide, minSide } from './limits.ts';
 import { asId, defaultName, isId, isName } from './naming.ts';
 import { type StartHost, startDesktop, windowTimeoutMs } from './start.ts';
 import { isLive } from './states.ts';
@@ -43,17 +44,6 @@ export interface DesktopOrder {
   readonly depth: number;
 }
 
-export interface BrokerLimits {
-  readonly desktopsPerUser: number;
-  readonly desktops: number;
-  readonly viewersPerDesktop: number;
-}
-export const brokerLimits: BrokerLimits = {
-  desktopsPerUser: 16,
-  desktops: 512,
-  viewersPerDesktop: 32,
-};
-
 export interface BrokerHost extends Omit<StartHost, 'log'> {
   readonly log: Log;
   readonly store: DesktopStore;
@@ -66,9 +56,6 @@ export interface BrokerHost extends Omit<StartHost, 'log'> {
   randomBytes(count: number): Buffer;
 }
 
-export const defaultGeometry: Geometry = { width: 1280, height: 800, depth: 24 };
-const maxSide = 16_384;
-const minSide = 16;
 const maxDisplayTries = 5;
 const endGraceMs = 2_000;
 /** A leader that has said goodbye is waited for before its directory is looked at. */
@@ -316,6 +303,10 @@ export class Broker {
           `desktop ${record.id} (${record.name}) of ${record.owner} started on :${record.display}`,
         );
         this.#follow(desktop, watch);
+        if (desktop.startedBy === undefined) {
+          // Who wanted it has gone meanwhile.
+          this.#viewersLeft(desktop);
+        }
         void hasWindow.then((isSeen) => this.#windowsSeen(desktop, isSeen));
         return done(desktop.view);
       }

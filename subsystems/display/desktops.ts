@@ -1,0 +1,72 @@
+/**
+ * The desktops of the authenticated user, as a channel sees them. In a worker every call asks the
+ * monitor. Runs in: worker.
+ */
+import type { Duplex } from 'node:stream';
+import type { DesktopFailure } from '../../src/broker/link.ts';
+
+export interface Desktop {
+  /** 32 upper-case hex digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly state: string;
+  readonly engine: string;
+  readonly type: string;
+  readonly display: number;
+  readonly width: number;
+  readonly height: number;
+  readonly depth: number;
+  /** ISO 8601 UTC. */
+  readonly startedAt: string;
+  readonly lastUsedAt: string;
+  readonly viewers: number;
+}
+
+export interface NewDesktop {
+  readonly name: string;
+  /** Empty: the default. */
+  readonly protocol: string;
+  readonly type: string;
+  /** Zeros: the default. */
+  readonly width: number;
+  readonly height: number;
+  readonly depth: number;
+}
+
+/** What was not done; `logTail` are the last lines of the engine's log, oldest first. */
+export interface DesktopRefusal {
+  readonly is: 'failed';
+  readonly failure: DesktopFailure;
+  readonly text: string;
+  readonly logTail: readonly string[];
+}
+export type DesktopAnswer<T> = { readonly is: 'done'; readonly value: T } | DesktopRefusal;
+
+/** A stream connected to a display; destroying it is the end of the viewer. */
+export interface Viewer {
+  readonly stream: Duplex;
+  /** The desktop was suspended or has ended; the stream is still to be destroyed. At most once. */
+  onEnd: (why: string) => void;
+  /** A line for the user; lines that came before it was set are kept. */
+  onWarning: (line: string) => void;
+}
+
+export interface Desktops {
+  readonly user: string;
+  list(): Promise<DesktopAnswer<readonly Desktop[]>>;
+  start(order: NewDesktop): Promise<DesktopAnswer<Desktop>>;
+  /** By id or name. */
+  find(which: string): Promise<DesktopAnswer<Desktop>>;
+  /** Empty: the default desktop. Started if it is not there. */
+  findOrStart(name: string): Promise<DesktopAnswer<Desktop>>;
+  attach(id: string): Promise<DesktopAnswer<Viewer>>;
+  suspend(id: string): Promise<DesktopAnswer<void>>;
+  terminate(id: string): Promise<DesktopAnswer<void>>;
+}
+
+export interface DisplayContext {
+  readonly desktops: Desktops;
+  /** What the host calls itself, without its domain. */
+  readonly hostName: string;
+}

@@ -1,0 +1,27 @@
+/**
+ * The subsystem `rfb` and the reserved host name of a direct-tcpip channel: the channel *is* RFB of
+ * the user's default desktop, started if there is none. Runs in: worker.
+ */
+import type { Channel } from '../../src/ssh/connection/channel.ts';
+import type { DesktopAnswer, Desktops, DisplayContext, Viewer } from './desktops.ts';
+import { closeWithText, joinViewer } from './viewer-channel.ts';
+
+/** For a channel that is not open yet: a refusal becomes CHANNEL_OPEN_FAILURE 2 with its text. */
+export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAnswer<Viewer>> {
+  const found = await desktops.findOrStart('');
+  return found.is === 'done' ? desktops.attach(found.value.id) : found;
+}
+
+/** Without a desktop: why on stderr, exit status 1 and no byte of RFB. */
+export async function rfb(channel: Channel, { desktops }: DisplayContext): Promise<void> {
+  const opened = await openDefaultDesktop(desktops);
+  if (opened.is === 'failed') {
+    closeWithText(channel, [opened.text, ...opened.logTail], 1);
+    return;
+  }
+  if (channel.isClosed) {
+    opened.value.stream.destroy();
+    return;
+  }
+  joinViewer(channel, opened.value, 'session');
+}
