@@ -22,6 +22,7 @@
         'src/base/addon/socket.c',
         'src/base/addon/pty.c',
         'src/base/addon/confine.c',
+        'src/base/addon/syslog.c',
       ],
     },
   ],

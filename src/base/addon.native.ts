@@ -48,6 +48,8 @@ interface Addon {
   ): number;
   installSeccomp(): number;
   setNotDumpable(): number;
+  openSyslog(identity: string): number;
+  writeSyslog(severity: number, line: Buffer): number;
 }
 
 export const addon = createRequire(import.meta.url)(

@@ -1,0 +1,231 @@
+/**
+ * `sshdesk serve`: sshd's flags, checks before anything is started, then the monitor in this
+ * process. Without -D the launcher waits until the daemon listens and exits 0. Runs in: monitor.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { resolve } from 'node:path';
+import { Log, type LogLevel, type LogSink, StreamSink } from '../../audit/log.ts';
+import { ConfigError } from '../../base/errors.ts';
+import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
+import { ConfigFailure, type LoadedConfig, loadConfig } from '../../policy/load.ts';
+import { dumpConfig } from '../../policy/dump.ts';
+import { parseConnectionSpec } from '../../policy/connection-spec.ts';
+import { installDirectory, placesFor } from '../../process/places.ts';
+import { BindError, Monitor } from '../../process/monitor.ts';
+import { SyslogSink } from '../../audit/syslog.ts';
+import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
+import { whoListens } from './who-listens.ts';
+
+export interface ServeInfo {
+  readonly log: Log;
+}
+
+const failed = 255;
+const usageFailed = 1;
+const manifest = JSON.parse(readFileSync(`${installDirectory}/package.json`, 'utf8')) as {
+  readonly version: string;
+};
+export const identification = `SSH-2.0-sshdesk_${manifest.version}`;
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function sinkFor(flags: ServeFlags): LogSink {
+  if (flags.logFile !== undefined) {
+    const descriptor = openSync(resolve(flags.logFile), 'a', 0o600);
+    return new StreamSink((text) => void writeSync(descriptor, text));
+  }
+  if (flags.logToStderr) {
+    return new StreamSink((text) => void writeSync(2, text));
+  }
+  return new SyslogSink('sshd');
+}
+
+function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
+  if (flags.quiet) {
+    return 'QUIET';
+  }
+  return flags.debug > 0 ? (`DEBUG${Math.min(flags.debug, 3)}` as LogLevel) : configured;
+}
+
+/** NSS by way of getent: the account may come from a directory. */
+function workerAccount(): { readonly uid: number; readonly gid: number } {
+  try {
+    const fields = execFileSync('getent', ['passwd', 'sshdesk'], { encoding: 'utf8' }).split(':');
+    return { uid: Number(fields[2]), gid: Number(fields[3]) };
+  } catch (error) {
+    throw new ConfigError(
+      'the system user sshdesk does not exist, workers would have nobody to run as; run ./setup',
+      { cause: error },
+    );
+  }
+}
+
+/** The launcher's part: the same command again, detached, until it says that it listens. */
+function launch(args: readonly string[], flags: ServeFlags): Promise<number> {
+  const main = `${installDirectory}/src/cli/main.ts`;
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, main, 'serve', '-D', '--ready-descriptor=3', ...args],
+    { detached: true, stdio: ['ignore', 'ignore', flags.logToStderr ? 'inherit' : 'ignore', 'pipe'] },
+  );
+  const { promise, resolve: done } = Promise.withResolvers<number>();
+  let isReady = false;
+  const pipe = child.stdio[3] as NodeJS.ReadableStream;
+  createInterface({ input: pipe }).on('line', (line) => {
+    if (line === 'ready') {
+      isReady = true;
+      child.unref();
+      done(0);
+    } else {
+      say(line);
+    }
+  });
+  child.on('error', (error) => {
+    say(error.message);
+    done(failed);
+  });
+  child.on('exit', (code) => {
+    if (!isReady) {
+      done(code ?? failed);
+    }
+  });
+  return promise;
+}
+
+/** Where failures at the start go: the terminal, or the launcher's pipe. */
+function reporter(flags: ServeFlags): { line(text: string): void; ready(): void } {
+  const { readyDescriptor } = flags;
+  if (readyDescriptor === undefined) {
+    return { line: say, ready: () => {} };
+  }
+  return {
+    line: (text) => void writeSync(readyDescriptor, `${text}\n`),
+    ready: () => {
+      writeSync(readyDescriptor, 'ready\n');
+      closeSync(readyDescriptor);
+    },
+  };
+}
+
+function load(flags: ServeFlags, isRootless: boolean): LoadedConfig {
+  return loadConfig({
+    file: flags.configFile === undefined ? '/etc/ssh/sshd_config' : resolve(flags.configFile),
+    desktopFile: flags.desktopConfigFile === undefined ? undefined : resolve(flags.desktopConfigFile),
+    options: flags.options,
+    ports: flags.ports,
+    hostKeys: flags.hostKeys.map((path) => resolve(path)),
+    family: flags.family,
+    isRootless,
+  });
+}
+
+async function begin(flags: ServeFlags, loaded: LoadedConfig, hostKeys: HostKeys, log: Log, isRootless: boolean): Promise<Monitor> {
+  return Monitor.start({
+    config: loaded.config,
+    desktopConfig: loaded.desktopConfig,
+    hostKeys,
+    log,
+    places: placesFor(!isRootless, process.env),
+    version: identification,
+    isRootless,
+    workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
+    ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),
+    servesOne: flags.debug > 0,
+  });
+}
+
+function writePidFile(path: string | undefined, log: Log): () => void {
+  if (path === undefined) {
+    return () => {};
+  }
+  try {
+    writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
+  } catch (error) {
+    log.error(`Couldn't create pid file "${path}": ${(error as Error).message}`);
+    return () => {};
+  }
+  return () => rmSync(path, { force: true });
+}
+
+/** What is wrong at the start, one line each, with the remedy where there is one. */
+function explain(error: unknown): readonly string[] {
+  if (error instanceof BindError) {
+    const holder = whoListens(error.listen.port);
+    return [`${error.detail}${holder === undefined ? '' : ` It is taken by ${holder}.`}`];
+  }
+  if (error instanceof ConfigFailure) {
+    return error.lines;
+  }
+  return error instanceof ConfigError ? error.detail.split('\n') : [`sshdesk: ${(error as Error).message}`];
+}
+
+async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promise<number> {
+  const isRootless = process.getuid?.() !== 0;
+  const report = reporter(flags);
+  let stopped: () => void = () => {};
+  try {
+    const loaded = load(flags, isRootless);
+    const log = new Log(sinkFor(flags), levelFor(flags, loaded.config.logLevel));
+    for (const spec of flags.connectionSpecs) {
+      parseConnectionSpec(spec);
+    }
+    const hostKeys = loadHostKeys(loaded.config.hostKeyFiles, log);
+    if (flags.dump) {
+      process.stdout.write(dumpConfig(loaded.config));
+    }
+    if (flags.dump || flags.test) {
+      return 0;
+    }
+    for (const line of loaded.notices) {
+      log.info(line);
+    }
+    if (isRootless) {
+      log.info('Not root: serving the invoking user only, with public keys.');
+    }
+    const monitor = await begin(flags, loaded, hostKeys, log, isRootless);
+    if (!flags.inherited && flags.debug === 0) {
+      stopped = writePidFile(loaded.config.pidFile, log);
+    }
+    process.on('SIGTERM', () => monitor.drain());
+    process.on('SIGINT', () => {
+      monitor.drain();
+      monitor.endConnections();
+    });
+    process.on('SIGHUP', () => log.info('Received SIGHUP; reading the configuration again is not supported yet.'));
+    report.ready();
+    onReady({ log });
+    return await monitor.ended;
+  } catch (error) {
+    for (const line of explain(error)) {
+      report.line(line);
+    }
+    return failed;
+  } finally {
+    stopped();
+  }
+}
+
+/** The exit code. `args` are those behind `serve`. */
+export async function serve(args: readonly string[], onReady: (info: ServeInfo) => void = () => {}): Promise<number> {
+  let flags: ServeFlags;
+  try {
+    flags = parseFlags(args);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      say(error.message);
+      say(usage);
+      return usageFailed;
+    }
+    throw error;
+  }
+  if (flags.version) {
+    say(`${identification.slice('SSH-2.0-'.length)}, OpenSSL ${process.versions.openssl}`);
+    return 0;
+  }
+  const staysHere = flags.foreground || flags.inherited || flags.test || flags.dump;
+  return staysHere ? run(flags, onReady) : launch(args, flags);
+}

@@ -1,0 +1,46 @@
+/** Who has a TCP port, for the message that it is taken. Runs in: monitor. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+const listening = '0A';
+
+function inodesOf(port: number): ReadonlySet<string> {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  const inodes = new Set<string>();
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of readLines(table).slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[3] === listening && fields[1]?.endsWith(`:${wanted}`) === true) {
+        inodes.add(`socket:[${fields[9]}]`);
+      }
+    }
+  }
+  return inodes;
+}
+
+function readLines(path: string): readonly string[] {
+  try {
+    return readFileSync(path, 'utf8').trimEnd().split('\n');
+  } catch {
+    return []; // a host without IPv6 has no such table
+  }
+}
+
+function holds(pid: string, inodes: ReadonlySet<string>): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+  } catch {
+    return false; // ended meanwhile, or not ours to look into
+  }
+}
+
+/** `sshd (pid 12)`; undefined when nobody listens any more; `another user's process` unseen. */
+export function whoListens(port: number): string | undefined {
+  const inodes = inodesOf(port);
+  if (inodes.size === 0) {
+    return undefined;
+  }
+  const pid = readdirSync('/proc').find((name) => /^\d+$/.test(name) && holds(name, inodes));
+  return pid === undefined
+    ? "another user's process"
+    : `${readLines(`/proc/${pid}/comm`)[0] ?? '?'} (pid ${pid})`;
+}
