@@ -1,0 +1,83 @@
+/**
+ * The keywords of /etc/sshdesk/sshdesk_config: what sshd has no word for. Same grammar, own table.
+ * Pure. Runs in: monitor, launcher.
+ */
+import type { DesktopConfig } from './config.ts';
+import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import { commandLine, integer, oneOf } from './values.ts';
+
+export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
+  /** `none`: the machine's default. */
+  readonly xSession: string;
+};
+
+/** Two, so that the loss of one never stops the service; one per core beyond that. */
+export const leastWorkers = 2;
+const mostWorkers = 1024;
+const mostWorkerConnections = 1_000_000;
+
+function row<K extends keyof DesktopDraft>(
+  declaration: KeywordDeclaration<DesktopDraft, DesktopConfig, K>,
+): KeywordRow<DesktopDraft, DesktopConfig> {
+  return keyword(declaration);
+}
+
+export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[] = [
+  row({
+    name: 'Workers',
+    argument: 'number',
+    summary: 'Worker processes.',
+    defaultText: 'one per core, at least 2',
+    field: 'workers',
+    parse: integer(leastWorkers, mostWorkers),
+    dump: (config) => String(config.workers),
+  }),
+  row({
+    name: 'WorkerConnections',
+    argument: 'number',
+    summary:
+      'A worker that was given so many connections takes no more, ends with the last of them and is replaced.',
+    defaultText: '1000',
+    field: 'workerConnections',
+    parse: integer(1, mostWorkerConnections),
+    dump: (config) => String(config.workerConnections),
+  }),
+  row({
+    name: 'WorkerIsolation',
+    argument: 'shared | connection',
+    summary: '`connection`: every connection gets a worker of its own.',
+    defaultText: 'shared',
+    field: 'workerIsolation',
+    parse: oneOf<DesktopConfig['workerIsolation']>({ shared: 'shared', connection: 'connection' }),
+    dump: (config) => config.workerIsolation,
+  }),
+  row({
+    name: 'WorkerConfinement',
+    argument: 'strict | relaxed',
+    summary:
+      'As root, a worker that cannot be confined stops the start; `relaxed` logs it and goes on.',
+    defaultText: 'strict',
+    field: 'workerConfinement',
+    parse: oneOf<DesktopConfig['workerConfinement']>({ strict: 'strict', relaxed: 'relaxed' }),
+    dump: (config) => config.workerConfinement,
+  }),
+  row({
+    name: 'XSession',
+    argument: 'command | none',
+    summary: "What a desktop runs, by the user's shell.",
+    defaultText: "none: the machine's x-session-manager, else icewm with xterm",
+    field: 'xSession',
+    parse: commandLine,
+    dump: (config) => config.xSession ?? 'none',
+  }),
+];
+
+export function desktopDefaults(cores: number): DesktopDraft {
+  return {
+    workers: Math.max(leastWorkers, Math.min(cores, mostWorkers)),
+    workerConnections: 1000,
+    workerIsolation: 'shared',
+    workerConfinement: 'strict',
+    xSession: 'none',
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * Makes the configuration: command line first, then the file, then defaults and addresses. Everything
+ * that is wrong is reported at once and nothing is half applied. Runs in: monitor, launcher.
+ */
+import { isIP, isIPv6 } from 'node:net';
+import type { DesktopConfig, ListenAddress, ServerConfig } from './config.ts';
+import type { ConfigSource } from './config-source.ts';
+import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-keywords.ts';
+import { ConfigFailure } from './failure.ts';
+import { acceptedKeywords, deprecatedKeywords, unsupportedKeywords } from './other-keywords.ts';
+import { ConfigReader, type Grammar } from './read-config.ts';
+import { type ServerDraft, serverDefaults, serverKeywords } from './server-keywords.ts';
+import { absolutePath, type ListenSpec } from './values.ts';
+
+export const defaultServerFile = '/etc/ssh/sshd_config';
+export const defaultDesktopFile = '/etc/sshdesk/sshdesk_config';
+
+export const serverGrammar: Grammar<ServerDraft, ServerConfig> = {
+  keywords: serverKeywords,
+  accepted: acceptedKeywords,
+  deprecated: deprecatedKeywords,
+  unsupported: unsupportedKeywords,
+  directory: '/etc/ssh',
+};
+
+export const desktopGrammar: Grammar<DesktopDraft, DesktopConfig> = {
+  keywords: desktopKeywords,
+  accepted: [],
+  deprecated: [],
+  unsupported: [],
+  directory: '/etc/sshdesk',
+};
+
+export interface LoadRequest {
+  readonly file: string;
+  /** Each `Key=value` of `-o`; they come before the file and so win. */
+  readonly commandLine: readonly string[];
+  /** `-p`: the Port lines of the file do not count; a port in a ListenAddress does. */
+  readonly ports?: readonly number[];
+  /** `-h`: in front of the HostKey lines of the file. */
+  readonly hostKeys?: readonly string[];
+  /** `-4`, `-6` */
+  readonly addressFamily?: 'inet' | 'inet6';
+  readonly source: ConfigSource;
+}
+
+export interface Loaded<C> {
+  readonly config: C;
+  /** Deprecated keywords and those not yet in effect, one line each; to be logged once. */
+  readonly notices: readonly string[];
+}
+
+const familyOf = { any: 0, inet: 4, inet6: 6 } as const;
+const wildcards: readonly { readonly address: string; readonly family: 4 | 6 }[] = [
+  { address: '::', family: 6 },
+  { address: '0.0.0.0', family: 4 },
+];
+
+async function addressesOf(
+  spec: ListenSpec,
+  family: 0 | 4 | 6,
+  source: ConfigSource,
+): Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]> {
+  const version = isIP(spec.host);
+  const found =
+    version === 0
+      ? await source.resolve(spec.host, family)
+      : [{ address: spec.host, family: version }];
+  const usable = found.filter((row) => family === 0 || row.family === family);
+  if (usable.length === 0) {
+    throw new Error('no address of the family that AddressFamily asks for');
+  }
+  return usable.map(({ address }) => ({ address, family: isIPv6(address) ? 6 : 4 }));
+}
+
+/** Throws ConfigFailure for names without an address. */
+async function listenAddresses(
+  draft: ServerDraft,
+  source: ConfigSource,
+): Promise<readonly ListenAddress[]> {
+  const family = familyOf[draft.addressFamily];
+  if (draft.listen.length === 0) {
+    const families = wildcards.filter((row) => family === 0 || row.family === family);
+    return draft.ports.flatMap((port) => families.map((row) => ({ ...row, port })));
+  }
+  const problems: string[] = [];
+  const addresses: ListenAddress[] = [];
+  for (const spec of draft.listen) {
+    try {
+      const found = await addressesOf(spec, family, source);
+      const ports = spec.port === undefined ? draft.ports : [spec.port];
+      addresses.push(...ports.flatMap((port) => found.map((row) => ({ ...row, port }))));
+    } catch (error) {
+      problems.push(
+        `ListenAddress: bad address or host "${spec.host}": ${(error as Error).message}`,
+      );
+    }
+  }
+  if (problems.length > 0) {
+    throw new ConfigFailure(problems);
+  }
+  return addresses;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of value instanceof Map ? value.values() : Object.values(value)) {
+      freeze(inner);
+    }
+  }
+  return value;
+}
+
+function unlessNone(text: string): string | undefined {
+  return text.toLowerCase() === 'none' ? undefined : text;
+}
+
+function hostKeysOf(
+  request: LoadRequest,
+  draft: Partial<ServerDraft>,
+): Pick<ServerConfig, 'hostKeyFiles' | 'isHostKeyDefault'> {
+  const named = [
+    ...(request.hostKeys ?? []).map((path) => absolutePath(path, request.source)),
+    ...(draft.hostKeyFiles ?? []),
+  ];
+  return named.length === 0
+    ? { hostKeyFiles: serverDefaults.hostKeyFiles, isHostKeyDefault: true }
+    : { hostKeyFiles: named, isHostKeyDefault: false };
+}
+
+function read<D, C>(
+  grammar: Grammar<D, C>,
+  request: Pick<LoadRequest, 'commandLine' | 'source'> & { readonly file: string | undefined },
+): { readonly draft: Partial<D>; readonly notices: readonly string[] } {
+  const reader = new ConfigReader(grammar, request.source);
+  for (const [index, option] of request.commandLine.entries()) {
+    reader.readLine(option, `command-line:${index + 1}`);
+  }
+  if (request.file !== undefined) {
+    reader.readFile(request.file);
+  }
+  const { draft, errors, notices } = reader.result;
+  if (errors.length > 0) {
+    throw new ConfigFailure(errors);
+  }
+  return { draft, notices };
+}
+
+/** Throws ConfigFailure with every line that is wrong. */
+export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerConfig>> {
+  const { draft: said, notices } = read(serverGrammar, request);
+  const draft: ServerDraft = {
+    ...serverDefaults,
+    ...said,
+    ...(request.addressFamily === undefined ? {} : { addressFamily: request.addressFamily }),
+    ...(request.ports === undefined || request.ports.length === 0 ? {} : { ports: request.ports }),
+  };
+  const { listen: _listen, ...values } = draft;
+  const config: ServerConfig = {
+    ...values,
+    listenAddresses: await listenAddresses(draft, request.source),
+    ...hostKeysOf(request, said),
+    forceCommand: unlessNone(draft.forceCommand),
+    pidFile: unlessNone(draft.pidFile),
+  };
+  return { config: freeze(config), notices };
+}
+
+export interface DesktopLoadRequest {
+  readonly file: string;
+  /** `--desktop-config` was given: the file has to be there. */
+  readonly isFileRequired: boolean;
+  readonly cores: number;
+  readonly source: ConfigSource;
+}
+
+/** Throws ConfigFailure with every line that is wrong. A default file that is absent is empty. */
+export function loadDesktopConfig(request: DesktopLoadRequest): Loaded<DesktopConfig> {
+  const { file, isFileRequired, source } = request;
+  const isThere = isFileRequired || source.glob(file).length > 0;
+  const { draft: said, notices } = read(desktopGrammar, {
+    commandLine: [],
+    file: isThere ? file : undefined,
+    source,
+  });
+  const draft: DesktopDraft = { ...desktopDefaults(request.cores), ...said };
+  return { config: freeze({ ...draft, xSession: unlessNone(draft.xSession) }), notices };
+}

@@ -1,0 +1,432 @@
+/**
+ * The keywords of sshd_config(5) that are in effect, one row each, in the order in which `sshd -T`
+ * prints them. A keyword of other-keywords.ts moves here with its row. Pure.
+ * Runs in: monitor, launcher.
+ */
+import { ConfigError } from '../base/errors.ts';
+import { isValidAddressList } from '../../keys/pattern.ts';
+import type {
+  AddressFamily,
+  ConfiguredLogLevel,
+  RootLogin,
+  ServerConfig,
+  TcpForwarding,
+} from './config.ts';
+import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import {
+  absolutePath,
+  commandLine,
+  destinations,
+  expandTilde,
+  integer,
+  type ListenSpec,
+  listenSpec,
+  oneOf,
+  type Place,
+  port,
+  seconds,
+  several,
+  single,
+  startups,
+  yesNo,
+} from './values.ts';
+import type { Words } from './words.ts';
+
+/** What lines say, before addresses are looked up and defaults are filled in. */
+export type ServerDraft = Omit<
+  ServerConfig,
+  'listenAddresses' | 'isHostKeyDefault' | 'pidFile' | 'forceCommand'
+> & {
+  readonly listen: readonly ListenSpec[];
+  /** `none` where sshd says so. */
+  readonly pidFile: string;
+  readonly forceCommand: string;
+};
+
+function row<K extends keyof ServerDraft>(
+  declaration: KeywordDeclaration<ServerDraft, ServerConfig, K>,
+): KeywordRow<ServerDraft, ServerConfig> {
+  return keyword(declaration);
+}
+
+const maxPorts = 256;
+const maxListItems = 4096;
+
+function concatBounded<T>(
+  most: number,
+): (before: readonly T[], next: readonly T[]) => readonly T[] {
+  return (before, next) => {
+    if (before.length + next.length > most) {
+      throw new ConfigError(`more than ${most} of them`);
+    }
+    return [...before, ...next];
+  };
+}
+
+function yesOrNo(value: boolean): string {
+  return value ? 'yes' : 'no';
+}
+
+function flag(
+  name: string,
+  field: {
+    [K in keyof ServerDraft]: ServerDraft[K] extends boolean ? K : never;
+  }[keyof ServerDraft],
+  defaultValue: 'yes' | 'no',
+  summary: string,
+  aliases: readonly string[] = [],
+): KeywordRow<ServerDraft, ServerConfig> {
+  return row({
+    name,
+    aliases,
+    argument: 'yes | no',
+    summary,
+    defaultText: defaultValue,
+    field,
+    parse: yesNo,
+    dump: (config) => yesOrNo(config[field]),
+  });
+}
+
+const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
+  quiet: 'QUIET',
+  fatal: 'FATAL',
+  error: 'ERROR',
+  info: 'INFO',
+  verbose: 'VERBOSE',
+  debug: 'DEBUG1',
+  debug1: 'DEBUG1',
+  debug2: 'DEBUG2',
+  debug3: 'DEBUG3',
+};
+
+function userPatterns(words: Words): readonly string[] {
+  for (const pattern of words.words) {
+    const at = pattern.lastIndexOf('@');
+    if (pattern === '' || (at >= 0 && !isValidAddressList(pattern.slice(at + 1)))) {
+      throw new ConfigError(`invalid AllowUsers pattern: "${pattern}"`);
+    }
+  }
+  return several(words);
+}
+
+function environmentPatterns(words: Words): readonly string[] {
+  for (const pattern of words.words) {
+    if (pattern === '' || pattern.includes('=')) {
+      throw new ConfigError(`invalid environment name "${pattern}"`);
+    }
+  }
+  return several(words);
+}
+
+/** Tokens are checked at the start, not at the first login. */
+function keyFiles(words: Words, place: Place): readonly string[] {
+  const list = several(words).map((word) => expandTilde(word, place));
+  for (const path of list) {
+    if (/%(?:[^%hUu]|$)/.test(path.replaceAll('%%', ''))) {
+      throw new ConfigError(`"${path}" has a token other than %%, %h, %U, %u`);
+    }
+  }
+  return list.length === 1 && list[0]?.toLowerCase() === 'none' ? [] : list;
+}
+
+function subsystem({ words }: Words): ReadonlyMap<string, string> {
+  const [name, ...command] = words;
+  if (name === undefined || name === '') {
+    throw new ConfigError('missing subsystem name');
+  }
+  if (command.length === 0 || command[0] === '') {
+    throw new ConfigError('missing subsystem command');
+  }
+  return new Map([[name, command.join(' ')]]);
+}
+
+function serviceName(words: Words): string {
+  const name = single(words);
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(name)) {
+    throw new ConfigError(`"${name}" is not the name of a PAM service`);
+  }
+  return name;
+}
+
+function environmentRule(words: Words): string {
+  return single(words);
+}
+
+function listenText({ address, family, port }: ServerConfig['listenAddresses'][number]): string {
+  return family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function destinationsText(list: ServerConfig['permitOpen']): string {
+  if (typeof list === 'string') {
+    return list;
+  }
+  return list
+    .map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
+    .join(' ');
+}
+
+export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
+  row({
+    name: 'Port',
+    argument: 'number',
+    summary: 'A port to listen on. Does not count where a ListenAddress names its own port.',
+    defaultText: '22',
+    field: 'ports',
+    parse: (words) => [port(words)],
+    add: concatBounded(maxPorts),
+    dump: (config) => config.ports.map(String),
+  }),
+  row({
+    name: 'AddressFamily',
+    argument: 'any | inet | inet6',
+    summary: 'Which addresses to listen on.',
+    defaultText: 'any',
+    field: 'addressFamily',
+    parse: oneOf<AddressFamily>({ inet: 'inet', inet6: 'inet6', any: 'any' }),
+    dump: (config) => config.addressFamily,
+  }),
+  row({
+    name: 'ListenAddress',
+    argument: 'host | address | host:port | [address]:port',
+    summary: 'Where to listen; without a port of its own on every Port.',
+    defaultText: 'every address',
+    field: 'listen',
+    parse: (words) => [listenSpec(words)],
+    add: concatBounded(maxPorts),
+    dump: (config) => config.listenAddresses.map(listenText),
+  }),
+  flag('UsePAM', 'usePam', 'no', 'PAM decides about passwords, accounts and sessions.'),
+  row({
+    name: 'PAMServiceName',
+    argument: 'name',
+    summary: 'The service file in /etc/pam.d. Not printed by `-T` unless it was changed.',
+    defaultText: 'sshd',
+    field: 'pamServiceName',
+    parse: serviceName,
+    dump: (config) => (config.pamServiceName === 'sshd' ? [] : config.pamServiceName),
+  }),
+  row({
+    name: 'LoginGraceTime',
+    argument: 'time',
+    summary: 'A connection that has not authenticated by then is ended; 0 is no limit.',
+    defaultText: '120',
+    field: 'loginGraceTimeMs',
+    parse: (words) => seconds(words) * 1000,
+    dump: (config) => String(config.loginGraceTimeMs / 1000),
+  }),
+  row({
+    name: 'MaxAuthTries',
+    argument: 'number',
+    summary: 'Failed attempts after which the connection is ended.',
+    defaultText: '6',
+    field: 'maxAuthTries',
+    parse: integer(0),
+    dump: (config) => String(config.maxAuthTries),
+  }),
+  row({
+    name: 'MaxSessions',
+    argument: 'number',
+    summary: 'Open sessions per connection; 0 allows none.',
+    defaultText: '10',
+    field: 'maxSessions',
+    parse: integer(0),
+    dump: (config) => String(config.maxSessions),
+  }),
+  row({
+    name: 'PermitRootLogin',
+    argument: 'yes | prohibit-password | forced-commands-only | no',
+    summary:
+      'How root may log in. prohibit-password: by key only; forced-commands-only: with a key that has command=.',
+    defaultText: 'prohibit-password',
+    field: 'permitRootLogin',
+    parse: oneOf<RootLogin>({
+      'without-password': 'prohibit-password',
+      'prohibit-password': 'prohibit-password',
+      'forced-commands-only': 'forced-commands-only',
+      yes: 'yes',
+      no: 'no',
+    }),
+    dump: (config) =>
+      config.permitRootLogin === 'prohibit-password' ? 'without-password' : config.permitRootLogin,
+  }),
+  flag('PubkeyAuthentication', 'pubkeyAuthentication', 'yes', 'Offers the method publickey.', [
+    'DSAAuthentication',
+  ]),
+  flag('PasswordAuthentication', 'passwordAuthentication', 'yes', 'Offers the method password.'),
+  flag(
+    'KbdInteractiveAuthentication',
+    'kbdInteractiveAuthentication',
+    'yes',
+    'Offers the method keyboard-interactive (with UsePAM).',
+    ['ChallengeResponseAuthentication', 'SkeyAuthentication'],
+  ),
+  flag('PermitTTY', 'permitTty', 'yes', 'Terminals are given; `no` also refuses desktops.'),
+  flag(
+    'StrictModes',
+    'strictModes',
+    'yes',
+    'Key files count only when nobody but their owner and root can write them or a directory above.',
+  ),
+  row({
+    name: 'AllowTcpForwarding',
+    argument: 'yes | all | no | local | remote',
+    summary: 'TCP forwarding; `local` is direct-tcpip only, `remote` is listening only.',
+    defaultText: 'yes',
+    field: 'allowTcpForwarding',
+    parse: oneOf<TcpForwarding>({
+      yes: 'yes',
+      all: 'yes',
+      no: 'no',
+      remote: 'remote',
+      local: 'local',
+    }),
+    dump: (config) => config.allowTcpForwarding,
+  }),
+  row({
+    name: 'PidFile',
+    argument: 'file | none',
+    summary: 'Where the process id of the daemon is written.',
+    defaultText: '/run/sshd.pid',
+    field: 'pidFile',
+    parse: (words, place) => absolutePath(single(words), place),
+    dump: (config) => config.pidFile ?? 'none',
+  }),
+  row({
+    name: 'ForceCommand',
+    argument: 'command | none',
+    summary:
+      'Runs for every shell, command and subsystem instead of what was asked; beats command= of a key.',
+    defaultText: 'none',
+    field: 'forceCommand',
+    parse: commandLine,
+    dump: (config) => config.forceCommand ?? 'none',
+  }),
+  row({
+    name: 'LogLevel',
+    argument: 'QUIET | FATAL | ERROR | INFO | VERBOSE | DEBUG | DEBUG1 | DEBUG2 | DEBUG3',
+    summary: 'How much is logged.',
+    defaultText: 'INFO',
+    field: 'logLevel',
+    parse: oneOf<ConfiguredLogLevel>(logLevelNames),
+    dump: (config) => (config.logLevel === 'DEBUG1' ? 'DEBUG' : config.logLevel),
+  }),
+  row({
+    name: 'AuthorizedKeysFile',
+    argument: 'file ... | none',
+    summary:
+      "Files with the user's keys; %h is the home, %u the name, %U the number of the user; relative ones are in the home.",
+    defaultText: '.ssh/authorized_keys .ssh/authorized_keys2',
+    field: 'authorizedKeysFiles',
+    parse: keyFiles,
+    dump: (config) =>
+      config.authorizedKeysFiles.length === 0 ? 'none' : config.authorizedKeysFiles.join(' '),
+  }),
+  row({
+    name: 'HostKey',
+    aliases: ['HostDSAKey'],
+    argument: 'file',
+    summary: 'A private host key.',
+    defaultText: '/etc/ssh/ssh_host_rsa_key, _ecdsa_key, _ed25519_key',
+    field: 'hostKeyFiles',
+    parse: (words, place) => [absolutePath(single(words), place)],
+    add: concatBounded(maxPorts),
+    dump: (config) => config.hostKeyFiles,
+  }),
+  row({
+    name: 'AllowUsers',
+    argument: 'pattern ...',
+    summary: 'Only users that match may log in; `user@host` also looks at the address.',
+    defaultText: 'everybody',
+    field: 'allowUsers',
+    parse: userPatterns,
+    add: concatBounded(maxListItems),
+    dump: (config) => config.allowUsers,
+  }),
+  row({
+    name: 'AcceptEnv',
+    argument: 'pattern ...',
+    summary:
+      'Environment variables taken from the client; never those of the dynamic linker, of interpreters and of the account.',
+    defaultText: 'none',
+    field: 'acceptEnv',
+    parse: environmentPatterns,
+    add: concatBounded(maxListItems),
+    dump: (config) => config.acceptEnv,
+  }),
+  row({
+    name: 'Subsystem',
+    argument: 'name command ...',
+    summary: 'A subsystem and what it runs. `rfb` and `display` are built in.',
+    defaultText: 'none',
+    field: 'subsystems',
+    parse: subsystem,
+    // Of one name the first counts (sshd from 9.5 on), wherever a later one stands.
+    add: (before, next) => new Map([...before, ...[...next].filter(([name]) => !before.has(name))]),
+    dump: (config) => [...config.subsystems].map(([name, command]) => `${name} ${command}`),
+  }),
+  row({
+    name: 'MaxStartups',
+    argument: 'start:rate:full | full',
+    summary:
+      'Unauthenticated connections: from start on rate % are dropped, rising to all of them at full.',
+    defaultText: '10:30:100',
+    field: 'maxStartups',
+    parse: startups,
+    dump: ({ maxStartups }) =>
+      `${maxStartups.start}:${maxStartups.ratePercent}:${maxStartups.full}`,
+  }),
+  row({
+    name: 'PermitOpen',
+    argument: 'host:port ... | any | none',
+    summary: 'Where direct-tcpip may go; names are compared as sent.',
+    defaultText: 'any',
+    field: 'permitOpen',
+    parse: destinations,
+    dump: (config) => destinationsText(config.permitOpen),
+  }),
+  row({
+    name: 'PermitUserEnvironment',
+    argument: 'yes | no | pattern-list',
+    summary: 'Whether ~/.ssh/environment and environment= of keys count, and for which names.',
+    defaultText: 'no',
+    field: 'permitUserEnvironment',
+    parse: environmentRule,
+    dump: (config) => config.permitUserEnvironment,
+  }),
+];
+
+export const defaultHostKeyFiles: readonly string[] = [
+  '/etc/ssh/ssh_host_rsa_key',
+  '/etc/ssh/ssh_host_ecdsa_key',
+  '/etc/ssh/ssh_host_ed25519_key',
+];
+
+export const serverDefaults: ServerDraft = {
+  ports: [22],
+  addressFamily: 'any',
+  listen: [],
+  hostKeyFiles: defaultHostKeyFiles,
+  usePam: false,
+  pamServiceName: 'sshd',
+  loginGraceTimeMs: 120_000,
+  maxAuthTries: 6,
+  maxSessions: 10,
+  maxStartups: { start: 10, ratePercent: 30, full: 100 },
+  permitRootLogin: 'prohibit-password',
+  pubkeyAuthentication: true,
+  passwordAuthentication: true,
+  kbdInteractiveAuthentication: true,
+  allowUsers: [],
+  strictModes: true,
+  authorizedKeysFiles: ['.ssh/authorized_keys', '.ssh/authorized_keys2'],
+  permitTty: true,
+  forceCommand: 'none',
+  acceptEnv: [],
+  permitUserEnvironment: 'no',
+  allowTcpForwarding: 'yes',
+  permitOpen: 'any',
+  subsystems: new Map(),
+  logLevel: 'INFO',
+  pidFile: '/run/sshd.pid',
+};

@@ -1,0 +1,198 @@
+/**
+ * The kinds of values that keywords have (sshd_config(5)). Each reads the words of one line and
+ * throws ConfigError with what is wrong. Pure. Runs in: monitor, launcher.
+ */
+import { ConfigError } from '../base/errors.ts';
+import { parseDestination, parsePort, type Destination } from '../../keys/destination.ts';
+import type { Words } from './words.ts';
+
+/** What relative paths are relative to; `~` is the home of who starts the daemon, as in sshd. */
+export interface Place {
+  readonly workingDirectory: string;
+  readonly homeDirectory: string;
+}
+
+const maxInteger = 2 ** 31 - 1;
+
+export function single({ words }: Words): string {
+  const [word, ...more] = words;
+  if (word === undefined || word === '') {
+    throw new ConfigError('missing argument');
+  }
+  if (more.length > 0) {
+    throw new ConfigError('extra arguments at end of line');
+  }
+  return word;
+}
+
+export function several({ words }: Words): readonly string[] {
+  if (words.length === 0) {
+    throw new ConfigError('missing argument');
+  }
+  if (words.includes('')) {
+    throw new ConfigError('empty argument');
+  }
+  return words;
+}
+
+/** Without case, as sshd; the table's spelling is returned. */
+export function oneOf<T>(choices: Readonly<Record<string, T>>): (words: Words) => T {
+  return (words) => {
+    const word = single(words);
+    const known = Object.keys(choices).find((name) => name === word.toLowerCase());
+    if (known === undefined) {
+      throw new ConfigError(
+        `unsupported option "${word}" (one of ${Object.keys(choices).join(', ')})`,
+      );
+    }
+    return choices[known] as T;
+  };
+}
+
+export const yesNo = oneOf<boolean>({ yes: true, no: false });
+
+export function integer(least: number, most = maxInteger): (words: Words) => number {
+  return (words) => {
+    const word = single(words);
+    if (!/^[+]?[0-9]{1,12}$/.test(word)) {
+      throw new ConfigError(`"${word}" is not a whole number`);
+    }
+    const value = Number(word);
+    if (value < least || value > most) {
+      throw new ConfigError(`"${word}" is not between ${least} and ${most}`);
+    }
+    return value;
+  };
+}
+
+const unitSeconds: Readonly<Record<string, number>> = {
+  '': 1,
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+  w: 604_800,
+};
+
+/** sshd_config(5) TIME FORMATS: `90`, `10m`, `1h30m`. */
+export function seconds(words: Words): number {
+  const word = single(words);
+  if (!/^(?:[0-9]{1,10}[smhdw]?)+$/i.test(word)) {
+    throw new ConfigError(`invalid time value "${word}"`);
+  }
+  let total = 0;
+  for (const [, count, unit] of word.matchAll(/([0-9]+)([a-z]?)/gi)) {
+    total += Number(count) * (unitSeconds[(unit ?? '').toLowerCase()] as number);
+  }
+  if (total > maxInteger) {
+    throw new ConfigError(`the time "${word}" is too long`);
+  }
+  return total;
+}
+
+export function port(words: Words): number {
+  const value = parsePort(single(words));
+  if (value === undefined) {
+    throw new ConfigError(`"${words.words[0]}" is not a port number`);
+  }
+  return value;
+}
+
+export function expandTilde(path: string, place: Place): string {
+  if (path !== '~' && !path.startsWith('~/')) {
+    return path;
+  }
+  return `${place.homeDirectory}${path.slice(1)}`;
+}
+
+/** Absolute at once, so that a later change of directory means nothing; `none` stays. */
+export function absolutePath(word: string, place: Place): string {
+  if (word.toLowerCase() === 'none') {
+    return 'none';
+  }
+  const path = expandTilde(word, place);
+  return path.startsWith('/') ? path : `${place.workingDirectory}/${path}`;
+}
+
+export interface ListenSpec {
+  readonly host: string;
+  /** undefined: every Port. */
+  readonly port: number | undefined;
+}
+
+/** `host`, `address`, `host:port`, `[address]:port`; an address with several colons has no port. */
+export function listenSpec({ words }: Words): ListenSpec {
+  const [word, ...more] = words;
+  if (word === undefined || word === '') {
+    throw new ConfigError('missing address');
+  }
+  if (more.length > 0) {
+    throw new ConfigError(
+      more[0] === 'rdomain' ? 'rdomain is not supported yet' : 'extra arguments at end of line',
+    );
+  }
+  if (!word.startsWith('[') && word.split(':').length > 2) {
+    return { host: word, port: undefined };
+  }
+  const found = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(.*))?$/.exec(word);
+  if (found === null) {
+    throw new ConfigError(`bad address:port usage "${word}"`);
+  }
+  const host = found[1] ?? found[2] ?? '';
+  if (found[3] === undefined) {
+    return { host, port: undefined };
+  }
+  const number = parsePort(found[3]);
+  if (number === undefined) {
+    throw new ConfigError(`bad port number in "${word}"`);
+  }
+  return { host, port: number };
+}
+
+export function destinations(words: Words): readonly Destination[] | 'any' | 'none' {
+  const list = several(words);
+  const first = list[0];
+  if (first === 'any' || first === 'none') {
+    return single(words) as 'any' | 'none';
+  }
+  return list.map((word) => {
+    const destination = parseDestination(word);
+    if (destination === undefined) {
+      throw new ConfigError(`bad host or port number in "${word}"`);
+    }
+    return destination;
+  });
+}
+
+/** `start:rate:full`, or one number for both ends. */
+export function startups(words: Words): {
+  readonly start: number;
+  readonly ratePercent: number;
+  readonly full: number;
+} {
+  const word = single(words);
+  const [, start, rate, full] = /^(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?$/.exec(word) ?? [];
+  const value = {
+    start: Number(start),
+    ratePercent: rate === undefined ? 30 : Number(rate),
+    full: Number(full ?? start),
+  };
+  const isRight =
+    start !== undefined &&
+    value.start >= 1 &&
+    value.start <= value.full &&
+    value.ratePercent >= 1 &&
+    value.ratePercent <= 100;
+  if (!isRight) {
+    throw new ConfigError(`invalid MaxStartups specification "${word}"`);
+  }
+  return value;
+}
+
+/** A command line as it stands, for a shell. */
+export function commandLine({ rest }: Words): string {
+  if (rest === '') {
+    throw new ConfigError('missing argument');
+  }
+  return rest;
+}
