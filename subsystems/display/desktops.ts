@@ -69,4 +69,6 @@ export interface DisplayContext {
   readonly desktops: Desktops;
   /** What the host calls itself, without its domain. */
   readonly hostName: string;
+  /** A fault of ours or a broken link; it is to be logged and ends the connection. */
+  fault(error: unknown): void;
 }

@@ -12,16 +12,18 @@ export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAns
   return found.is === 'done' ? desktops.attach(found.value.id) : found;
 }
 
-/** Without a desktop: why on stderr, exit status 1 and no byte of RFB. */
-export async function rfb(channel: Channel, { desktops }: DisplayContext): Promise<void> {
+async function open(channel: Channel, desktops: Desktops): Promise<void> {
   const opened = await openDefaultDesktop(desktops);
   if (opened.is === 'failed') {
     closeWithText(channel, [opened.text, ...opened.logTail], 1);
-    return;
-  }
-  if (channel.isClosed) {
+  } else if (channel.isClosed) {
     opened.value.stream.destroy();
-    return;
+  } else {
+    joinViewer(channel, opened.value, 'session');
   }
-  joinViewer(channel, opened.value, 'session');
+}
+
+/** Without a desktop: why on stderr, exit status 1 and no byte of RFB. */
+export function rfb(channel: Channel, { desktops, fault }: DisplayContext): void {
+  open(channel, desktops).catch(fault);
 }

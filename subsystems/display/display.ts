@@ -1,0 +1,32 @@
+/** The subsystem `display`: the dialogue on a channel, then the desktop itself. Runs in: worker. */
+import type { Channel } from '../../src/ssh/connection/channel.ts';
+import { displayCommands } from './commands/index.ts';
+import type { DisplayContext } from './desktops.ts';
+import { Dialogue } from './dialogue.ts';
+import { closeWithText, joinViewer } from './viewer-channel.ts';
+
+export function display(channel: Channel, context: DisplayContext): void {
+  const dialogue: Dialogue = new Dialogue(
+    {
+      ...context,
+      write: (bytes) => channel.out.write(bytes),
+      ready: () => channel.sinkReady(),
+      ended(end) {
+        if (end.is === 'tunnel') {
+          joinViewer(channel, end.viewer, 'session', end.unread);
+        } else if (!channel.isClosed) {
+          closeWithText(channel, [], end.status);
+        }
+      },
+    },
+    displayCommands,
+    'ready',
+  );
+  channel.out.onDrain = () => dialogue.drained();
+  channel.onClose(() => dialogue.abandon());
+  dialogue.start();
+  channel.receive({
+    write: (data) => dialogue.receive(data),
+    end: () => dialogue.endInput(),
+  });
+}
