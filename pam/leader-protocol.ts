@@ -31,8 +31,8 @@ export const pamMessages = list(
  * The first order: names the user, starts PAM (unless `service` is empty), looks the account up
  * through NSS. The same steps for a user who does not exist. `kind`: 0 login, 1 desktop.
  * rootless leaders know their own uid only.
- * shellState 0 executable, 1 missing, 2 not executable; shadowState 0 usable, 1 locked ('!' or '*'
- * in front), 2 account expired, 3 password expired (must be changed), 4 no password set at all.
+ * shellState 0 executable, 1 missing, 2 not executable; shadowState 0 usable, 1 locked ('!' in
+ * front, as sshd; '*' is no lock), 2 account expired, 3 password expired (must be changed), 4 no password set at all.
  */
 export const Begin = call(
   1,

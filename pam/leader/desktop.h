@@ -1,0 +1,45 @@
+/*
+ * A desktop: its directory, the socket by which a new monitor finds it, and its end.
+ * Runs in: leader.
+ */
+#pragma once
+#include <sys/types.h>
+
+#include "account.h"
+#include "frame.h"
+
+enum { NOTE_MAX = 4096, XAUTHORITY_MAX = 4096, DESKTOP_PATH_MAX = 3584 };
+
+struct desktop {
+  bool begun; /* from now on the leader outlives its monitor */
+  char *id;
+  char *directory;
+  char *started_at;
+  int control; /* listens; -1: not yet */
+  uint8_t note[NOTE_MAX];
+  size_t note_length;
+  bool is_ending;
+  char reason[160];
+  uint8_t tail[8192];
+  size_t tail_length;
+};
+
+struct helper_result;
+struct xauthority_input {
+  const char *directory;
+  struct bytes xauthority;
+};
+
+/* Makes `directory` and `directory/user`. Returns 0 or an errno (then nothing is left). */
+int desktop_make_directory(const char *directory, const struct account *account);
+/* A helper_work: what is in `directory/user`, made by the user himself. */
+void desktop_make_user_part(const void *input, struct helper_result *result);
+/* Listens on `directory/control`. Returns 0 or an errno. */
+int desktop_listen(struct desktop *desktop);
+/* A connection of root's (without root: of the own user's), or -1. */
+int desktop_accept(const struct desktop *desktop);
+/* Removes `directory`: the user's part as the user, the rest as ourselves. */
+void desktop_remove_directory(const char *directory, const struct account *account);
+
+/* Signals every descendant of this process. Returns how many there were. */
+size_t descendants_signal(const int *signals, size_t count);

@@ -1,0 +1,59 @@
+/* Becoming the user, for a moment or for good. Runs in: leader and its children. */
+#include "drop.h"
+
+#include <grp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "process.h"
+
+static bool ids_are(const struct account *account) {
+  uid_t uids[3];
+  gid_t gids[3];
+  if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
+      getresgid(&gids[0], &gids[1], &gids[2]) != 0) {
+    return false;
+  }
+  for (int i = 0; i < 3; i++) {
+    if (uids[i] != account->uid || gids[i] != account->gid) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool drop_for_good(const struct account *account) {
+  if (geteuid() != 0) {
+    return getuid() == account->uid && geteuid() == account->uid;
+  }
+  if (setgroups(account->group_count, account->groups) != 0 ||
+      setresgid(account->gid, account->gid, account->gid) != 0 ||
+      setresuid(account->uid, account->uid, account->uid) != 0 || !ids_are(account)) {
+    return false;
+  }
+  return account->uid == 0 || (setuid(0) != 0 && seteuid(0) != 0);
+}
+
+bool drop_effective(const struct account *account) {
+  if (geteuid() != 0) {
+    return getuid() == account->uid;
+  }
+  if (setegid(account->gid) != 0) {
+    return false;
+  }
+  if (seteuid(account->uid) != 0) {
+    drop_restore();
+    return false;
+  }
+  return true;
+}
+
+void drop_restore(void) {
+  if (getuid() != 0) {
+    return;
+  }
+  if (seteuid(0) != 0 || setegid(0) != 0) {
+    complain("cannot become root again");
+    abort();
+  }
+}

@@ -1,0 +1,10 @@
+/* Becoming the user, for a moment or for good. Runs in: leader and its children. */
+#pragma once
+#include "account.h"
+
+/* For good, in a child. false: some id is not what it should be; the child must exit. */
+bool drop_for_good(const struct account *account);
+/* The effective ids only, in the leader: what is made meanwhile belongs to the user. */
+bool drop_effective(const struct account *account);
+/* Back to root. Ends the process if that is not possible. */
+void drop_restore(void);

@@ -1,0 +1,259 @@
+/* The loop of a native session leader, and its end. Runs in: leader. */
+#include "leader.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "orders.h"
+#include "process.h"
+
+enum { NOTICE_DESKTOP_ENDED = 18, EXIT_MALFORMED = 65 };
+enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
+enum { LOOK_EVERY_MS = 20, KILL_ROUNDS = 500, FRAMES_PER_TURN = 64 };
+enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
+
+static void nap(void) {
+  struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * 1000000L};
+  nanosleep(&pause, NULL);
+}
+
+/* ---- the end ---- */
+
+static void end_descendants(struct leader *leader, uint32_t grace_ms) {
+  const int asked[] = {SIGHUP, SIGTERM, SIGCONT};
+  const int forced[] = {SIGKILL};
+  int64_t deadline = monotonic_ms() + (grace_ms > GRACE_MAX_MS ? GRACE_MAX_MS : grace_ms);
+  size_t left = descendants_signal(asked, sizeof asked / sizeof asked[0]);
+  while (left > 0 && monotonic_ms() < deadline) {
+    nap();
+    leader_reap(leader);
+    left = descendants_signal(NULL, 0);
+  }
+  /* What is orphaned meanwhile becomes a child of this process: none is missed. */
+  for (int round = 0; left > 0 && round < KILL_ROUNDS; round++) {
+    descendants_signal(forced, 1);
+    nap();
+    leader_reap(leader);
+    left = descendants_signal(NULL, 0);
+  }
+  if (left > 0) {
+    complain("%zu processes cannot be killed", left);
+  }
+}
+
+void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *call) {
+  leader->desktop.is_ending = true;
+  helpers_kill(&leader->helpers);
+  children_hang_up(&leader->children);
+  if (leader->kind == KIND_DESKTOP) {
+    end_descendants(leader, grace_ms);
+  }
+  leader_reap(leader);
+  if (leader->desktop.directory != NULL) {
+    desktop_remove_directory(leader->desktop.directory, &leader->account);
+  }
+  pam_finish(&leader->pam);
+  if (call != NULL) {
+    link_reply_empty(&leader->link, call);
+  }
+  exit(leader->exit_status);
+}
+
+static void note_essential_end(struct leader *leader, const struct child *child, int status) {
+  struct desktop *desktop = &leader->desktop;
+  if (!child->essential || leader->kind != KIND_DESKTOP || desktop->is_ending) {
+    return;
+  }
+  desktop->is_ending = true;
+  if (WIFSIGNALED(status)) {
+    int number = WTERMSIG(status);
+    snprintf(desktop->reason, sizeof desktop->reason, "%s ended (signal %d, %s)", child->name,
+             number, strsignal(number));
+  } else {
+    snprintf(desktop->reason, sizeof desktop->reason, "%s ended (exit status %d)", child->name,
+             WEXITSTATUS(status));
+  }
+  if (child->log != NULL) {
+    if (child->log_pipe >= 0) {
+      ring_fill(child->log, child->log_pipe); /* its last words */
+    }
+    desktop->tail_length = ring_tail(child->log, desktop->tail, sizeof desktop->tail);
+  }
+}
+
+_Noreturn static void end_desktop(struct leader *leader) {
+  struct desktop *desktop = &leader->desktop;
+  struct writer writer;
+  notice_start(&writer, NOTICE_DESKTOP_ENDED);
+  write_text(&writer, desktop->reason);
+  write_string(&writer, desktop->tail, desktop->tail_length);
+  link_send(&leader->link, &writer, NULL, 0);
+  leader_end(leader, ESSENTIAL_GRACE_MS, NULL);
+}
+
+void leader_reap(struct leader *leader) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    struct child *child = children_by_pid(&leader->children, pid);
+    if (child != NULL && child->starting) {
+      spawn_settle(&leader->children, child, &leader->link);
+      child = children_by_pid(&leader->children, pid); /* gone, if execve had failed */
+    }
+    if (child != NULL) {
+      note_essential_end(leader, child, status);
+      child_ended(&leader->children, child, status, &leader->link);
+    } else {
+      helpers_reaped(&leader->helpers, pid); /* else an orphan of the user's */
+    }
+  }
+}
+
+/* ---- the loop ---- */
+
+_Noreturn static void malformed(struct leader *leader, const char *what) {
+  complain("malformed %s", what);
+  link_close(&leader->link);
+  leader->exit_status = EXIT_MALFORMED;
+  leader_end(leader, 0, NULL);
+}
+
+static void on_link_end(struct leader *leader) {
+  if (!leader->desktop.begun) {
+    leader_end(leader, ESSENTIAL_GRACE_MS, NULL);
+  }
+  link_close(&leader->link);
+}
+
+static void on_link(struct leader *leader) {
+  for (int i = 0; i < FRAMES_PER_TURN && leader->link.descriptor >= 0; i++) {
+    enum received received = link_receive(&leader->link);
+    if (received == RECEIVED_NOTHING) {
+      return;
+    }
+    if (received == RECEIVED_END) {
+      link_wipe(&leader->link);
+      on_link_end(leader);
+      return;
+    }
+    struct reader reader;
+    struct call call;
+    if (received == RECEIVED_BROKEN || !link_head(&leader->link, &reader, &call)) {
+      malformed(leader, "frame");
+    }
+    if (!orders_obey(leader, &call, &reader)) {
+      malformed(leader, "order");
+    }
+    link_wipe(&leader->link);
+  }
+}
+
+static void on_control(struct leader *leader) {
+  int descriptor = desktop_accept(&leader->desktop);
+  if (descriptor >= 0) {
+    link_replace(&leader->link, descriptor);
+  }
+}
+
+static size_t gather(const struct leader *leader, struct pollfd *sources) {
+  size_t count = 0;
+  /* poll passes over descriptors below zero. */
+  sources[count++] = (struct pollfd){.fd = signals_descriptor(), .events = POLLIN};
+  sources[count++] = (struct pollfd){.fd = leader->link.descriptor, .events = POLLIN};
+  sources[count++] = (struct pollfd){.fd = leader->desktop.control, .events = POLLIN};
+  for (size_t i = 0; i < leader->helpers.count; i++) {
+    int descriptor = leader->helpers.list[i].descriptor;
+    sources[count++] = (struct pollfd){.fd = descriptor, .events = POLLIN};
+  }
+  for (size_t i = 0; i < leader->children.count; i++) {
+    const struct child *child = leader->children.list[i];
+    sources[count++] = (struct pollfd){.fd = child->error_pipe, .events = POLLIN};
+    sources[count++] = (struct pollfd){.fd = child->log_pipe, .events = POLLIN};
+  }
+  return count;
+}
+
+static void on_helper(struct leader *leader, int descriptor) {
+  for (size_t i = 0; i < leader->helpers.count; i++) {
+    if (leader->helpers.list[i].descriptor == descriptor) {
+      helper_finish(leader, &leader->helpers, i);
+      return;
+    }
+  }
+}
+
+static void on_child(struct leader *leader, int descriptor) {
+  for (size_t i = 0; i < leader->children.count; i++) {
+    struct child *child = leader->children.list[i];
+    if (child->error_pipe == descriptor) {
+      spawn_settle(&leader->children, child, &leader->link);
+      return;
+    }
+    if (child->log_pipe == descriptor) {
+      if (ring_fill(child->log, descriptor) == RING_ENDED) {
+        close(descriptor);
+        child->log_pipe = -1;
+      }
+      return;
+    }
+  }
+}
+
+static void turn(struct leader *leader) {
+  struct pollfd sources[SOURCES_MAX];
+  size_t helpers = leader->helpers.count;
+  size_t count = gather(leader, sources);
+  if (poll(sources, count, helpers_timeout(&leader->helpers)) < 0 && errno != EINTR) {
+    complain("poll: %s", strerror(errno));
+    leader_end(leader, 0, NULL);
+  }
+  bool ended = false;
+  signals_drain(&ended);
+  if (ended) {
+    leader_end(leader, SIGTERM_GRACE_MS, NULL);
+  }
+  /* The link comes last: orders make new descriptors, whose numbers may be ones of `sources`. */
+  for (size_t i = 3; i < count; i++) {
+    if (sources[i].fd >= 0 && sources[i].revents != 0) {
+      if (i < 3 + helpers) {
+        on_helper(leader, sources[i].fd);
+      } else {
+        on_child(leader, sources[i].fd);
+      }
+    }
+  }
+  helpers_expire(leader, &leader->helpers);
+  leader_reap(leader);
+  if (leader->desktop.is_ending) {
+    end_desktop(leader);
+  }
+  if (sources[2].revents != 0) {
+    on_control(leader);
+  } else if (sources[1].revents != 0) {
+    on_link(leader);
+  }
+}
+
+void leader_run(int descriptor) {
+  struct leader *leader = calloc(1, sizeof *leader);
+  if (leader == NULL || !link_open(&leader->link, descriptor) || !signals_start() ||
+      prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || !memory_guard()) {
+    complain("cannot start: %s", strerror(errno));
+    exit(1);
+  }
+  leader->is_root = geteuid() == 0;
+  leader->desktop.control = -1;
+  leader->conversation.link = &leader->link;
+  leader->children.most = CHILDREN_LOGIN_MAX;
+  for (;;) {
+    turn(leader);
+  }
+}

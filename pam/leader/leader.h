@@ -1,0 +1,34 @@
+/*
+ * One login's, or one desktop's, native session leader: acts on the orders of leader-protocol.ts
+ * and on nothing else. Runs in: leader.
+ */
+#pragma once
+#include "desktop.h"
+#include "helper.h"
+#include "pam.h"
+#include "spawn.h"
+
+enum { KIND_LOGIN = 0, KIND_DESKTOP = 1 };
+
+struct leader {
+  struct link link;
+  uint8_t kind;
+  bool is_root;
+  bool begun;
+  bool established;
+  struct account account;
+  struct conversation conversation;
+  struct pam pam;
+  struct rlimit core;
+  struct helpers helpers;
+  struct children children;
+  struct desktop desktop;
+  int exit_status;
+};
+
+/* Owns `descriptor`, its end of the link. Never returns. */
+_Noreturn void leader_run(int descriptor);
+/* Ends everything in order, answers `call` (NULL: nobody asked) and exits. */
+_Noreturn void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *call);
+/* Reports the children that have ended since the last time. */
+void leader_reap(struct leader *leader);

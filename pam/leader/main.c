@@ -1,0 +1,31 @@
+/*
+ * sshdesk-leader: the native half of sshdesk. `sshdesk-leader -z` is the zygote, with its link to
+ * the monitor as descriptor 3; leaders are forked from it. Not started by hand.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "process.h"
+#include "zygote.h"
+
+enum { LINK_DESCRIPTOR = 3 };
+
+static bool is_link(int descriptor) {
+  int type = 0;
+  socklen_t length = sizeof type;
+  return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+         type == SOCK_SEQPACKET;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 2 || strcmp(argv[1], "-z") != 0 || !is_link(LINK_DESCRIPTOR)) {
+    fprintf(stderr, "sshdesk-leader is started by the sshdesk daemon\n");
+    return 2;
+  }
+  if (!title_start(argc, argv)) {
+    fprintf(stderr, "sshdesk-leader: cannot start\n");
+    return 1;
+  }
+  zygote_run(LINK_DESCRIPTOR);
+}

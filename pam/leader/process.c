@@ -1,0 +1,174 @@
+/* Title, signals, limits and time of zygote and leaders. Runs in: zygote, leader. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* State that a signal handler or `ps` needs has no other place than a process-wide one. */
+static char *title_from;
+static size_t title_room;
+static char title_now[256] = "sshdesk";
+static int signal_pipe[2] = {-1, -1};
+static struct rlimit old_core;
+static bool has_old_core;
+static volatile sig_atomic_t end_asked;
+static volatile sig_atomic_t is_expendable;
+
+extern char **environ;
+
+static void make_printable(char *text) {
+  for (; *text != '\0'; text++) {
+    if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+      *text = '?';
+    }
+  }
+}
+
+bool title_start(int argc, char **argv) {
+  if (argc < 1) {
+    return false;
+  }
+  char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+  for (char **entry = environ; *entry != NULL; entry++) {
+    if (*entry == end) {
+      end += strlen(*entry) + 1;
+    }
+  }
+  /* The zone is the one thing that what runs below may want of the daemon's environment. */
+  const char *zone = getenv("TZ");
+  char *kept_zone = zone == NULL ? NULL : strdup(zone);
+  if (clearenv() != 0 || (zone != NULL && kept_zone == NULL)) {
+    return false;
+  }
+  bool set = setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1) == 0 &&
+             (kept_zone == NULL || setenv("TZ", kept_zone, 1) == 0);
+  free(kept_zone);
+  title_from = argv[0];
+  title_room = (size_t)(end - argv[0]);
+  return set;
+}
+
+void title_set(const char *role, const char *name) {
+  bool named = name != NULL && name[0] != '\0';
+  snprintf(title_now, sizeof title_now, "sshdesk: %s%s%.100s", role, named ? " " : "",
+           named ? name : "");
+  make_printable(title_now);
+  memset(title_from, 0, title_room);
+  snprintf(title_from, title_room, "%s", title_now);
+  char short_name[16];
+  snprintf(short_name, sizeof short_name, "sshdesk-%s", role);
+  prctl(PR_SET_NAME, short_name);
+}
+
+static void on_signal(int number) {
+  int saved = errno;
+  if (number != SIGCHLD) {
+    if (is_expendable) {
+      _exit(128 + number);
+    }
+    end_asked = 1;
+  }
+  /* A full pipe wakes poll just as well. */
+  ssize_t written = write(signal_pipe[1], "", 1);
+  (void)written;
+  errno = saved;
+}
+
+bool signals_start(void) {
+  if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+    return false;
+  }
+  end_asked = 0;
+  const int caught[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
+    if (sigaction(caught[i], &action, NULL) != 0) {
+      return false;
+    }
+  }
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  sigset_t none;
+  sigemptyset(&none);
+  return sigaction(SIGPIPE, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+void signals_forget(void) {
+  signal_pipe[0] = -1;
+  signal_pipe[1] = -1;
+}
+
+int signals_descriptor(void) {
+  return signal_pipe[0];
+}
+
+void signals_drain(bool *ended) {
+  char bytes[64];
+  while (read(signal_pipe[0], bytes, sizeof bytes) > 0) {
+  }
+  if (end_asked) {
+    *ended = true;
+  }
+}
+
+void signals_expendable(bool expendable) {
+  is_expendable = expendable;
+}
+
+void signals_reset(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  for (int number = 1; number < NSIG; number++) {
+    sigaction(number, &action, NULL); /* fails for SIGKILL, SIGSTOP and libc's own: as it should */
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+bool memory_guard(void) {
+  struct rlimit core;
+  if (getrlimit(RLIMIT_CORE, &core) != 0) {
+    return false;
+  }
+  if (!has_old_core) {
+    old_core = core;
+    has_old_core = true;
+  }
+  core.rlim_cur = 0; /* the hard limit stays, for the user's processes */
+  return setrlimit(RLIMIT_CORE, &core) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0;
+}
+
+bool memory_core_limit(struct rlimit *core) {
+  if (getrlimit(RLIMIT_CORE, core) != 0) {
+    return false;
+  }
+  bool is_ours = core->rlim_cur == 0 && core->rlim_max == old_core.rlim_max;
+  if (is_ours) {
+    *core = old_core;
+  }
+  return memory_guard();
+}
+
+int64_t monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void complain(const char *format, ...) {
+  char line[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  make_printable(line);
+  dprintf(STDERR_FILENO, "%s: %s\n", title_now, line);
+}

@@ -1,0 +1,128 @@
+/* Passwords without PAM: the shadow entry and crypt(3). Runs in: leader, as root. */
+#include "shadow.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <security/pam_appl.h>
+#include <shadow.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ENTRY_MAX = 16 * 1024, HASH_MAX = 512, SECONDS_PER_DAY = 86400 };
+
+struct shadow_entry {
+  bool found;
+  struct spwd entry;
+  char buffer[ENTRY_MAX];
+};
+
+static void look_up(const struct account *account, struct shadow_entry *shadow) {
+  struct spwd *found = NULL;
+  shadow->found = account->exists &&
+                  getspnam_r(account->name, &shadow->entry, shadow->buffer, sizeof shadow->buffer,
+                             &found) == 0 &&
+                  found != NULL;
+}
+
+enum shadow_state shadow_state(const struct account *account) {
+  struct shadow_entry shadow;
+  look_up(account, &shadow);
+  if (!shadow.found) {
+    return SHADOW_USABLE; /* an account of a directory: PAM knows more about it */
+  }
+  const struct spwd *entry = &shadow.entry;
+  long today = (long)(time(NULL) / SECONDS_PER_DAY);
+  enum shadow_state state = SHADOW_USABLE;
+  if (entry->sp_pwdp[0] == '!') {
+    state = SHADOW_LOCKED; /* '*' is no lock: a password that nothing matches, keys are welcome */
+  } else if (entry->sp_expire != -1 && today > entry->sp_expire) {
+    state = SHADOW_ACCOUNT_EXPIRED;
+  } else if (entry->sp_lstchg == 0 ||
+             (entry->sp_max != -1 && entry->sp_lstchg != -1 &&
+              entry->sp_lstchg + entry->sp_max < today)) {
+    state = SHADOW_PASSWORD_EXPIRED;
+  } else if (entry->sp_pwdp[0] == '\0') {
+    state = SHADOW_EMPTY;
+  }
+  explicit_bzero(&shadow, sizeof shadow);
+  return state;
+}
+
+/*
+ * A hash that nothing matches but that costs as much as the others: of the kind of the first one
+ * that this machine's shadow file holds, else of libcrypt's preferred kind.
+ */
+static void pick_fake(char fake[HASH_MAX]) {
+  fake[0] = '\0';
+  char buffer[ENTRY_MAX];
+  struct spwd entry;
+  struct spwd *found = NULL;
+  setspent();
+  while (fake[0] == '\0' && getspent_r(&entry, buffer, sizeof buffer, &found) == 0) {
+    if (entry.sp_pwdp[0] == '$' && strlen(entry.sp_pwdp) < HASH_MAX) {
+      strcpy(fake, entry.sp_pwdp);
+    }
+  }
+  endspent();
+  explicit_bzero(buffer, sizeof buffer);
+  if (fake[0] == '\0') {
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+    const char *made = crypt_gensalt_rn(NULL, 0, NULL, 0, setting, sizeof setting);
+    strcpy(fake, made == NULL ? "$6$sshdesk$" : made);
+  }
+}
+
+static bool equal(const char *a, const char *b) {
+  size_t length = strlen(a);
+  if (strlen(b) != length) {
+    return false;
+  }
+  unsigned char difference = 0;
+  for (size_t i = 0; i < length; i++) {
+    difference |= (unsigned char)(a[i] ^ b[i]);
+  }
+  return difference == 0;
+}
+
+static int compare(const struct account *account, const char *secret, bool allow_empty) {
+  struct shadow_entry shadow;
+  char fake[HASH_MAX];
+  look_up(account, &shadow);
+  pick_fake(fake);
+  const char *hash = shadow.found ? shadow.entry.sp_pwdp : "*";
+  bool is_empty = hash[0] == '\0';
+  bool is_real = hash[0] == '$' || (hash[0] != '!' && hash[0] != '*' && strlen(hash) >= 13);
+  struct crypt_data *data = calloc(1, sizeof *data);
+  int code = PAM_BUF_ERR;
+  if (data != NULL) {
+    const char *made = crypt_r(secret, is_real ? hash : fake, data);
+    bool same = made != NULL && made[0] != '*' && equal(made, is_real ? hash : "*");
+    bool matches = is_real ? same : is_empty && allow_empty && secret[0] == '\0';
+    code = matches ? PAM_SUCCESS : PAM_AUTH_ERR;
+    explicit_bzero(data, sizeof *data);
+    free(data);
+  }
+  explicit_bzero(&shadow, sizeof shadow);
+  explicit_bzero(fake, sizeof fake);
+  return code;
+}
+
+int shadow_check_secret(const struct account *account, struct conversation *conversation,
+                        bool allow_empty) {
+  char *secret = NULL;
+  conversation->delay_us = 0;
+  if (conversation->mode == CONVERSE_PASSWORD) {
+    secret = conversation_answer(conversation, conversation->password);
+  } else if (!conversation_keep(conversation, STYLE_ECHO_OFF, "Password: ") ||
+             !conversation_ask(conversation, &secret, 1)) {
+    answer_free(secret);
+    return PAM_CONV_ERR;
+  }
+  if (secret == NULL) {
+    return PAM_AUTH_ERR;
+  }
+  int code = compare(account, secret, allow_empty);
+  answer_free(secret);
+  return code;
+}

@@ -1,0 +1,64 @@
+/* Starting processes of the user, and knowing when they end. Runs in: leader and its children. */
+#pragma once
+#include <sys/resource.h>
+
+#include "account.h"
+#include "link.h"
+#include "pty.h"
+#include "ring.h"
+
+enum { STDIO_PIPES = 0, STDIO_PTY = 1, STDIO_LOG = 2 };
+enum { CHILDREN_LOGIN_MAX = 64, CHILDREN_DESKTOP_MAX = 256, LOGS_KEPT_MAX = 8 };
+enum { CHILDREN_ROOM = CHILDREN_DESKTOP_MAX + LOGS_KEPT_MAX, STDERR_TEXT_MAX = 16 * 1024 };
+
+struct child {
+  uint32_t handle;
+  pid_t pid;
+  bool alive;    /* not reaped; afterwards only its log may be asked for */
+  bool starting; /* execve has neither succeeded nor failed yet; `call` waits for it */
+  bool essential;
+  struct call call;
+  int error_pipe;
+  int given[4]; /* descriptors for the reply */
+  size_t given_count;
+  struct pty pty; /* inode -1: no terminal */
+  int log_pipe;
+  struct ring *log; /* NULL: no log */
+  char name[64];    /* of the program, for texts */
+};
+
+struct children {
+  struct child *list[CHILDREN_ROOM];
+  size_t count;
+  size_t alive;
+  uint32_t last_handle;
+  size_t most;
+};
+
+struct spawn_order {
+  const char *file;
+  char **arguments;
+  char **environment;
+  const char *directory;
+  uint8_t stdio;
+  struct pty_size size;
+  struct bytes modes;
+  bool report;
+  bool essential;
+  struct bytes stderr_text;
+  struct rlimit core; /* the limit that the user's processes get */
+};
+
+/* Returns 0 (the reply follows when execve has gone well or not) or an errno. */
+int spawn_start(struct children *children, const struct account *account, const struct call *call,
+                const struct spawn_order *order);
+/* The error pipe of a starting child is readable, or it ended: answers the call. */
+void spawn_settle(struct children *children, struct child *child, struct link *link);
+struct child *children_by_pid(const struct children *children, pid_t pid);
+struct child *children_by_handle(const struct children *children, uint32_t handle);
+/* Reports the end once, restores its terminal, keeps its log. `status` is of wait(2). */
+void child_ended(struct children *children, struct child *child, int status, struct link *link);
+/* SIGHUP to the sessions that have a terminal. */
+void children_hang_up(const struct children *children);
+/* kill(2) to the process group, with the user's rights. Returns 0 or an errno. */
+int child_signal(const struct child *child, const struct account *account, int number);
