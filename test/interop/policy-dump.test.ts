@@ -1,0 +1,209 @@
+/** `-T` against Debian's sshd: the lines of the keywords in effect, over many configurations. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { systemSource } from '../../src/policy/config-source.ts';
+import { dumpConfig } from '../../src/policy/dump.ts';
+import { loadConfig } from '../../src/policy/load.ts';
+import { serverKeywords } from '../../src/policy/server-keywords.ts';
+
+const sshd = '/usr/sbin/sshd';
+const skip = existsSync(sshd) ? false : `${sshd} is not installed`;
+const run = promisify(execFile);
+let folder = '';
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'policy-dump-'));
+});
+after(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Case {
+  readonly name: string;
+  readonly file: string;
+  readonly options?: readonly string[];
+  readonly ports?: readonly number[];
+  readonly hostKeys?: readonly string[];
+  readonly addressFamily?: 'inet' | 'inet6';
+}
+
+const cases: readonly Case[] = [
+  { name: 'nothing at all', file: '' },
+  { name: "Debian's untouched file", file: debianFile() },
+  { name: 'several ports', file: 'Port 2200\nPort=2201\n"Port" "2202"\n' },
+  {
+    name: 'listen addresses with and without ports',
+    file: 'Port 23\nPort 24\nListenAddress 127.0.0.1\nListenAddress [::1]:99\nListenAddress ::2\nListenAddress 0.0.0.0:5\nListenAddress [::3]\n',
+  },
+  { name: 'a listen address by name', file: 'ListenAddress localhost\nAddressFamily inet\n' },
+  { name: 'IPv4 only', file: 'AddressFamily inet\nPort 1\nPort 2\n' },
+  { name: 'IPv6 only, by option', file: 'AddressFamily inet\n', addressFamily: 'inet6' },
+  {
+    name: 'ports of the command line beside those of the file',
+    file: 'Port 5\nListenAddress 1.2.3.4\nListenAddress 1.2.3.4:9\n',
+    ports: [77, 78],
+  },
+  {
+    name: 'options before the file',
+    file: 'Port 5\nLogLevel ERROR\nAllowUsers b\nPermitRootLogin no\n',
+    options: ['Port=6', 'LogLevel quiet', 'AllowUsers=a', 'PermitRootLogin yes'],
+  },
+  {
+    name: 'host keys of both',
+    file: 'HostKey /etc/ssh/ssh_host_ed25519_key\nHostKey /a\nHostKey rel\nHostKey ~/x\nHostKey /a\n',
+    hostKeys: ['/z'],
+  },
+  {
+    name: 'the first value counts',
+    file: 'UsePAM yes\nUsePAM no\nLogLevel verbose\nLogLevel info\nAuthorizedKeysFile a b\nAuthorizedKeysFile c\nForceCommand x\nForceCommand y\nLoginGraceTime 3\nLoginGraceTime 4\n',
+  },
+  {
+    name: 'lists add up',
+    file: 'AllowUsers a b@1.2.3.0/24 c@*.example.org\nAllowUsers d\nAcceptEnv LANG LC_*\nAcceptEnv "c d" X?\nSubsystem sftp /x -a "b c" # why\nSubsystem foo "a b" c\n',
+  },
+  { name: 'a forced command stays as it is', file: 'ForceCommand  foo "bar  baz" # x  \n' },
+  { name: 'no forced command', file: 'ForceCommand none\n' },
+  {
+    name: 'times and numbers',
+    file: 'LoginGraceTime 1h30m\nMaxAuthTries 0\nMaxSessions 17\nMaxStartups 5\n',
+  },
+  { name: 'no grace time, three startups', file: 'LoginGraceTime 0\nMaxStartups 3:50:9\n' },
+  { name: 'weeks in capitals', file: 'LoginGraceTime 1W2d3H4M5s\n' },
+  {
+    name: 'choices in capitals',
+    file: 'PermitRootLogin FORCED-commands-only\nAllowTcpForwarding ALL\nUsePAM YES\nLogLevel debug1\nAddressFamily INET6\n',
+  },
+  { name: 'local forwarding', file: 'AllowTcpForwarding local\nPermitOpen a:1 [::1]:* *:4\n' },
+  {
+    name: 'no destinations',
+    file: 'AllowTcpForwarding remote\nPermitOpen none\nPermitOpen any\nLogLevel DEBUG3\n',
+  },
+  {
+    name: 'old names',
+    file: 'ChallengeResponseAuthentication no\nDSAAuthentication no\nPermitRootLogin without-password\n',
+  },
+  { name: 'Skey', file: 'SkeyAuthentication no\nPasswordAuthentication no\nStrictModes no\n' },
+  {
+    name: 'paths',
+    file: 'PidFile ~/x\nAuthorizedKeysFile ~/k %h/%%x /etc/keys/%u #c\n',
+  },
+  { name: 'no pid file, no keys', file: 'PidFile none\nAuthorizedKeysFile none\n' },
+  { name: 'a relative pid file in quotes', file: 'PidFile "a\\"b"\nPermitTTY = no\n' },
+  { name: 'names of the user', file: 'PermitUserEnvironment LANG,LC_*\n' },
+  { name: 'every name of the user', file: 'PermitUserEnvironment yes\n' },
+  {
+    name: 'odd blanks',
+    file: "\tPort\t24\r\n  # a\n\n   \t\nMaxSessions=3   # because\nPermitTTY =yes\nAuthorizedKeysFile a#b 'c d' e\\ f g\\x\n",
+  },
+  {
+    name: 'included files first',
+    file: 'Include FOLDER/sub/*.conf\nPort 1\nMaxSessions 1\nInclude FOLDER/none/*\n',
+  },
+];
+
+function debianFile(): string {
+  try {
+    return readFileSync('/usr/share/openssh/sshd_config', 'utf8');
+  } catch {
+    // Not Debian's package: the file in use is the next best.
+    return readFileSync('/etc/ssh/sshd_config', 'utf8');
+  }
+}
+
+const names = new Set(serverKeywords.map((row) => row.name.toLowerCase()));
+function ours(lines: readonly string[]): readonly string[] {
+  return lines.filter((line) => names.has(line.split(' ')[0] ?? ''));
+}
+
+async function theirDump(path: string, of: Case): Promise<readonly string[]> {
+  const { stdout } = await run(
+    sshd,
+    [
+      '-T',
+      '-f',
+      path,
+      ...(of.options ?? []).flatMap((option) => ['-o', option]),
+      ...(of.ports ?? []).flatMap((port) => ['-p', String(port)]),
+      ...(of.hostKeys ?? []).flatMap((key) => ['-h', key]),
+      ...(of.addressFamily === undefined ? [] : [of.addressFamily === 'inet' ? '-4' : '-6']),
+    ],
+    { timeout: 20_000 },
+  );
+  return stdout.trimEnd().split('\n');
+}
+
+for (const of of cases) {
+  test(`-T prints what sshd prints: ${of.name}`, { skip, timeout: 30_000 }, async () => {
+    const path = join(folder, 'config');
+    mkdirSync(join(folder, 'sub'), { recursive: true });
+    writeFileSync(join(folder, 'sub/20.conf'), 'Port 20\nMaxSessions 20\n');
+    writeFileSync(join(folder, 'sub/10.conf'), 'Port 10\nMaxSessions 10\n');
+    writeFileSync(join(folder, 'sub/.hidden.conf'), 'Port 99\n');
+    writeFileSync(path, of.file.replaceAll('FOLDER', folder));
+    const { config } = await loadConfig({
+      file: path,
+      commandLine: of.options ?? [],
+      ...(of.ports === undefined ? {} : { ports: of.ports }),
+      ...(of.hostKeys === undefined ? {} : { hostKeys: of.hostKeys }),
+      ...(of.addressFamily === undefined ? {} : { addressFamily: of.addressFamily }),
+      source: systemSource(),
+    });
+    const theirs = ours(await theirDump(path, of));
+    assert.ok(theirs.length >= 20, 'sshd printed the keywords');
+    assert.deepEqual(dumpConfig(config), theirs);
+  });
+}
+
+const wrongLines = [
+  'Foo bar',
+  'Port',
+  'Port x',
+  'Port 70000',
+  'Port 1 2',
+  'Port==24',
+  'PermitTTY maybe',
+  'UsePAM yes no',
+  'StrictModes "yes',
+  'MaxStartups 3:30:2',
+  'MaxStartups 3:30',
+  'MaxStartups 0',
+  'MaxStartups 10:0:20',
+  'MaxAuthTries -1',
+  'MaxAuthTries 99999999999',
+  'MaxSessions 0x10',
+  'LoginGraceTime 1x',
+  'LoginGraceTime -1',
+  'LogLevel loud',
+  'AcceptEnv A=B',
+  'AllowUsers b@1.2.3.1/24',
+  'AllowUsers ""',
+  'PermitOpen a',
+  'PermitOpen any a:1',
+  'PermitOpen a:0',
+  'ListenAddress 0.0.0.0:22 rdomain x',
+  'ListenAddress 0.0.0.0:x',
+  'Subsystem sftp',
+  'ForceCommand',
+  'Include',
+  'PermitRootLogin maybe',
+  'AllowTcpForwarding some',
+  'AddressFamily inet5',
+];
+
+test('what sshd refuses is refused here', { skip, timeout: 60_000 }, async () => {
+  const path = join(folder, 'wrong');
+  for (const line of wrongLines) {
+    writeFileSync(path, `${line}\n`);
+    await assert.rejects(run(sshd, ['-T', '-f', path], { timeout: 20_000 }), line);
+    await assert.rejects(
+      loadConfig({ file: path, commandLine: [], source: systemSource() }),
+      { code: 'SSHDESK_CONFIG' },
+      line,
+    );
+  }
+});
