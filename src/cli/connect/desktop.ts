@@ -2,6 +2,7 @@
  * Opens desktops over a session: the `rfb` subsystem for the default one, the dialogue of `display`
  * for a named or sized one. Gives streams that are RFB from their first byte. Runs in: user.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientChannel } from 'ssh2';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
@@ -124,10 +125,11 @@ async function firstByte(channel: ClientChannel): Promise<void> {
   channel.once('exit', (code: number | null) => {
     status = code;
   });
+  const allSaid = closed(channel);
   const source = new ByteSource(channel, 'the desktop');
   const chunk = await source.chunk();
   if (chunk === null) {
-    await closed(channel);
+    await Promise.race([allSaid, delay(2000)]);
     const how = status === null ? '' : ` (exit status ${status})`;
     throw new ClientFailure('desktop', `the desktop did not start${how}`);
   }
@@ -138,11 +140,7 @@ async function firstByte(channel: ClientChannel): Promise<void> {
 /** Its exit status and the last lines of stderr come before the close. */
 function closed(channel: ClientChannel): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, 2000);
-    channel.once('close', () => {
-      clearTimeout(timer);
-      resolve();
-    });
+    channel.once('close', () => resolve());
   });
 }
 

@@ -42,11 +42,6 @@ export class Framebuffer {
     return this.#missing === 0;
   }
 
-  /** Pixels that nobody has drawn yet. */
-  get missing(): number {
-    return this.#missing;
-  }
-
   /** 0xRRGGBB. */
   pixel(x: number, y: number): number {
     return (this.#pixels[y * this.width + x] ?? 0) & 0xffffff;

@@ -110,11 +110,11 @@ export class RfbClient {
   async drawFull(): Promise<void> {
     let isIncremental = false;
     while (!this.#screen.isComplete) {
-      const { missing } = this.#screen;
       this.#request(isIncremental);
       await this.#update();
-      // An update without pixels (a size, a pointer) may have used the request up.
-      isIncremental = !this.#hasNewSize && this.#screen.missing < missing;
+      // Xvnc answers every full request with its size alone, and draws at the next one: a full
+      // request again would only bring the size again.
+      isIncremental = !this.#hasNewSize;
     }
   }
 
