@@ -89,6 +89,7 @@ function flag(
 }
 
 const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
+  silent: 'QUIET',
   quiet: 'QUIET',
   fatal: 'FATAL',
   error: 'ERROR',
@@ -98,6 +99,12 @@ const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
   debug1: 'DEBUG1',
   debug2: 'DEBUG2',
   debug3: 'DEBUG3',
+};
+
+/** sshd prints the first of its names for a level. */
+const dumpedLevels: Partial<Record<ConfiguredLogLevel, string>> = {
+  QUIET: 'SILENT',
+  DEBUG1: 'DEBUG',
 };
 
 function userPatterns(words: Words): readonly string[] {
@@ -309,7 +316,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     defaultText: 'INFO',
     field: 'logLevel',
     parse: oneOf<ConfiguredLogLevel>(logLevelNames),
-    dump: (config) => (config.logLevel === 'DEBUG1' ? 'DEBUG' : config.logLevel),
+    dump: (config) => dumpedLevels[config.logLevel] ?? config.logLevel,
   }),
   row({
     name: 'AuthorizedKeysFile',
