@@ -1,0 +1,192 @@
+/**
+ * The local control socket: JSON lines, each answered by one line, in order. Who asks is known from
+ * the socket's peer credentials; a user sees and ends his own desktops, root all. Runs in: monitor.
+ */
+import type { Socket } from 'node:net';
+import type { Asker, Broker, Outcome } from './broker.ts';
+import type { DesktopView } from './desktop.ts';
+import type { DesktopRecord } from './store.ts';
+
+export const controlActions = ['list', 'history', 'suspend', 'terminate'] as const;
+export type ControlAction = (typeof controlActions)[number];
+
+export interface ControlRequest {
+  readonly action: ControlAction;
+  /** Id or name; for `suspend` and `terminate`. */
+  readonly which?: string;
+}
+
+/** As `sessions --json` prints it. Times are ISO 8601 UTC. */
+export interface ListedDesktop {
+  readonly id: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly state: string;
+  readonly engine: string;
+  readonly display: number;
+  readonly geometry: string;
+  readonly depth: number;
+  readonly startedAt: string;
+  readonly lastUsedAt: string;
+  readonly viewers: number;
+}
+export interface PastDesktop extends ListedDesktop {
+  readonly endedAt: string;
+  readonly reason: string;
+}
+
+export type ControlReply =
+  | { readonly is: 'done'; readonly desktops: readonly ListedDesktop[] }
+  | { readonly is: 'failed'; readonly text: string };
+
+export interface ControlLimits {
+  readonly connectionsPerUid: number;
+  readonly connections: number;
+  readonly requestsPerConnection: number;
+  readonly lineBytes: number;
+  readonly idleMs: number;
+  readonly historyRows: number;
+}
+export const controlLimits: ControlLimits = {
+  connectionsPerUid: 8,
+  connections: 128,
+  requestsPerConnection: 64,
+  lineBytes: 1024,
+  idleMs: 10_000,
+  historyRows: 1_000,
+};
+
+type Shown = Omit<DesktopView, 'viewers'> & { readonly viewers?: number };
+
+function listed(desktop: Shown): ListedDesktop {
+  const { id, name, owner, state, engine, display, width, height, depth } = desktop;
+  return {
+    id,
+    name,
+    owner,
+    state,
+    engine,
+    display,
+    geometry: `${width}x${height}`,
+    depth,
+    startedAt: new Date(desktop.startedAtMs).toISOString(),
+    lastUsedAt: new Date(desktop.lastUsedAtMs).toISOString(),
+    viewers: desktop.viewers ?? 0,
+  };
+}
+
+function past(record: DesktopRecord): PastDesktop {
+  const endedAtMs = record.endedAtMs ?? record.lastUsedAtMs;
+  return {
+    ...listed(record),
+    endedAt: new Date(endedAtMs).toISOString(),
+    reason: record.reason,
+  };
+}
+
+/** Undefined: not a request. */
+function parseRequest(line: string): ControlRequest | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || !('action' in value)) {
+    return undefined;
+  }
+  const action = controlActions.find((one) => one === value.action);
+  const which = 'which' in value ? value.which : undefined;
+  if (action === undefined || (which !== undefined && typeof which !== 'string')) {
+    return undefined;
+  }
+  return which === undefined ? { action } : { action, which };
+}
+
+function changed(outcome: Outcome<DesktopView>): ControlReply {
+  return outcome.is === 'done'
+    ? { is: 'done', desktops: [listed(outcome.value)] }
+    : { is: 'failed', text: outcome.text };
+}
+
+export class ControlServer {
+  readonly #broker: Broker;
+  readonly #limits: ControlLimits;
+  readonly #onFault: (error: unknown) => void;
+  readonly #open = new Map<Socket, number>();
+
+  constructor(broker: Broker, onFault: (error: unknown) => void, limits = controlLimits) {
+    this.#broker = broker;
+    this.#limits = limits;
+    this.#onFault = onFault;
+  }
+
+  /** `uid` is the peer's, as the kernel says. Owns the socket. */
+  accept(socket: Socket, uid: number): void {
+    const { connections, connectionsPerUid, idleMs } = this.#limits;
+    const ofUid = [...this.#open.values()].filter((one) => one === uid).length;
+    if (this.#open.size >= connections || ofUid >= connectionsPerUid) {
+      socket.destroy();
+      return;
+    }
+    this.#open.set(socket, uid);
+    socket.setTimeout(idleMs, () => socket.destroy());
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#open.delete(socket));
+    this.#serve(socket, uid === 0 ? 'everybody' : uid).catch((error: unknown) => {
+      socket.destroy();
+      // The peer's going away while it is being read is no fault.
+      if (!(error instanceof Error && 'code' in error)) {
+        this.#onFault(error);
+      }
+    });
+  }
+
+  close(): void {
+    for (const socket of this.#open.keys()) {
+      socket.destroy();
+    }
+  }
+
+  async #serve(socket: Socket, asker: Asker): Promise<void> {
+    let input = '';
+    let requests = 0;
+    for await (const chunk of socket) {
+      input += (chunk as Buffer).toString('utf8');
+      for (let end = input.indexOf('\n'); end >= 0; end = input.indexOf('\n')) {
+        const line = input.slice(0, end);
+        input = input.slice(end + 1);
+        requests++;
+        if (line.length > this.#limits.lineBytes || requests > this.#limits.requestsPerConnection) {
+          return;
+        }
+        const reply = await this.#answer(asker, line);
+        socket.write(`${JSON.stringify(reply)}\n`);
+      }
+      if (input.length > this.#limits.lineBytes) {
+        return;
+      }
+    }
+  }
+
+  async #answer(asker: Asker, line: string): Promise<ControlReply> {
+    const request = parseRequest(line);
+    if (request === undefined) {
+      return { is: 'failed', text: 'This is not a request.' };
+    }
+    const { action, which = '' } = request;
+    switch (action) {
+      case 'list':
+        return { is: 'done', desktops: this.#broker.list(asker).map(listed) };
+      case 'history': {
+        const records = this.#broker.history(asker, this.#limits.historyRows);
+        const shown = records.filter(({ id, name }) => [id, name, ''].includes(which));
+        return { is: 'done', desktops: shown.map(past) };
+      }
+      case 'suspend':
+        return changed(this.#broker.suspend(asker, which));
+      case 'terminate':
+        return changed(await this.#broker.terminate(asker, which));
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * `sshdesk sessions`: one's own desktops on this machine, as root everybody's. Exit status: 0, 1 not
+ * found or not allowed, 255 no daemon. Runs in: user.
+ */
+import type { CommandModule } from 'yargs';
+import type { ControlAction, ControlReply, PastDesktop } from '../../broker/control.ts';
+import { controlActions } from '../../broker/control.ts';
+import { askDaemon, NoDaemon } from '../sessions/control-client.ts';
+import { controlSocketPaths } from '../sessions/control-path.ts';
+import { drawTable } from '../sessions/table.ts';
+
+interface Arguments {
+  action: string;
+  which: string | undefined;
+  json: boolean;
+  control: string | undefined;
+}
+
+function isAction(text: string): text is ControlAction {
+  return controlActions.some((action) => action === text);
+}
+
+function show(action: ControlAction, reply: ControlReply, isJson: boolean): number {
+  if (reply.is === 'failed') {
+    process.stderr.write(`sshdesk: ${reply.text}\n`);
+    return 1;
+  }
+  if (isJson) {
+    process.stdout.write(`${JSON.stringify(reply.desktops, undefined, 2)}\n`);
+  } else if (action === 'list') {
+    process.stdout.write(drawTable(reply.desktops, false));
+  } else if (action === 'history') {
+    process.stdout.write(drawTable(reply.desktops as readonly PastDesktop[], true));
+  } else {
+    const done = action === 'suspend' ? 'suspended' : 'terminated';
+    for (const { id, name } of reply.desktops) {
+      process.stdout.write(`${name} ${id} ${done}\n`);
+    }
+  }
+  return 0;
+}
+
+async function run(values: Arguments): Promise<number> {
+  const { action, which, json, control } = values;
+  if (!isAction(action)) {
+    process.stderr.write(
+      `sshdesk: sessions: ${action} is not one of ${controlActions.join(', ')}\n`,
+    );
+    return 1;
+  }
+  if ((action === 'suspend' || action === 'terminate') && which === undefined) {
+    process.stderr.write(`sshdesk: sessions ${action}: which one? An id or a name is needed\n`);
+    return 1;
+  }
+  const paths = control === undefined ? controlSocketPaths() : [control];
+  try {
+    const request = which === undefined ? { action } : { action, which };
+    return show(action, await askDaemon(paths, request), json);
+  } catch (error) {
+    if (error instanceof NoDaemon) {
+      process.stderr.write(`sshdesk: ${error.message}\n`);
+      return 255;
+    }
+    throw error;
+  }
+}
+
+export const sessions: CommandModule<object, Arguments> = {
+  command: 'sessions <action> [which]',
+  describe: 'list, suspend or terminate the desktops of this machine',
+  builder: (yargs) =>
+    yargs
+      .positional('action', {
+        type: 'string',
+        choices: controlActions,
+        demandOption: true,
+        describe: 'what to do',
+      })
+      .positional('which', { type: 'string', describe: 'id or name of a desktop' })
+      .option('json', { type: 'boolean', default: false, describe: 'one array, for programs' })
+      .option('control', { type: 'string', describe: 'socket of the daemon' }),
+  handler: async (values) => {
+    process.exitCode = await run(values);
+  },
+};
