@@ -475,14 +475,17 @@ export class Channel {
     if (this.#isHanding || this.#sink === undefined) {
       return;
     }
-    while (this.#isSinkReady && this.#unread !== undefined) {
+    while (this.#isSinkReady) {
       const unread = this.#unread;
-      this.#unread = undefined;
-      this.#hand(unread, 0);
-    }
-    while (this.#isSinkReady && !this.#held.isEmpty) {
-      const piece = this.#held.shift();
-      this.#hand(piece, piece.length);
+      if (unread !== undefined) {
+        this.#unread = undefined;
+        this.#hand(unread, 0);
+      } else if (!this.#held.isEmpty) {
+        const piece = this.#held.shift();
+        this.#hand(piece, piece.length);
+      } else {
+        break;
+      }
     }
     const isOver = this.#isEofReceived || this.#isCloseReceived;
     const isAllHanded = this.#unread === undefined && this.#held.isEmpty;
