@@ -142,7 +142,7 @@ describe('connect, with a desktop behind Debian sshd', {
     assert.match(bare.stderr, /no viewer found in PATH/);
   });
 
-  test('a desktop that does not start is exit 1, with what the server said', async () => {
+  test('a desktop that does not start is exit 1, and no picture is left', async () => {
     await using broken = await DebianSshd.start({
       subsystems: { rfb: `${process.execPath} ${bridge} /nonexistent/rfb.sock` },
     });
@@ -153,7 +153,6 @@ describe('connect, with a desktop behind Debian sshd', {
       `root@127.0.0.1:${broken.port}`,
     ]);
     assert.equal(code, 1);
-    assert.match(stderr, /ENOENT/);
     assert.match(stderr, /the desktop did not start \(exit status 1\)/);
     await assert.rejects(stat(path), { code: 'ENOENT' });
   });

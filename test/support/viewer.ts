@@ -154,10 +154,14 @@ export class Screen implements AsyncDisposable {
     return { id, x: field('X'), y: field('Y'), width: field('WIDTH'), height: field('HEIGHT') };
   }
 
-  /** Types into whatever has the keyboard, with a pointer at the place first. */
+  /** Clicks at the place and types there; without a window manager the focus has to be given. */
   async type(text: string, at: { readonly x: number; readonly y: number }): Promise<void> {
     const env = this.environment;
     await output('xdotool', ['mousemove', String(at.x), String(at.y)], { env });
+    const where = await output('xdotool', ['getmouselocation', '--shell'], { env });
+    const window = /^WINDOW=(\d+)$/m.exec(where)?.[1];
+    if (window === undefined) throw new Error(`no window at ${at.x},${at.y}`);
+    await output('xdotool', ['windowfocus', '--sync', window], { env });
     await output('xdotool', ['click', '1'], { env });
     await output('xdotool', ['type', '--delay', '30', text], { env });
   }
