@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,6 +279,24 @@ static bool change_root(struct confinement *confinement) {
 
 /* ---- ids and capabilities ---- */
 
+/*
+ * libuv makes its rings before any code of ours runs, and a ring is a way around a later seccomp
+ * filter: it is told that the kernel has none, and keeps to epoll. The worker's own filter comes on
+ * top of this one.
+ */
+static void refuse_io_uring(struct confinement *confinement) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+    miss(confinement, "seccomp");
+  }
+}
+
 static void drop_bounding_set(struct confinement *confinement) {
   for (int capability = 0; capability < 64; capability++) {
     int held = prctl(PR_CAPBSET_READ, capability);
@@ -366,6 +387,7 @@ void worker_become(const struct worker_order *order, int report) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     fail(&confinement, "no_new_privs");
   }
+  refuse_io_uring(&confinement);
   execve(order->arguments[0], order->arguments, order->environment);
   fail(&confinement, order->arguments[0]);
 }
