@@ -44,8 +44,11 @@ function readKeyFile(path: string): { readonly bytes: Buffer } | { readonly refu
   }
 }
 
-/** Throws ConfigError with one line per file when none can be used. */
-export function loadHostKeys(paths: readonly string[], log: Log): HostKeys {
+/**
+ * Throws ConfigError with one line per file when none can be used. isDefault: the list is the
+ * built-in one, of which a host may have some.
+ */
+export function loadHostKeys(paths: readonly string[], isDefault: boolean, log: Log): HostKeys {
   const keys: PrivateKey[] = [];
   const problems: string[] = [];
   for (const path of paths) {
@@ -58,6 +61,10 @@ export function loadHostKeys(paths: readonly string[], log: Log): HostKeys {
       keys.push(loadPrivateKey(read.bytes));
       read.bytes.fill(0);
     } catch (error) {
+      if (isDefault && (error as NodeJS.ErrnoException).code === 'ENOENT') {
+        log.debug(`no host key ${path}`);
+        continue;
+      }
       problems.push(`Unable to load host key: ${path}: ${(error as Error).message}`);
     }
   }

@@ -6,7 +6,7 @@
 import { MonitorRefusal } from '../base/errors.ts';
 import type { Log } from '../audit/log.ts';
 import type { Call } from '../ssh/wire/call.ts';
-import type { AnyFields, Values } from '../ssh/wire/field.ts';
+import type { AnyFields, Field, Values } from '../ssh/wire/field.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import type { Connection, Phase } from './connection.ts';
 
@@ -68,7 +68,8 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
     const { name } = row.schema;
     // Authentication runs one request at a time, whatever its kind: two verdicts never race.
     const lane = row.decides ? 'authentication' : name;
-    peer.onCall(row.schema, async (values: { readonly connection: number }) => {
+    const schema: Call<{ readonly connection: Field<number> }, AnyFields> = row.schema;
+    peer.onCall(schema, async (values) => {
       const connection = host.connection(values.connection);
       if (connection === undefined) {
         // The connection may have ended a moment ago; there is nothing left to end.

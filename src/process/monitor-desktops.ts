@@ -7,9 +7,10 @@ import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockExclusive } from '../base/socket.native.ts';
 import type { Log } from '../audit/log.ts';
-import { Broker, brokerLimits } from '../broker/broker.ts';
+import { Broker } from '../broker/broker.ts';
 import { sessionCommand } from '../broker/environment.ts';
 import { processLeftovers } from '../broker/leftovers.ts';
+import { brokerLimits } from '../broker/limits.ts';
 import { DesktopDetach } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
 import { desktopRequests } from '../broker/requests/index.ts';
@@ -20,7 +21,6 @@ import type { AnyRow } from '../monitor/request-table.ts';
 import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
-import { ControlSocket } from './control-socket.ts';
 import type { Leaders } from './leaders.ts';
 import type { Places } from './places.ts';
 
@@ -38,16 +38,13 @@ export class MonitorDesktops {
   readonly #options: MonitorDesktopsOptions;
   readonly #leaders: Leaders;
   readonly #broker: Broker;
-  readonly #control: ControlSocket;
   #lock: number | undefined;
-  #isOwner = false;
   #isReleased = false;
 
   constructor(options: MonitorDesktopsOptions, leaders: Leaders) {
     this.#options = options;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
-    this.#control = new ControlSocket(this.#broker, options);
   }
 
   get rows(): readonly AnyRow[] {
@@ -94,9 +91,7 @@ export class MonitorDesktops {
       }, lockRetryMs).unref();
       return;
     }
-    this.#isOwner = true;
     await this.#broker.recover();
-    await this.#control.listen();
   }
 
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
@@ -119,9 +114,6 @@ export class MonitorDesktops {
       return;
     }
     this.#isReleased = true;
-    if (this.#isOwner) {
-      this.#control.close();
-    }
     this.#broker.close();
     if (this.#lock !== undefined) {
       closeSync(this.#lock);

@@ -10,7 +10,7 @@ import type { Log } from '../audit/log.ts';
 import { setNotDumpable, setProcessTitle } from '../base/confine.native.ts';
 import { ConfigError } from '../base/errors.ts';
 import { Acceptor, closeDescriptor, localRemoteAddress, readMemfd } from '../base/socket.native.ts';
-import { HostKeys } from '../monitor/host-keys.ts';
+import type { HostKeys } from '../monitor/host-keys.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
@@ -55,6 +55,8 @@ export interface MonitorOptions {
   readonly workerAccount: { readonly uid: number; readonly gid: number };
   /** -i: the one connection is on these descriptors, nothing is bound. */
   readonly inherited?: { readonly input: number; readonly output: number };
+  /** -d: one connection, then the daemon ends. */
+  readonly servesOne: boolean;
 }
 
 /** The file that a worker runs; the tests put a hostile one in its place. */
@@ -209,7 +211,12 @@ export class Monitor {
     await this.#pool.start();
     await this.#desktops.begin();
     for (const descriptor of bound) {
-      const acceptor = new Acceptor(descriptor, (accepted) => this.#connections.accept(accepted, this.#pool));
+      const acceptor = new Acceptor(descriptor, (accepted) => {
+        this.#connections.accept(accepted, this.#pool);
+        if (this.#options.servesOne) {
+          this.#stopListening();
+        }
+      });
       acceptor.onTrouble = (error) => this.#log.error(`accept: ${error.message}`);
       this.#acceptors.push(acceptor);
     }
@@ -226,8 +233,7 @@ export class Monitor {
       try {
         const { descriptor, port } = await this.#zygote.bind(listen.address, listen.port);
         bound.push(descriptor);
-        const shown = listen.family === 6 ? listen.address : listen.address;
-        this.#log.info(`Server listening on ${shown} port ${port}.`);
+        this.#log.info(`Server listening on ${listen.address} port ${port}.`);
       } catch (error) {
         firstFailure ??= new BindError(listen, error as Error);
         this.#log.error((firstFailure.listen === listen ? firstFailure : new BindError(listen, error as Error)).detail);
@@ -288,9 +294,7 @@ export class Monitor {
     this.#isDraining = true;
     this.#log.info('Received signal 15; terminating.');
     setProcessTitle('sshdesk: monitor [draining]');
-    for (const acceptor of this.#acceptors.splice(0)) {
-      acceptor.close();
-    }
+    this.#stopListening();
     this.#desktops.release();
     this.#pool.drainAll();
     this.#endIfDone();
@@ -312,10 +316,15 @@ export class Monitor {
     }
   }
 
-  #end(code: number): void {
+  #stopListening(): void {
+    this.#isDraining = true;
     for (const acceptor of this.#acceptors.splice(0)) {
       acceptor.close();
     }
+  }
+
+  #end(code: number): void {
+    this.#stopListening();
     for (const connection of this.#connections.all) {
       this.#connections.end(connection);
     }

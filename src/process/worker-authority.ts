@@ -35,6 +35,9 @@ export class MonitorAuthority implements Authority {
   readonly #peer: Peer;
   readonly #connection: number;
 
+  /** As claimed; what it may do the monitor knows. */
+  user = '';
+
   constructor(peer: Peer, connection: number) {
     this.#peer = peer;
     this.#connection = connection;
@@ -49,6 +52,7 @@ export class MonitorAuthority implements Authority {
   }
 
   begin(user: Buffer, service: string): Promise<AuthOutcome> {
+    this.user = user.toString('utf8');
     return this.#ask(link.UserauthBegin, { user, service });
   }
   password(password: Buffer): Promise<AuthOutcome> {

@@ -3,28 +3,31 @@
  * the connection that it belongs to. Runs in: worker.
  */
 import { Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
 import { ByApplication, DisconnectError } from '../base/errors.ts';
 import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
-import { directTcpip } from '../forwarding/direct-tcpip.ts';
+import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts';
 import * as link from '../monitor/link.ts';
-import { sessionChannel } from '../session/session-channel.ts';
+import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
 import { Connection } from '../ssh/connection/mux.ts';
 import { createServerTransport, type ServerTransportSettings } from '../ssh/transport/server-transport.ts';
 import type { Transport } from '../ssh/transport/transport.ts';
 import { UserauthService } from '../ssh/userauth/service.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
+import type { Desktops } from '../../subsystems/display/desktops.ts';
+import { MonitorDesktops, ViewerTable } from '../../subsystems/display/monitor-desktops.ts';
+import { forwardedDesktop } from '../../subsystems/display/forwarded.ts';
 import { subsystems } from '../../subsystems/index.ts';
 import { MonitorAuthority } from './worker-authority.ts';
-import { WorkerDesktops } from './worker-desktops.ts';
 import { MonitorSessions } from './worker-sessions.ts';
 import { MonitorSigner } from './worker-signer.ts';
 
 interface Live {
   readonly transport: Transport;
   readonly sessions: MonitorSessions;
-  readonly desktops: WorkerDesktops;
+  readonly viewers: ViewerTable;
 }
 
 /** A socket, or the two ends of pipes that -i was given. */
@@ -77,10 +80,10 @@ export class WorkerConnections {
       this.#live.get(connection)?.sessions.exited(session, exit);
     });
     this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why }) =>
-      this.#live.get(connection)?.desktops.ended(viewer, why),
+      this.#live.get(connection)?.viewers.end(viewer, why),
     );
     this.#peer.onNotice(link.ViewerWarning, ({ connection, viewer, line }) =>
-      this.#live.get(connection)?.desktops.warned(viewer, line),
+      this.#live.get(connection)?.viewers.warn(viewer, line),
     );
     this.#peer.onNotice(link.Drain, () => {
       this.#isDraining = true;
@@ -129,32 +132,38 @@ export class WorkerConnections {
         this.#log('ERROR', connection, `internal error: ${(error as Error).stack ?? String(error)}`),
     });
     const sessions = new MonitorSessions(this.#peer, connection);
-    const desktops = new WorkerDesktops(this.#peer, connection);
-    const internal = subsystems(desktops);
-    const userauth = new UserauthService(
-      transport,
-      new MonitorAuthority(this.#peer, connection),
-      this.#settings,
-      () => {
-        transport.authenticated();
-        return new Connection(transport, {
-          channelTypes: new Map([
-            ['session', sessionChannel(sessions, internal)],
-            ['direct-tcpip', directTcpip(sessions, internal)],
-          ]),
-        });
-      },
-    );
+    const viewers = new ViewerTable();
+    const authority = new MonitorAuthority(this.#peer, connection);
+    const desktopsFor = (session: number): Desktops =>
+      new MonitorDesktops({
+        peer: this.#peer,
+        user: authority.user,
+        connection,
+        session,
+        viewers,
+        openStream: (display) => new Socket({ fd: display, allowHalfOpen: true }),
+      });
+    const fault = (error: unknown): void => {
+      transport.disconnect(error instanceof Error ? error : new Error(String(error)));
+    };
+    const userauth = new UserauthService(transport, authority, this.#settings, () => {
+      transport.authenticated();
+      return new Connection(transport, {
+        channelTypes: new Map([
+          ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],
+          ['direct-tcpip', directTcpip(sessions, forwardTargets(desktopsFor))],
+        ]),
+      });
+    });
     transport.onPayload = (payload) => userauth.receive(payload);
     transport.onDrain = () => userauth.drained();
     transport.onClose = (error, peerReason) => {
       userauth.closed();
-      desktops.closed();
       this.#live.delete(connection);
       this.#peer.notify(link.ConnectionClosed, { connection, ...ending(error, peerReason) });
       this.#exitIfDone();
     };
-    this.#live.set(connection, { transport, sessions, desktops });
+    this.#live.set(connection, { transport, sessions, viewers });
   }
 
   #exitIfDone(): void {
@@ -163,6 +172,24 @@ export class WorkerConnections {
       setImmediate(() => process.exit(0));
     }
   }
+}
+
+/** `desktopsFor(session)`: the desktops as this session may ask for them. */
+function internalSubsystems(
+  desktopsFor: (session: number) => Desktops,
+  fault: (error: unknown) => void,
+): InternalSubsystems {
+  const hostName = hostname().split('.', 1)[0] as string;
+  return new Map(
+    [...subsystems].map(([name, run]) => [
+      name,
+      (channel, { session }) => run(channel, { desktops: desktopsFor(session), hostName, fault }),
+    ]),
+  );
+}
+
+function forwardTargets(desktopsFor: (session: number) => Desktops): ReadonlyMap<string, InternalTarget> {
+  return new Map([['rfb', () => forwardedDesktop(desktopsFor(0))]]);
 }
 
 /** What the monitor's log says of the end; nothing is decided by it. */

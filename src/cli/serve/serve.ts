@@ -4,14 +4,23 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
 import { Log, type LogLevel, type LogSink, StreamSink } from '../../audit/log.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
-import { ConfigFailure, type LoadedConfig, loadConfig } from '../../policy/load.ts';
+import type { DesktopConfig, ServerConfig } from '../../policy/config.ts';
+import { systemSource } from '../../policy/config-source.ts';
+import { checkConnectionSpec } from '../../policy/connection-spec.ts';
 import { dumpConfig } from '../../policy/dump.ts';
-import { parseConnectionSpec } from '../../policy/connection-spec.ts';
+import { ConfigFailure } from '../../policy/failure.ts';
+import {
+  defaultDesktopFile,
+  defaultServerFile,
+  loadConfig,
+  loadDesktopConfig,
+} from '../../policy/load.ts';
 import { installDirectory, placesFor } from '../../process/places.ts';
 import { BindError, Monitor } from '../../process/monitor.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
@@ -70,7 +79,10 @@ function launch(args: readonly string[], flags: ServeFlags): Promise<number> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, main, 'serve', '-D', '--ready-descriptor=3', ...args],
-    { detached: true, stdio: ['ignore', 'ignore', flags.logToStderr ? 'inherit' : 'ignore', 'pipe'] },
+    {
+      detached: true,
+      stdio: ['ignore', 'ignore', flags.logToStderr ? 'inherit' : 'ignore', 'pipe'],
+    },
   );
   const { promise, resolve: done } = Promise.withResolvers<number>();
   let isReady = false;
@@ -111,19 +123,44 @@ function reporter(flags: ServeFlags): { line(text: string): void; ready(): void 
   };
 }
 
-function load(flags: ServeFlags, isRootless: boolean): LoadedConfig {
-  return loadConfig({
-    file: flags.configFile === undefined ? '/etc/ssh/sshd_config' : resolve(flags.configFile),
-    desktopFile: flags.desktopConfigFile === undefined ? undefined : resolve(flags.desktopConfigFile),
-    options: flags.options,
-    ports: flags.ports,
-    hostKeys: flags.hostKeys.map((path) => resolve(path)),
-    family: flags.family,
-    isRootless,
-  });
+interface Configuration {
+  readonly config: ServerConfig;
+  readonly desktopConfig: DesktopConfig;
+  readonly notices: readonly string[];
 }
 
-async function begin(flags: ServeFlags, loaded: LoadedConfig, hostKeys: HostKeys, log: Log, isRootless: boolean): Promise<Monitor> {
+async function load(flags: ServeFlags): Promise<Configuration> {
+  const source = systemSource();
+  const server = await loadConfig({
+    file: flags.configFile ?? defaultServerFile,
+    commandLine: flags.options,
+    ports: flags.ports,
+    hostKeys: flags.hostKeys,
+    ...(flags.family === undefined
+      ? {}
+      : { addressFamily: flags.family === 4 ? ('inet' as const) : ('inet6' as const) }),
+    source,
+  });
+  const desktop = loadDesktopConfig({
+    file: flags.desktopConfigFile ?? defaultDesktopFile,
+    isFileRequired: flags.desktopConfigFile !== undefined,
+    cores: cpus().length,
+    source,
+  });
+  return {
+    config: server.config,
+    desktopConfig: desktop.config,
+    notices: [...server.notices, ...desktop.notices],
+  };
+}
+
+async function begin(
+  flags: ServeFlags,
+  loaded: Configuration,
+  hostKeys: HostKeys,
+  log: Log,
+  isRootless: boolean,
+): Promise<Monitor> {
   return Monitor.start({
     config: loaded.config,
     desktopConfig: loaded.desktopConfig,
@@ -160,7 +197,9 @@ function explain(error: unknown): readonly string[] {
   if (error instanceof ConfigFailure) {
     return error.lines;
   }
-  return error instanceof ConfigError ? error.detail.split('\n') : [`sshdesk: ${(error as Error).message}`];
+  return error instanceof ConfigError
+    ? error.detail.split('\n')
+    : [`sshdesk: ${(error as Error).message}`];
 }
 
 async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promise<number> {
@@ -168,14 +207,17 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
   const report = reporter(flags);
   let stopped: () => void = () => {};
   try {
-    const loaded = load(flags, isRootless);
+    const loaded = await load(flags);
     const log = new Log(sinkFor(flags), levelFor(flags, loaded.config.logLevel));
     for (const spec of flags.connectionSpecs) {
-      parseConnectionSpec(spec);
+      const verdict = checkConnectionSpec(spec);
+      if (!verdict.allowed) {
+        throw new ConfigError(verdict.detail);
+      }
     }
-    const hostKeys = loadHostKeys(loaded.config.hostKeyFiles, log);
+    const hostKeys = loadHostKeys(loaded.config.hostKeyFiles, loaded.config.isHostKeyDefault, log);
     if (flags.dump) {
-      process.stdout.write(dumpConfig(loaded.config));
+      process.stdout.write(`${dumpConfig(loaded.config).join('\n')}\n`);
     }
     if (flags.dump || flags.test) {
       return 0;
@@ -195,7 +237,9 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
       monitor.drain();
       monitor.endConnections();
     });
-    process.on('SIGHUP', () => log.info('Received SIGHUP; reading the configuration again is not supported yet.'));
+    process.on('SIGHUP', () =>
+      log.info('Received SIGHUP; reading the configuration again is not supported yet.'),
+    );
     report.ready();
     onReady({ log });
     return await monitor.ended;
@@ -210,7 +254,10 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
 }
 
 /** The exit code. `args` are those behind `serve`. */
-export async function serve(args: readonly string[], onReady: (info: ServeInfo) => void = () => {}): Promise<number> {
+export async function serve(
+  args: readonly string[],
+  onReady: (info: ServeInfo) => void = () => {},
+): Promise<number> {
   let flags: ServeFlags;
   try {
     flags = parseFlags(args);

@@ -27,7 +27,9 @@ function readLines(path: string): readonly string[] {
 
 function holds(pid: string, inodes: ReadonlySet<string>): boolean {
   try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+    return readdirSync(`/proc/${pid}/fd`).some((fd) =>
+      inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`)),
+    );
   } catch {
     return false; // ended meanwhile, or not ours to look into
   }
