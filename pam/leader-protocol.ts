@@ -145,7 +145,8 @@ export const stdio = { pipes: 0, pty: 1, log: 2 } as const;
  * reportDescriptor: the child's descriptor 3 is a pipe; its read end comes as the last descriptor.
  * essential: when it ends, the leader (kind desktop) ends the desktop.
  * stderrText: written to the user's stderr before the program starts (warnings).
- * environment is complete: nothing is inherited. directory: on failure goes on in / and says so on
+ * environment is complete: nothing is inherited; with a pty an entry `SSH_TTY=` gets its path.
+ * directory: on failure goes on in / and says so on
  * the user's stderr (`Could not chdir to home directory D: why`), as sshd.
  */
 export const Spawn = call(

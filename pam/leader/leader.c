@@ -15,7 +15,7 @@
 #include "orders.h"
 #include "process.h"
 
-enum { NOTICE_DESKTOP_ENDED = 18, EXIT_MALFORMED = 65 };
+enum { CALL_LOG_TAIL = 13, NOTICE_DESKTOP_ENDED = 18, CALL_END = 19, EXIT_MALFORMED = 65 };
 enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
 enum { LOOK_EVERY_MS = 20, KILL_ROUNDS = 500, FRAMES_PER_TURN = 64 };
 enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
@@ -27,6 +27,24 @@ static void nap(void) {
 
 /* ---- the end ---- */
 
+/* The monitor may still read the log of what ended, and wait for the end. */
+static void obey_while_ending(struct leader *leader) {
+  struct reader reader;
+  struct call call;
+  while (leader->link.descriptor >= 0 && link_receive(&leader->link) == RECEIVED_FRAME &&
+         link_head(&leader->link, &reader, &call)) {
+    if (call.number == CALL_LOG_TAIL) {
+      orders_obey(leader, &call, &reader);
+    } else if (call.number == CALL_END && !leader->has_late_end) {
+      leader->has_late_end = true;
+      leader->late_end = call;
+    } else {
+      link_fail(&leader->link, &call, EBUSY, NULL);
+    }
+    link_wipe(&leader->link);
+  }
+}
+
 static void end_descendants(struct leader *leader, uint32_t grace_ms) {
   const int asked[] = {SIGHUP, SIGTERM, SIGCONT};
   const int forced[] = {SIGKILL};
@@ -34,6 +52,7 @@ static void end_descendants(struct leader *leader, uint32_t grace_ms) {
   size_t left = descendants_signal(asked, sizeof asked / sizeof asked[0]);
   while (left > 0 && monotonic_ms() < deadline) {
     nap();
+    obey_while_ending(leader);
     leader_reap(leader);
     left = descendants_signal(NULL, 0);
   }
@@ -61,6 +80,10 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
     desktop_remove_directory(leader->desktop.directory, &leader->account);
   }
   pam_finish(&leader->pam);
+  obey_while_ending(leader);
+  if (leader->has_late_end) {
+    link_reply_empty(&leader->link, &leader->late_end);
+  }
   if (call != NULL) {
     link_reply_empty(&leader->link, call);
   }

@@ -24,6 +24,8 @@ struct leader {
   struct children children;
   struct desktop desktop;
   int exit_status;
+  bool has_late_end; /* the monitor asked for the end while it was under way */
+  struct call late_end;
 };
 
 /* Owns `descriptor`, its end of the link. Never returns. */

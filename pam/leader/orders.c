@@ -74,7 +74,7 @@ static void begin(struct leader *leader, const struct call *call, struct reader 
   leader->begun = true;
   leader->kind = kind;
   leader->children.most = kind == KIND_DESKTOP ? CHILDREN_DESKTOP_MAX : CHILDREN_LOGIN_MAX;
-  title_set("leader", account->name);
+  title_set("sshdesk: leader %.100s", account->name);
   struct writer writer;
   reply_start(&writer, call);
   write_bool(&writer, account->exists);

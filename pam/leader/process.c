@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { TITLE_ROOM = 160 };
+static const char room_variable[] = "SSHDESK_TITLE_ROOM";
+
 /* State that a signal handler or `ps` needs has no other place than a process-wide one. */
 static char *title_from;
 static size_t title_room;
@@ -33,40 +36,54 @@ static void make_printable(char *text) {
   }
 }
 
-bool title_start(int argc, char **argv) {
-  if (argc < 1) {
-    return false;
-  }
+static size_t room_of(int argc, char **argv) {
   char *end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
   for (char **entry = environ; *entry != NULL; entry++) {
     if (*entry == end) {
       end += strlen(*entry) + 1;
     }
   }
-  /* The zone is the one thing that what runs below may want of the daemon's environment. */
-  const char *zone = getenv("TZ");
-  char *kept_zone = zone == NULL ? NULL : strdup(zone);
-  if (clearenv() != 0 || (zone != NULL && kept_zone == NULL)) {
-    return false;
-  }
-  bool set = setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1) == 0 &&
-             (kept_zone == NULL || setenv("TZ", kept_zone, 1) == 0);
-  free(kept_zone);
-  title_from = argv[0];
-  title_room = (size_t)(end - argv[0]);
-  return set;
+  return (size_t)(end - argv[0]);
 }
 
-void title_set(const char *role, const char *name) {
-  bool named = name != NULL && name[0] != '\0';
-  snprintf(title_now, sizeof title_now, "sshdesk: %s%s%.100s", role, named ? " " : "",
-           named ? name : "");
+/* The zone is the one thing that what runs below may want of the daemon's environment. */
+static bool clean_environment(void) {
+  const char *zone = getenv("TZ");
+  char *kept_zone = zone == NULL ? NULL : strdup(zone);
+  bool cleaned = (zone == NULL || kept_zone != NULL) && clearenv() == 0 &&
+                 setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1) == 0 &&
+                 (kept_zone == NULL || setenv("TZ", kept_zone, 1) == 0);
+  free(kept_zone);
+  return cleaned;
+}
+
+bool title_start(int argc, char **argv) {
+  if (argc < 1) {
+    return false;
+  }
+  bool again = getenv(room_variable) == NULL && room_of(argc, argv) < TITLE_ROOM;
+  if (again) {
+    char padding[TITLE_ROOM + 1];
+    memset(padding, '-', sizeof padding - 1);
+    padding[sizeof padding - 1] = '\0';
+    if (setenv(room_variable, padding, 1) == 0) {
+      execve("/proc/self/exe", argv, environ);
+      complain("titles are short: %s", strerror(errno)); /* goes on with what room there is */
+    }
+  }
+  title_from = argv[0];
+  title_room = room_of(argc, argv);
+  return clean_environment();
+}
+
+void title_set(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(title_now, sizeof title_now, format, arguments);
+  va_end(arguments);
   make_printable(title_now);
   memset(title_from, 0, title_room);
   snprintf(title_from, title_room, "%s", title_now);
-  char short_name[16];
-  snprintf(short_name, sizeof short_name, "sshdesk-%s", role);
-  prctl(PR_SET_NAME, short_name);
 }
 
 static void on_signal(int number) {

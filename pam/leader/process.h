@@ -7,10 +7,13 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-/* Remembers where argv and the environment lie, so that `ps` can show a title; empties the latter. */
+/*
+ * Remembers where argv lies, so that `ps` can show a title, and empties the environment but for the
+ * time zone. Executes the program once more if there is too little room for a user's name.
+ */
 bool title_start(int argc, char **argv);
-/* `sshdesk: ROLE NAME`; name may be NULL or hostile: it is data. */
-void title_set(const char *role, const char *name);
+/* The title as it stands in `ps`; what is not printable is replaced: names are data. */
+__attribute__((format(printf, 1, 2))) void title_set(const char *format, ...);
 
 /*
  * SIGCHLD, SIGTERM, SIGINT and SIGHUP wake poll through a pipe; SIGPIPE is ignored. Handlers, not

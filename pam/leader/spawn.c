@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,19 @@ static void say(const void *text, size_t length) {
   (void)written; /* nobody reads: the program is started all the same */
 }
 
+/* The monitor leaves `SSH_TTY=` empty, because only here is known which terminal it is. */
+static void name_terminal(char **environment) {
+  static char entry[sizeof "SSH_TTY=" + PATH_MAX] = "SSH_TTY=";
+  for (char **at = environment; *at != NULL; at++) {
+    size_t length = strlen(entry);
+    if (strcmp(*at, "SSH_TTY=") == 0 &&
+        ttyname_r(STDIN_FILENO, entry + length, sizeof entry - length) == 0) {
+      *at = entry;
+      return;
+    }
+  }
+}
+
 _Noreturn static void run_child(const struct account *account, const struct spawn_order *order,
                                 const struct child_ends *ends) {
   signals_reset();
@@ -197,6 +211,9 @@ _Noreturn static void run_child(const struct account *account, const struct spaw
     if (chdir("/") != 0) {
       give_up(error_pipe, errno);
     }
+  }
+  if (order->stdio == STDIO_PTY) {
+    name_terminal(order->environment);
   }
   execve(order->file, order->arguments, order->environment);
   give_up(error_pipe, errno);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -99,7 +100,8 @@ static void fork_leader(struct zygote *zygote, const struct call *call, struct r
   pid_t pid = fork();
   if (pid == 0) {
     signals_forget();
-    title_set("leader", title);
+    title_set("%.100s", title[0] == '\0' ? "sshdesk: leader" : title);
+    prctl(PR_SET_NAME, "sshdesk-leader");
     /* The link and the reports of workers are close-on-exec, but this child does not exec. */
     if (dup2(descriptor, 3) != 3 || close_range(4, ~0U, 0) != 0 || setsid() < 0) {
       complain("cannot start: %s", strerror(errno));
@@ -458,7 +460,8 @@ static void lower_file_limit(void) {
 
 void zygote_run(int descriptor) {
   struct zygote zygote = {0};
-  title_set("zygote", NULL);
+  title_set("sshdesk: zygote");
+  prctl(PR_SET_NAME, "sshdesk-zygote");
   umask(022);
   lower_file_limit();
   /* Signals of the terminal in which the daemon may run are none of ours, nor of the leaders'. */

@@ -33,8 +33,10 @@ const prefixes: Partial<Record<LogLevel, string>> = {
 export function encodeControls(text: string): string {
   const cut = text.length > maxLineCharacters ? `${text.slice(0, maxLineCharacters)}…` : text;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (found) =>
-    [...Buffer.from(found)].map((value) => `\\${value.toString(8).padStart(3, '0')}`).join(''),
+  return cut.replace(
+    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (found) =>
+      [...Buffer.from(found)].map((value) => `\\${value.toString(8).padStart(3, '0')}`).join(''),
   );
 }
 

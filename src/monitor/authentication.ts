@@ -104,7 +104,12 @@ export class Authentication {
       }
     | undefined;
 
-  constructor(connection: Connection, claimedUser: Buffer, service: string, host: AuthenticationHost) {
+  constructor(
+    connection: Connection,
+    claimedUser: Buffer,
+    service: string,
+    host: AuthenticationHost,
+  ) {
     this.connection = connection;
     this.claimedUser = Buffer.from(claimedUser);
     this.service = service;
@@ -194,20 +199,33 @@ export class Authentication {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
-    const isLoud = !this.#isValid || this.#failures >= config.maxAuthTries / 2 || method === 'password';
+    const isLoud =
+      !this.#isValid || this.#failures >= config.maxAuthTries / 2 || method === 'password';
     const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
     log.at(isLoud ? 'INFO' : 'VERBOSE', line);
     if (this.#failures >= config.maxAuthTries) {
-      log.error(`maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`);
+      log.error(
+        `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,
+      );
       const who = this.#isValid ? 'authenticating user' : 'invalid user';
-      log.info(`Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`);
-      return authReply(authIs.disconnect, { reason: 2, peerText: 'Too many authentication failures' });
+      log.info(
+        `Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`,
+      );
+      return authReply(authIs.disconnect, {
+        reason: 2,
+        peerText: 'Too many authentication failures',
+      });
     }
     return this.#refusal();
   }
 
   /** The same refusal, at a time that tells nothing (see failure-delay.ts). */
-  async refuseSecret(method: string, info: string, startedMs: number, pamDelayUs: number): Promise<AuthReply> {
+  async refuseSecret(
+    method: string,
+    info: string,
+    startedMs: number,
+    pamDelayUs: number,
+  ): Promise<AuthReply> {
     await this.waitAsRefused(startedMs, pamDelayUs);
     return this.refuse(method, info);
   }
@@ -235,7 +253,9 @@ export class Authentication {
 
   /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
   deny(messages: readonly PamMessage[]): AuthReply {
-    this.host.log.fatal(`Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`);
+    this.host.log.fatal(
+      `Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`,
+    );
     return authReply(authIs.disconnect, {
       banner: textOf(messages),
       reason: 2,
@@ -258,7 +278,11 @@ export class Authentication {
     const { connection } = this;
     const { from } = connection;
     if (this.account.uid === 0 && !this.host.isRootless) {
-      const verdict = permitRootLogin(config, method, key?.command !== undefined || config.forceCommand !== undefined);
+      const verdict = permitRootLogin(
+        config,
+        method,
+        key?.command !== undefined || config.forceCommand !== undefined,
+      );
       if (!verdict.allowed) {
         log.info(`ROOT LOGIN REFUSED FROM ${from}`);
         return this.refuse(method, info);

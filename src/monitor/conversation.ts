@@ -35,7 +35,9 @@ export function promptsOf(messages: readonly PamMessage[]): Prompts {
     }
     told = [];
   }
-  return prompts.length === 0 ? { instruction: Buffer.concat(told), prompts } : { instruction, prompts };
+  return prompts.length === 0
+    ? { instruction: Buffer.concat(told), prompts }
+    : { instruction, prompts };
 }
 
 export class Conversation<R> {

@@ -72,9 +72,7 @@ export function loadHostKeys(paths: readonly string[], isDefault: boolean, log: 
     log.error(problem);
   }
   if (keys.length === 0) {
-    throw new ConfigError(
-      [...problems, 'sshdesk: no hostkeys available -- exiting.'].join('\n'),
-    );
+    throw new ConfigError([...problems, 'sshdesk: no hostkeys available -- exiting.'].join('\n'));
   }
   return new HostKeys(keys);
 }

@@ -50,7 +50,10 @@ export function mayOpenDesktop(login: Login): Verdict {
   return { allowed: true };
 }
 
-function shellProgram(shell: string, command: string | undefined): { file: string; arguments: string[] } {
+function shellProgram(
+  shell: string,
+  command: string | undefined,
+): { file: string; arguments: string[] } {
   const name = basename(shell);
   return command === undefined
     ? { file: shell, arguments: [`-${name}`] }

@@ -21,7 +21,9 @@ export class Leaders implements LeaderPort {
   }
 
   readonly #onFault = (error: unknown, name: string): void => {
-    this.#log.error(`internal error in ${name} of a leader: ${(error as Error).stack ?? String(error)}`);
+    this.#log.error(
+      `internal error in ${name} of a leader: ${(error as Error).stack ?? String(error)}`,
+    );
   };
 
   startLogin(): Promise<LeaderClient> {
@@ -34,7 +36,10 @@ export class Leaders implements LeaderPort {
 
   async reconnect(directory: string): Promise<LeaderClient> {
     const descriptor = connectSeqpacket(`${directory}/control`);
-    const peer = new Peer(new SeqpacketLink(descriptor), { closeDescriptor, onFault: this.#onFault });
+    const peer = new Peer(new SeqpacketLink(descriptor), {
+      closeDescriptor,
+      onFault: this.#onFault,
+    });
     const { uid, pid } = peerCredentials(descriptor);
     if (uid !== process.getuid?.()) {
       peer.close();

@@ -8,7 +8,14 @@ import type { LeaderClient } from '../../pam/leader-client.ts';
 import type { Log } from '../audit/log.ts';
 import type { MonitorRefusal } from '../base/errors.ts';
 import type { Accepted } from '../base/native.ts';
-import { closeDescriptor, duplicate, setKeepAlive, setNoDelay, setQuickAck, shutdownDescriptor } from '../base/socket.native.ts';
+import {
+  closeDescriptor,
+  duplicate,
+  setKeepAlive,
+  setNoDelay,
+  setQuickAck,
+  shutdownDescriptor,
+} from '../base/socket.native.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
 import { Connection, type Login } from '../monitor/connection.ts';
 import { endedBy } from '../monitor/link.ts';
@@ -53,7 +60,8 @@ export class MonitorConnections implements AuthenticationHost {
   }
 
   readonly nowMs = (): number => performance.now();
-  readonly sleepMs = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  readonly sleepMs = (ms: number): Promise<void> =>
+    new Promise((resolve) => setTimeout(resolve, ms));
 
   get count(): number {
     return this.#workerOf.size;
@@ -71,7 +79,9 @@ export class MonitorConnections implements AuthenticationHost {
       if (this.#dropped++ === 0) {
         this.log.error('beginning MaxStartups throttling');
       }
-      this.log.info(`drop connection #${this.#startups.unauthenticated} from ${from} on ${on} past MaxStartups`);
+      this.log.info(
+        `drop connection #${this.#startups.unauthenticated} from ${from} on ${on} past MaxStartups`,
+      );
       this.#turnAway(descriptor, 'Exceeded MaxStartups\r\n');
       return;
     }
@@ -107,11 +117,19 @@ export class MonitorConnections implements AuthenticationHost {
     endpoints: Omit<Accepted, 'descriptor'>,
     output: number | undefined,
   ): void {
-    const connection = new Connection(++this.#lastNumber, endpoints, worker, randomBytes(cookieBytes));
+    const connection = new Connection(
+      ++this.#lastNumber,
+      endpoints,
+      worker,
+      randomBytes(cookieBytes),
+    );
     const { loginGraceTimeMs } = this.config;
     this.#unauthenticated.set(connection, {
       duplicate: duplicate(descriptor),
-      graceTimer: loginGraceTimeMs === 0 ? undefined : setTimeout(() => this.#graceIsOver(connection), loginGraceTimeMs),
+      graceTimer:
+        loginGraceTimeMs === 0
+          ? undefined
+          : setTimeout(() => this.#graceIsOver(connection), loginGraceTimeMs),
     });
     this.#workerOf.set(connection, worker);
     this.log.verbose(
@@ -148,7 +166,9 @@ export class MonitorConnections implements AuthenticationHost {
   /** A worker overstepped: its connection ends, and the log says what it tried. */
   refuse(connection: Connection, refusal: MonitorRefusal): void {
     if (!connection.closed) {
-      this.log.error(`monitor: refused ${refusal.detail}, connection from ${connection.from} ended`);
+      this.log.error(
+        `monitor: refused ${refusal.detail}, connection from ${connection.from} ended`,
+      );
       this.#cut(connection);
     }
   }
@@ -233,7 +253,9 @@ export class MonitorConnections implements AuthenticationHost {
     worker?.connections.delete(connection.number);
     this.#events.ended(connection);
     for (const session of connection.sessions.values()) {
-      this.log.verbose(`Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session.number}`);
+      this.log.verbose(
+        `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session.number}`,
+      );
     }
     connection.sessions.clear();
     const leader = this.#leaders.get(connection);

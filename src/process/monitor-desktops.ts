@@ -87,7 +87,9 @@ export class MonitorDesktops {
     }
     if (!lockExclusive(this.#lock)) {
       setTimeout(() => {
-        this.#own().catch((error: unknown) => this.#options.log.error(`desktops: ${String(error)}`));
+        this.#own().catch((error: unknown) =>
+          this.#options.log.error(`desktops: ${String(error)}`),
+        );
       }, lockRetryMs).unref();
       return;
     }

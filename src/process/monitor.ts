@@ -15,7 +15,10 @@ import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
 import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
-import { answerKeyboardInteractive, startKeyboardInteractive } from '../monitor/requests/keyboard-interactive.ts';
+import {
+  answerKeyboardInteractive,
+  startKeyboardInteractive,
+} from '../monitor/requests/keyboard-interactive.ts';
 import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
 import { refuseMethod } from '../monitor/requests/refuse-method.ts';
 import { sessionEnv } from '../monitor/requests/session-env.ts';
@@ -99,7 +102,9 @@ export class Monitor {
     this.#connections = new MonitorConnections(config, log, options.isRootless, {
       startLeader: () => this.#leaders.startLogin(),
       killLeader: (pid) => {
-        zygote.kill(pid, sigkill).catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
+        zygote
+          .kill(pid, sigkill)
+          .catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
       },
       ended: (connection) => this.#desktops.connectionEnded(connection),
     });
@@ -107,7 +112,10 @@ export class Monitor {
     this.#pool = new WorkerPool(
       zygote,
       this.#poolSettings(),
-      { serve: (worker) => this.#serve(worker), died: (worker) => this.#connections.workerDied(worker) },
+      {
+        serve: (worker) => this.#serve(worker),
+        died: (worker) => this.#connections.workerDied(worker),
+      },
       log,
     );
     this.#rows = [
@@ -135,7 +143,10 @@ export class Monitor {
     setNotDumpable();
     const { log } = options;
     mkdirSync(dirname(options.places.storeFile), { recursive: true, mode: 0o700 });
-    mkdirSync(options.places.runtimeDirectory, { recursive: true, mode: options.isRootless ? 0o700 : 0o755 });
+    mkdirSync(options.places.runtimeDirectory, {
+      recursive: true,
+      mode: options.isRootless ? 0o700 : 0o755,
+    });
     const zygote = new Zygote(leaderExecutable, (error, name) =>
       log.error(`internal error in ${name}: ${(error as Error).stack ?? String(error)}`),
     );
@@ -161,7 +172,10 @@ export class Monitor {
     const keyTypes = new Set(blobs.map(keyTypeOf));
     const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
     return {
-      count: this.#options.inherited === undefined ? Math.max(2, desktopConfig.workers, cpus().length) : 1,
+      count:
+        this.#options.inherited === undefined
+          ? Math.max(2, desktopConfig.workers, cpus().length)
+          : 1,
       connectionsPerWorker: isolated ? 1 : desktopConfig.workerConnections,
       order: {
         arguments: [
@@ -236,7 +250,10 @@ export class Monitor {
         this.#log.info(`Server listening on ${listen.address} port ${port}.`);
       } catch (error) {
         firstFailure ??= new BindError(listen, error as Error);
-        this.#log.error((firstFailure.listen === listen ? firstFailure : new BindError(listen, error as Error)).detail);
+        this.#log.error(
+          (firstFailure.listen === listen ? firstFailure : new BindError(listen, error as Error))
+            .detail,
+        );
       }
     }
     if (bound.length === 0) {
@@ -253,7 +270,12 @@ export class Monitor {
       return;
     }
     // sshd's words for a connection that is no socket.
-    const unknown = { remoteAddress: 'UNKNOWN', remotePort: 65535, localAddress: 'UNKNOWN', localPort: 65535 };
+    const unknown = {
+      remoteAddress: 'UNKNOWN',
+      remotePort: 65535,
+      localAddress: 'UNKNOWN',
+      localPort: 65535,
+    };
     this.#connections.accept({ ...unknown, descriptor: input }, this.#pool, output);
   }
 
@@ -268,7 +290,9 @@ export class Monitor {
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
       const found = owned(connection);
       if (found?.sessions.delete(session) === true) {
-        this.#log.verbose(`Close session: user ${found.login?.user ?? ''} from ${found.from} id ${session}`);
+        this.#log.verbose(
+          `Close session: user ${found.login?.user ?? ''} from ${found.from} id ${session}`,
+        );
       }
     });
     peer.onNotice(link.ConnectionClosed, ({ connection, why, initiator }) => {

@@ -12,7 +12,10 @@ import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
 import { Connection } from '../ssh/connection/mux.ts';
-import { createServerTransport, type ServerTransportSettings } from '../ssh/transport/server-transport.ts';
+import {
+  createServerTransport,
+  type ServerTransportSettings,
+} from '../ssh/transport/server-transport.ts';
 import type { Transport } from '../ssh/transport/transport.ts';
 import { UserauthService } from '../ssh/userauth/service.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
@@ -72,13 +75,16 @@ export class WorkerConnections {
         transport?.disconnect(new ByApplication(peerText, peerText, reason));
       }
     });
-    this.#peer.onNotice(link.SessionExit, ({ connection, session, status, signalName, coreDumped }) => {
-      const exit: SessionExitStatus =
-        signalName === ''
-          ? { is: 'exited', status }
-          : { is: 'signalled', signalName, coreDumped };
-      this.#live.get(connection)?.sessions.exited(session, exit);
-    });
+    this.#peer.onNotice(
+      link.SessionExit,
+      ({ connection, session, status, signalName, coreDumped }) => {
+        const exit: SessionExitStatus =
+          signalName === ''
+            ? { is: 'exited', status }
+            : { is: 'signalled', signalName, coreDumped };
+        this.#live.get(connection)?.sessions.exited(session, exit);
+      },
+    );
     this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why }) =>
       this.#live.get(connection)?.viewers.end(viewer, why),
     );
@@ -129,7 +135,11 @@ export class WorkerConnections {
       // The descriptor is the stream's: it is not touched once that is destroyed.
       ...(isTcp ? { afterRead: () => stream.destroyed || setQuickAck(descriptor) } : {}),
       onBug: (error) =>
-        this.#log('ERROR', connection, `internal error: ${(error as Error).stack ?? String(error)}`),
+        this.#log(
+          'ERROR',
+          connection,
+          `internal error: ${(error as Error).stack ?? String(error)}`,
+        ),
     });
     const sessions = new MonitorSessions(this.#peer, connection);
     const viewers = new ViewerTable();
@@ -188,7 +198,9 @@ function internalSubsystems(
   );
 }
 
-function forwardTargets(desktopsFor: (session: number) => Desktops): ReadonlyMap<string, InternalTarget> {
+function forwardTargets(
+  desktopsFor: (session: number) => Desktops,
+): ReadonlyMap<string, InternalTarget> {
   return new Map([['rfb', () => forwardedDesktop(desktopsFor(0))]]);
 }
 

@@ -107,7 +107,10 @@ export class WorkerPool {
   choose(): Worker | undefined {
     let best: Worker | undefined;
     for (const worker of this.#workers) {
-      if (!worker.isDraining && (best === undefined || worker.connections.size < best.connections.size)) {
+      if (
+        !worker.isDraining &&
+        (best === undefined || worker.connections.size < best.connections.size)
+      ) {
         best = worker;
       }
     }
@@ -150,12 +153,16 @@ export class WorkerPool {
     const peer = new Peer(new SeqpacketLink(peerDescriptor), {
       closeDescriptor,
       rejectDescriptors: true,
-      onFault: (error, name) => this.#log.error(`internal error in ${name}: ${(error as Error).stack ?? String(error)}`),
+      onFault: (error, name) =>
+        this.#log.error(`internal error in ${name}: ${(error as Error).stack ?? String(error)}`),
     });
     const worker = new Worker(number, pid, peer);
     const startedMs = performance.now();
     const ready = Promise.withResolvers<void>();
-    const tooLate = setTimeout(() => ready.reject(new Error('it does not get ready')), readyTimeoutMs);
+    const tooLate = setTimeout(
+      () => ready.reject(new Error('it does not get ready')),
+      readyTimeoutMs,
+    );
     peer.onNotice(link.Ready, ({ skipped: more }) => {
       for (const step of more) {
         this.#log.info(`worker ${number}: confinement without ${step}`);
@@ -169,7 +176,9 @@ export class WorkerPool {
       ready.reject(new Error('it ended before it was ready'));
       this.#events.died(worker);
       if (!worker.isDraining) {
-        this.#log.error(`worker ${number} (pid ${pid}) ended${error === undefined ? '' : `: ${error.message}`}`);
+        this.#log.error(
+          `worker ${number} (pid ${pid}) ended${error === undefined ? '' : `: ${error.message}`}`,
+        );
         this.#replace(performance.now() - startedMs < minLifeMs ? minLifeMs : 0);
       }
     };

@@ -9,7 +9,13 @@ import { MonitorRefusal } from '../base/errors.ts';
 import type { ForwardHost } from '../forwarding/host.ts';
 import * as link from '../monitor/link.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
-import type { HostedSession, SessionExitStatus, SessionHost, Started, Terminal } from '../session/host.ts';
+import type {
+  HostedSession,
+  SessionExitStatus,
+  SessionHost,
+  Started,
+  Terminal,
+} from '../session/host.ts';
 
 const connectFailed = 2;
 const maxReason = 4;
@@ -130,7 +136,8 @@ class MonitorSession implements HostedSession {
   }
 
   async signal(signalName: string): Promise<boolean> {
-    return (await this.#peer.call(link.SessionSignal, { ...this.#which, signalName })).values.allowed;
+    return (await this.#peer.call(link.SessionSignal, { ...this.#which, signalName })).values
+      .allowed;
   }
 
   close(): void {
@@ -152,7 +159,9 @@ export class MonitorSessions implements SessionHost, ForwardHost {
     this.#connection = connection;
   }
 
-  async open(): Promise<{ readonly opened: HostedSession } | { readonly refused: number; readonly text: string }> {
+  async open(): Promise<
+    { readonly opened: HostedSession } | { readonly refused: number; readonly text: string }
+  > {
     try {
       const { values } = await this.#peer.call(link.SessionOpen, { connection: this.#connection });
       const session = new MonitorSession(this.#peer, this.#connection, values.session, () =>

@@ -37,7 +37,11 @@ async function main(): Promise<void> {
     peer.notify(link.Ready, { skipped });
     process.on('uncaughtException', (error) => {
       // It can be tied to no connection: the worker ends, the monitor replaces it.
-      peer.notify(link.Log, { level: 'ERROR', connection: 0, line: `uncaught: ${error.stack ?? String(error)}` });
+      peer.notify(link.Log, {
+        level: 'ERROR',
+        connection: 0,
+        line: `uncaught: ${error.stack ?? String(error)}`,
+      });
       setImmediate(() => process.exit(1));
     });
     connections.begin();

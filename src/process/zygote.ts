@@ -73,7 +73,10 @@ export class Zygote {
     }
   }
 
-  async forkLeader(title: string, onFault: (error: unknown, name: string) => void): Promise<LeaderClient> {
+  async forkLeader(
+    title: string,
+    onFault: (error: unknown, name: string) => void,
+  ): Promise<LeaderClient> {
     const [ours, theirs] = socketPair();
     const peer = new Peer(new SeqpacketLink(ours), { closeDescriptor, onFault });
     try {
@@ -87,7 +90,10 @@ export class Zygote {
     }
   }
 
-  async bind(address: string, port: number): Promise<{ readonly descriptor: number; readonly port: number }> {
+  async bind(
+    address: string,
+    port: number,
+  ): Promise<{ readonly descriptor: number; readonly port: number }> {
     const { values, descriptors } = await this.#peer.call(Bind, { address, port });
     const [descriptor] = descriptors;
     if (descriptor === undefined) {

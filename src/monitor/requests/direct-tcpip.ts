@@ -27,7 +27,16 @@ export function directTcpip(log: Log): AnyRow {
       const open = mayOpen(login.grant, host, port);
       if (!open.allowed) {
         const { remoteAddress, remotePort } = connection.endpoints;
-        log.info(openRefusalLine(open.reason, { host, port, originAddress, originPort, remoteAddress, remotePort }));
+        log.info(
+          openRefusalLine(open.reason, {
+            host,
+            port,
+            originAddress,
+            originPort,
+            remoteAddress,
+            remotePort,
+          }),
+        );
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
       if (host !== desktopHost || port !== desktopPort) {

@@ -34,7 +34,10 @@ function signedBytes(authentication: Authentication, algorithm: string, blob: Bu
 }
 
 /** `ED25519 SHA256:…`, or the reason why the blob is no key that we take. */
-function describe(algorithm: string, blob: Buffer): { readonly info: string } | { readonly refused: string } {
+function describe(
+  algorithm: string,
+  blob: Buffer,
+): { readonly info: string } | { readonly refused: string } {
   const known = userKeyAlgorithm(algorithm);
   if (known === undefined) {
     return { refused: `key algorithm ${algorithm} is not accepted` };
@@ -100,7 +103,12 @@ export function checkKey(readMemfd: ReadMemfd): AnyRow {
         return { values: authentication.refuse('publickey', '') };
       }
       const found = await look(authentication, blob, readMemfd);
-      const isGenuine = verify(algorithm, blob, signature, signedBytes(authentication, algorithm, blob));
+      const isGenuine = verify(
+        algorithm,
+        blob,
+        signature,
+        signedBytes(authentication, algorithm, blob),
+      );
       if (found === undefined || !isGenuine) {
         return { values: authentication.refuse('publickey', described.info) };
       }

@@ -29,7 +29,10 @@ const refused: Answer<StartReply> = {
   values: { is: startedAs.refused, isPty: false, internalName: '' },
 };
 
-async function userEnvironment(host: SessionStartHost, login: Login): Promise<readonly (readonly [string, string])[]> {
+async function userEnvironment(
+  host: SessionStartHost,
+  login: Login,
+): Promise<readonly (readonly [string, string])[]> {
   if (!login.grant.permitUserEnvironment) {
     return [];
   }
@@ -59,7 +62,10 @@ async function orderFor(
   const failed = established.sessionCode !== 0;
   const environment = buildEnvironment({
     client: session.environment,
-    account: { ...login.account, shell: login.account.shell === '' ? '/bin/sh' : login.account.shell },
+    account: {
+      ...login.account,
+      shell: login.account.shell === '' ? '/bin/sh' : login.account.shell,
+    },
     usePam: host.config.usePam,
     timeZone: process.env.TZ,
     term: terminal?.term.toString('utf8'),
@@ -69,9 +75,16 @@ async function orderFor(
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,
   });
-  const messages = isLoginShell && terminal !== undefined ? login.messages.toString('utf8').replaceAll('\n', '\r\n') : '';
+  const messages =
+    isLoginShell && terminal !== undefined
+      ? login.messages.toString('utf8').replaceAll('\n', '\r\n')
+      : '';
   const program = failed
-    ? { file: '/bin/sh', arguments: ['sh', '-c', 'exit 254'], stderrText: `${established.sessionText}\r\n` }
+    ? {
+        file: '/bin/sh',
+        arguments: ['sh', '-c', 'exit 254'],
+        stderrText: `${established.sessionText}\r\n`,
+      }
     : { ...plan, stderrText: messages + plan.stderrText };
   return {
     file: program.file,
@@ -123,7 +136,9 @@ export function sessionStart(host: SessionStartHost): AnyRow {
       }
       if (plan.is === 'internal') {
         session.startedAs = plan.name;
-        host.log.verbose(`Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`);
+        host.log.verbose(
+          `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
+        );
         return { values: { is: startedAs.internal, isPty: false, internalName: plan.name } };
       }
       session.startedAs = 'process';
@@ -132,7 +147,9 @@ export function sessionStart(host: SessionStartHost): AnyRow {
       const spawned = await login.leader.spawn(order);
       connection.assignHandle(session, spawned.handle);
       const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
-      host.log.verbose(`Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`);
+      host.log.verbose(
+        `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
+      );
       return {
         values: { is: startedAs.process, isPty: session.terminal !== undefined, internalName: '' },
         descriptors: spawned.descriptors,

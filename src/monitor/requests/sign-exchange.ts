@@ -22,7 +22,10 @@ function mayServe(keyType: string, algorithm: string): boolean {
     : algorithm === keyType;
 }
 
-function offered(serverKexInit: Buffer): { readonly kex: readonly string[]; readonly hostKey: readonly string[] } {
+function offered(serverKexInit: Buffer): {
+  readonly kex: readonly string[];
+  readonly hostKey: readonly string[];
+} {
   const from = new Reader(serverKexInit, 1 + cookieBytes);
   return { kex: from.nameList(), hostKey: from.nameList() };
 }
@@ -40,7 +43,9 @@ export function signExchange(hostKeys: HostKeys, version: string): AnyRow {
         throw new MonitorRefusal('sign-exchange: not a KEXINIT');
       }
       if (!serverKexInit.subarray(1, 1 + cookieBytes).equals(connection.cookie)) {
-        throw new MonitorRefusal('sign-exchange: the KEXINIT does not carry the cookie given for it');
+        throw new MonitorRefusal(
+          'sign-exchange: the KEXINIT does not carry the cookie given for it',
+        );
       }
       if (values.serverVersion.toString('latin1') !== version) {
         throw new MonitorRefusal('sign-exchange: not our identification string');
