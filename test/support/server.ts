@@ -136,6 +136,18 @@ function readProcess(pid: number): ProcessEntry | undefined {
   }
 }
 
+/** A file of /proc/PID; empty when the process has ended. */
+export function readProcFile(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'latin1');
+  } catch (error) {
+    if (isGone(error)) {
+      return '';
+    }
+    throw error;
+  }
+}
+
 function isGone(error: unknown): boolean {
   return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -104,9 +104,10 @@ export function sshArguments(
   options: ClientOptions,
   ...command: readonly string[]
 ): readonly string[] {
+  // ssh takes the first value of an option: a test's own go before.
   return [
-    ...clientArguments(server, options),
     ...(options.args ?? []),
+    ...clientArguments(server, options),
     `${options.user ?? 'alice'}@127.0.0.1`,
     ...command,
   ];
@@ -121,7 +122,7 @@ export async function copy(
 ): Promise<ClientOutcome> {
   const child = spawnClient(
     file,
-    [...clientArguments(server, options), ...(options.args ?? []), ...operands],
+    [...(options.args ?? []), ...clientArguments(server, options), ...operands],
     options,
   );
   return await outcomeOf(child, options);
