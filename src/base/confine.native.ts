@@ -9,7 +9,9 @@ export function setNotDumpable(): void {
 
 /**
  * For every thread, for good: no other program, process, socket, namespace or mount. It was seen to
- * refuse execveat(2) when this returns. To be called when all code has been loaded.
+ * refuse execveat(2) when this returns. EBUSY: the
+ * process holds an io_uring, with which sockets are to be had past the filter (libuv makes one with
+ * its loop unless the starter forbids it, as the zygote does). To be called when all code has been loaded.
  */
 export function installSeccomp(): void {
   const result = checked('seccomp', addon.installSeccomp());

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -202,9 +203,41 @@ static void build(struct program *to) {
   answer(to, SECCOMP_RET_ALLOW);
 }
 
+#define IORING_UNREGISTER_EVENTFD_CODE 5
+
+/*
+ * A ring that exists already would go round the filter: its operations open, connect and bind
+ * without a system call. libuv makes one with its loop, whatever UV_USE_IO_URING says, unless the
+ * starter of the process forbids it (the zygote does), and aborts when it cannot use it any more. A ring answers ENXIO to this
+ * harmless operation, any other descriptor EOPNOTSUPP.
+ */
+static bool has_ring(void) {
+  struct rlimit limit;
+  rlim_t most = 65536;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most) {
+    most = limit.rlim_cur;
+  }
+  for (rlim_t descriptor = 0; descriptor < most; descriptor++) {
+    if (syscall(SYS_io_uring_register, (int)descriptor, IORING_UNREGISTER_EVENTFD_CODE, NULL, 0) ==
+        0) {
+      return true;
+    }
+    if (errno == ENOSYS || errno == EPERM) {
+      return false;
+    }
+    if (errno != EBADF && errno != EOPNOTSUPP) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* installSeccomp(): 0, -errno, or the id of a thread that could not be brought along. */
 static napi_value install_seccomp(napi_env env, napi_callback_info info) {
   struct program program;
+  if (has_ring()) {
+    return give_int(env, -EBUSY);
+  }
   build(&program);
   if (program.length > MAX_PROGRAM) {
     return give_int(env, -E2BIG);

@@ -118,6 +118,7 @@ export class Peer {
       return Promise.reject(refusal);
     }
     const id = this.#takeId();
+    const frame = encode(to.number, id, (w) => record(to.request).write(w, values));
     return new Promise<Answer<R>>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const finish = () => {
@@ -147,7 +148,7 @@ export class Peer {
         }, options.timeoutMs);
       }
       this.#waiting.set(id, waiting);
-      this.#send(to.number, id, (w) => record(to.request).write(w, values), descriptors);
+      this.#port.send(frame, descriptors);
     });
   }
 
@@ -157,7 +158,10 @@ export class Peer {
     values: Values<F>,
     descriptors: readonly number[] = [],
   ): void {
-    this.#send(to.number, 0, (w) => record(to.fields).write(w, values), descriptors);
+    this.#send(
+      encode(to.number, 0, (w) => record(to.fields).write(w, values)),
+      descriptors,
+    );
   }
 
   /**
@@ -173,12 +177,10 @@ export class Peer {
     this.#callHandlers.set(of.number, (from, descriptors) => {
       const values = request.read(from);
       from.end();
-      return this.#serve(of.name, async () => {
+      return this.#serve(of, async () => {
         const answer = await handle(values, descriptors);
-        return {
-          write: (w) => reply.write(w.byte(0), answer.values),
-          descriptors: answer.descriptors ?? [],
-        };
+        const back = answer.descriptors ?? [];
+        return { write: (w) => reply.write(w.byte(0), answer.values), descriptors: back };
       });
     });
   }
@@ -228,22 +230,15 @@ export class Peer {
     return id;
   }
 
-  #send(
-    number: number,
-    id: number,
-    write: (to: Writer) => void,
-    descriptors: readonly number[],
-  ): void {
+  #send(frame: Buffer, descriptors: readonly number[]): void {
     if (this.#hasEnded) {
       this.#closeAll(descriptors);
-      return;
+    } else {
+      this.#port.send(frame, descriptors);
     }
-    const to = new Writer().byte(number).uint32(id);
-    write(to);
-    this.#port.send(to.done(), descriptors);
   }
 
-  async #serve(name: string, run: () => Promise<Reply>): Promise<Reply> {
+  async #serve({ name }: { readonly name: string }, run: () => Promise<Reply>): Promise<Reply> {
     try {
       return await run();
     } catch (error) {
@@ -258,9 +253,13 @@ export class Peer {
 
   #fault(error: unknown, name: string): void {
     if (this.#options.onFault === undefined) {
-      throw error;
+      // Nobody is there to log it: it ends the process, in a turn of its own.
+      setImmediate(() => {
+        throw error;
+      });
+    } else {
+      this.#options.onFault(error, name);
     }
-    this.#options.onFault(error, name);
   }
 
   #settle<Q extends AnyFields, R extends AnyFields>(
@@ -353,7 +352,7 @@ export class Peer {
     // #serve turns every failure into a reply, so nothing is lost here.
     void answer.then(({ write, descriptors: back }) => {
       this.#serving.delete(id);
-      this.#send(number + replyBit, id, write, back);
+      this.#send(encode(number + replyBit, id, write), back);
     });
   }
 
@@ -380,6 +379,12 @@ export class Peer {
       this.onEnd(error);
     }
   }
+}
+
+function encode(number: number, id: number, write: (to: Writer) => void): Buffer {
+  const to = new Writer().byte(number).uint32(id);
+  write(to);
+  return to.done();
 }
 
 interface Reply {
