@@ -93,6 +93,15 @@ hostname host.lab.test
 printf '127.0.0.1 host.lab.test host localhost\n127.0.0.2 client.lab.test\n::1 localhost\n' >/etc/hosts
 sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 
+# Only system accounts; the server's own (./setup makes it) in any case.
+ordinary=$(awk -F: '$3 >= 1000 && $3 < 60000 { print $1 }' /etc/passwd)
+for name in $ordinary; do
+  sed -i "/^$name:/d" /etc/passwd /etc/shadow /etc/group /etc/gshadow
+done
+rm -f /etc/subuid /etc/subgid
+getent passwd sshdesk >/dev/null || useradd --system --user-group --no-create-home \
+  --home-dir /nonexistent --shell /usr/sbin/nologin sshdesk
+
 # No greetings in what tests compare.
 : >/etc/motd
 rm -rf /etc/update-motd.d/*

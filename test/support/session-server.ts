@@ -1,0 +1,234 @@
+/**
+ * Transport, userauth, connection protocol and session channels behind a loopback port, with an
+ * authority and a host that need no privilege: `open` logs in with nothing, `alice` with the password
+ * `secret` or by two prompts; commands run by /bin/sh over pipes as this user.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  HostedSession,
+  SessionExitStatus,
+  SessionHost,
+  Started,
+} from '../../src/session/host.ts';
+import { type InternalSubsystems, sessionChannel } from '../../src/session/session-channel.ts';
+import { directTcpip, type InternalTarget } from '../../src/forwarding/direct-tcpip.ts';
+import type { Channel } from '../../src/ssh/connection/channel.ts';
+import { Connection } from '../../src/ssh/connection/mux.ts';
+import { splice } from '../../src/ssh/connection/pump.ts';
+import { createServerTransport } from '../../src/ssh/transport/server-transport.ts';
+import type { Transport } from '../../src/ssh/transport/transport.ts';
+import type { Authority, AuthOutcome } from '../../src/ssh/userauth/authority.ts';
+import { UserauthService } from '../../src/ssh/userauth/service.ts';
+import { LocalSigner, makeHostKey } from './exchange-signer.ts';
+import { settingsFor } from './transport-server.ts';
+
+const canContinue = ['publickey', 'password', 'keyboard-interactive'];
+const refused: AuthOutcome = { is: 'refused', canContinue };
+
+/** A signature is taken for good: only a server that knows the session may check one. */
+class LocalAuthority implements Authority {
+  #user = '';
+  async begin(user: Buffer): Promise<AuthOutcome> {
+    this.#user = user.toString();
+    return this.#user === 'open' ? { is: 'accepted' } : refused;
+  }
+  async password(password: Buffer): Promise<AuthOutcome> {
+    return this.#user === 'alice' && password.toString() === 'secret'
+      ? { is: 'accepted' }
+      : refused;
+  }
+  async keyboardInteractive(): Promise<AuthOutcome> {
+    return {
+      is: 'prompt',
+      name: Buffer.from('login'),
+      instruction: Buffer.from('two answers'),
+      prompts: [
+        { text: Buffer.from('Password: '), echo: false },
+        { text: Buffer.from('Colour: '), echo: true },
+      ],
+    };
+  }
+  async keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
+    return this.#user === 'alice' && answers.join() === 'secret,blue'
+      ? { is: 'accepted' }
+      : refused;
+  }
+  async queryKey(): Promise<AuthOutcome> {
+    return { is: 'acceptable' };
+  }
+  async checkKey(): Promise<AuthOutcome> {
+    return this.#user === 'alice' ? { is: 'accepted' } : refused;
+  }
+  async refuseMethod(): Promise<AuthOutcome> {
+    return refused;
+  }
+}
+
+interface Pipe {
+  readonly read: number;
+  readonly write: number;
+}
+
+/** A pipe as the leader makes them; Node itself would make a socket pair. */
+function makePipe(): Pipe {
+  const directory = mkdtempSync(join(tmpdir(), 'pipe-'));
+  const path = join(directory, 'fifo');
+  execFileSync('mkfifo', [path]);
+  const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const write = openSync(path, constants.O_WRONLY);
+  rmSync(directory, { recursive: true });
+  return { read, write };
+}
+
+/** Node opened it non-blocking; a child wants it blocking, so it opens it anew. */
+const reopen = 'exec 0</proc/self/fd/0; exec /bin/sh -c "$1"';
+
+class LocalSession implements HostedSession {
+  readonly number = 1;
+  onExit: (exit: SessionExitStatus) => void = () => {};
+  onWarning: (line: string) => void = () => {};
+  isClosed = false;
+  async pty(): Promise<boolean> {
+    return false;
+  }
+  async env(): Promise<boolean> {
+    return true;
+  }
+  async signal(): Promise<boolean> {
+    return false;
+  }
+  async start(kind: string, command: Buffer): Promise<Started> {
+    if (kind === 'subsystem') {
+      return { is: 'internal', name: command.toString() };
+    }
+    const [stdin, stdout, stderr] = [makePipe(), makePipe(), makePipe()];
+    const child = spawn('/bin/sh', ['-c', reopen, 'sh', command.toString()], {
+      stdio: [stdin.read, stdout.write, stderr.write],
+    });
+    for (const descriptor of [stdin.read, stdout.write, stderr.write]) {
+      closeSync(descriptor);
+    }
+    child.on('exit', (status, signal) => {
+      this.onExit(
+        signal === null
+          ? { is: 'exited', status: status as number }
+          : { is: 'signalled', signalName: signal.slice(3), coreDumped: false },
+      );
+    });
+    const end = (fd: number, writable: boolean): Socket =>
+      new Socket({ fd, readable: !writable, writable });
+    return {
+      is: 'process',
+      stdin: end(stdin.write, true),
+      stdout: end(stdout.read, false),
+      stderr: end(stderr.read, false),
+    };
+  }
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+export interface SessionServerOptions {
+  readonly subsystems?: InternalSubsystems;
+  readonly targets?: ReadonlyMap<string, InternalTarget>;
+}
+
+export class SessionServer {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly connections: Connection[] = [];
+  readonly transports: Transport[] = [];
+  readonly sessions: LocalSession[] = [];
+  readonly bugs: unknown[] = [];
+  /** Why connections ended, in order. */
+  readonly ends: (Error | undefined)[] = [];
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async listen(options: SessionServerOptions = {}): Promise<SessionServer> {
+    const server = createServer({ noDelay: true });
+    const self = new SessionServer(server);
+    const keys = [makeHostKey('ssh-ed25519')];
+    server.on('connection', (socket) => {
+      self.#sockets.add(socket);
+      const transport = createServerTransport({
+        stream: socket,
+        settings: settingsFor(keys),
+        signer: new LocalSigner(keys, 0),
+        onBug: (error) => self.bugs.push(error),
+      });
+      self.#serve(transport, options);
+      socket.on('close', () => self.#sockets.delete(socket));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return self;
+  }
+
+  #serve(transport: Transport, options: SessionServerOptions): void {
+    const host: SessionHost = {
+      open: async () => {
+        const opened = new LocalSession();
+        this.sessions.push(opened);
+        return { opened };
+      },
+    };
+    const userauth = new UserauthService(
+      transport,
+      new LocalAuthority(),
+      { acceptedUserKeyAlgorithms: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'] },
+      () => {
+        const connection = new Connection(transport, {
+          channelTypes: new Map([
+            ['session', sessionChannel(host, options.subsystems ?? new Map())],
+            [
+              'direct-tcpip',
+              directTcpip(
+                { directTcpip: async (name) => ({ internal: name }) },
+                options.targets ?? new Map(),
+              ),
+            ],
+          ]),
+        });
+        this.connections.push(connection);
+        return connection;
+      },
+    );
+    transport.onPayload = (payload) => userauth.receive(payload);
+    transport.onDrain = () => userauth.drained();
+    transport.onClose = (error) => {
+      this.ends.push(error);
+      userauth.closed();
+    };
+    this.transports.push(transport);
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) {
+      socket.destroy();
+    }
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
+/** A target that joins the channel to a socket of the test. */
+export function spliced(socket: () => Socket): InternalTarget {
+  return () => ({
+    opened: (channel: Channel) => splice(channel, socket()),
+    abandoned: () => {},
+  });
+}
