@@ -140,17 +140,13 @@ export class Broker {
   }
 
   /** The user's default desktop, or the one of this name: started unless it is there. */
-  async findOrStart(
-    owner: Owner,
-    which: string,
-    connection: number,
-  ): Promise<Outcome<DesktopView>> {
+  findOrStart(owner: Owner, which: string, connection: number): Promise<Outcome<DesktopView>> {
     const name = which === '' ? defaultName : which;
-    const found = await this.find(owner, name);
-    if (found.is === 'done' || asId(name) !== undefined || this.#find(owner.uid, name)) {
-      return found;
-    }
-    return this.start(owner, { ...defaultOrder, name }, connection);
+    // Nothing is waited for between the look and the start: two at once share one desktop.
+    const isThere = this.#find(owner.uid, name) !== undefined;
+    return isThere || asId(name) !== undefined
+      ? this.find(owner, name)
+      : this.start(owner, { ...defaultOrder, name }, connection);
   }
 
   /** A live name is refused. */

@@ -193,8 +193,9 @@ async function startSession(
     hasWindow.then(() => undefined),
     host.sleepMs(settleMs).then(() => undefined),
   ]);
-  if (first !== undefined) {
-    const { why, lines } = await autopsy(host, leader, watch, first, session.handle);
+  const ending = first ?? (watch.signal.aborted ? await watch.ended : undefined);
+  if (ending !== undefined) {
+    const { why, lines } = await autopsy(host, leader, watch, ending, session.handle);
     throw new EngineError('run', `the session ${why}`, lines);
   }
   return { hasWindow };
