@@ -35,7 +35,7 @@ interface Addon {
   setCloseOnExec(descriptor: number, on: 0 | 1): number;
   readMemory(descriptor: number, maxBytes: number): Buffer | number;
   connectSeqpacket(path: string): number;
-  listenSeqpacket(path: string, backlog: number): number;
+  listenUnix(path: string, backlog: number, isStream: 0 | 1): number;
   descriptorKind(descriptor: number): string | number;
   ptyRead(descriptor: number): Buffer | number;
   descriptorWrite(descriptor: number, bytes: Buffer, from: number): number;

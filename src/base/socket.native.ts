@@ -160,7 +160,12 @@ export function connectSeqpacket(path: string): number {
 
 /** Server side of it; for `Acceptor`. The path must be free; its mode follows the umask. */
 export function listenSeqpacket(path: string, backlog = 128): number {
-  return checked(`listen on ${path}`, addon.listenSeqpacket(path, backlog));
+  return checked(`listen on ${path}`, addon.listenUnix(path, backlog, 0));
+}
+
+/** A Unix stream socket to accept from with `Acceptor`; path and mode as above. */
+export function listenStream(path: string, backlog = 128): number {
+  return checked(`listen on ${path}`, addon.listenUnix(path, backlog, 1));
 }
 
 export function setCloseOnExec(descriptor: number, on: boolean): void {

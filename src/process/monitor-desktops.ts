@@ -21,6 +21,7 @@ import type { AnyRow } from '../monitor/request-table.ts';
 import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
+import { ControlSocket } from './control-socket.ts';
 import type { Leaders } from './leaders.ts';
 import type { Places } from './places.ts';
 
@@ -38,6 +39,7 @@ export class MonitorDesktops {
   readonly #options: MonitorDesktopsOptions;
   readonly #leaders: Leaders;
   readonly #broker: Broker;
+  readonly #control: ControlSocket;
   #lock: number | undefined;
   #isReleased = false;
 
@@ -45,6 +47,7 @@ export class MonitorDesktops {
     this.#options = options;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
+    this.#control = new ControlSocket(this.#broker, options);
   }
 
   get rows(): readonly AnyRow[] {
@@ -94,6 +97,7 @@ export class MonitorDesktops {
       return;
     }
     await this.#broker.recover();
+    this.#control.listen();
   }
 
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
@@ -116,6 +120,7 @@ export class MonitorDesktops {
       return;
     }
     this.#isReleased = true;
+    this.#control.close();
     this.#broker.close();
     if (this.#lock !== undefined) {
       closeSync(this.#lock);

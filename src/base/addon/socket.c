@@ -241,19 +241,20 @@ static napi_value connect_seqpacket(napi_env env, napi_callback_info info) {
 }
 
 /*
- * listenSeqpacket(path, backlog): descriptor | -errno. The path must not exist; its mode is the
+ * listenUnix(path, backlog, isStream): descriptor | -errno. The path must not exist; its mode is the
  * caller's umask's and, if it matters, the directory's business.
  */
-static napi_value listen_seqpacket(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  int32_t backlog;
+static napi_value listen_unix(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  int32_t backlog, is_stream;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (!take_arguments(env, info, 2, arguments) ||
+  if (!take_arguments(env, info, 3, arguments) ||
       !take_path(env, arguments[0], address.sun_path, sizeof address.sun_path) ||
-      !take_int(env, arguments[1], &backlog)) {
+      !take_int(env, arguments[1], &backlog) || !take_int(env, arguments[2], &is_stream)) {
     return NULL;
   }
-  int descriptor = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int type = is_stream != 0 ? SOCK_STREAM : SOCK_SEQPACKET;
+  int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) {
     return give_errno(env);
   }
@@ -325,6 +326,6 @@ bool socket_exports(napi_env env, napi_value exports) {
          export_function(env, exports, "setCloseOnExec", set_close_on_exec) &&
          export_function(env, exports, "readMemory", read_memory) &&
          export_function(env, exports, "connectSeqpacket", connect_seqpacket) &&
-         export_function(env, exports, "listenSeqpacket", listen_seqpacket) &&
+         export_function(env, exports, "listenUnix", listen_unix) &&
          export_function(env, exports, "descriptorKind", descriptor_kind);
 }
