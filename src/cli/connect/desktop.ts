@@ -129,7 +129,7 @@ async function firstByte(channel: ClientChannel): Promise<void> {
   const source = new ByteSource(channel, 'the desktop');
   const chunk = await source.chunk();
   if (chunk === null) {
-    await Promise.race([allSaid, delay(2000)]);
+    await Promise.race([allSaid, delay(2000, undefined, { ref: false })]);
     const how = status === null ? '' : ` (exit status ${status})`;
     throw new ClientFailure('desktop', `the desktop did not start${how}`);
   }
