@@ -1,0 +1,14 @@
+/** The commands, loaded when they are asked for. Adding one is one file and one row. Runs in: user. */
+import type { CommandModule } from 'yargs';
+
+export interface CommandRow {
+  readonly name: string;
+  // biome-ignore lint/suspicious/noExplicitAny: each command has arguments of its own
+  load(): Promise<CommandModule<any, any>>;
+}
+
+export const commands: readonly CommandRow[] = [
+  { name: 'serve', load: async () => (await import('./serve.ts')).serve },
+  { name: 'connect', load: async () => (await import('./connect.ts')).connect },
+  { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
+];
