@@ -60,10 +60,11 @@ export interface MonitorOptions {
   readonly inherited?: { readonly input: number; readonly output: number };
   /** -d: one connection, then the daemon ends. */
   readonly servesOne: boolean;
+  /** What a worker runs; the tests put a hostile one in its place. */
+  readonly workerProgram?: string;
 }
 
-/** The file that a worker runs; the tests put a hostile one in its place. */
-const workerProgram = join(installDirectory, 'src/process/worker.ts');
+const defaultWorkerProgram = join(installDirectory, 'src/process/worker.ts');
 const rekeyDefault = 0;
 const sigkill = 9;
 
@@ -185,7 +186,7 @@ export class Monitor {
           `--allow-fs-read=${installDirectory}`,
           '--disable-sigusr1',
           '--no-warnings',
-          workerProgram,
+          this.#options.workerProgram ?? defaultWorkerProgram,
         ],
         environment: [],
         readOnly: workerReadOnly(process.execPath),
