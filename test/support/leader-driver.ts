@@ -24,8 +24,27 @@ function fault(error: unknown, name: string): never {
   throw new Error(`fault in ${name}`, { cause: error });
 }
 
-export function startZygote(executable = leaderExecutable): Zygote {
-  return new Zygote(executable, fault);
+/** A zygote and whatever was forked from it; `close` ends them, whatever state a test left. */
+export class ZygoteDriver {
+  readonly zygote: Zygote;
+  readonly #leaders: DrivenLeader[] = [];
+
+  constructor(executable = leaderExecutable) {
+    this.zygote = new Zygote(executable, fault);
+  }
+
+  async fork(): Promise<DrivenLeader> {
+    const leader = new DrivenLeader(await this.zygote.forkLeader('sshdesk: leader', fault));
+    this.#leaders.push(leader);
+    return leader;
+  }
+
+  close(): void {
+    for (const { client } of this.#leaders) {
+      client.drop();
+    }
+    this.zygote.close();
+  }
 }
 
 /** A leader that remembers what it was told of its own accord. */
@@ -85,10 +104,6 @@ export function begin(client: LeaderClient, user: string, service = '', kind = 0
   const rhost = '192.0.2.7';
   const connection = '192.0.2.7 4711 192.0.2.1 22';
   return client.begin({ kind, user, service, rhost, tty, connection });
-}
-
-export async function forkLeader(zygote: Zygote): Promise<DrivenLeader> {
-  return new DrivenLeader(await zygote.forkLeader('sshdesk: leader', fault));
 }
 
 export function order(command: string, change: Partial<SpawnOrder> = {}): SpawnOrder {
