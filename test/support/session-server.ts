@@ -5,7 +5,6 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -80,14 +79,14 @@ function makePipe(): Pipe {
   const directory = mkdtempSync(join(tmpdir(), 'pipe-'));
   const path = join(directory, 'fifo');
   execFileSync('mkfifo', [path]);
-  const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  // The first end does not wait for a second; a child wants one that blocks.
+  const opener = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const write = openSync(path, constants.O_WRONLY);
+  const read = openSync(path, constants.O_RDONLY);
+  closeSync(opener);
   rmSync(directory, { recursive: true });
   return { read, write };
 }
-
-/** Node opened it non-blocking; a child wants it blocking, so it opens it anew. */
-const reopen = 'exec 0</proc/self/fd/0; exec /bin/sh -c "$1"';
 
 class LocalSession implements HostedSession {
   readonly number = 1;
@@ -108,7 +107,7 @@ class LocalSession implements HostedSession {
       return { is: 'internal', name: command.toString() };
     }
     const [stdin, stdout, stderr] = [makePipe(), makePipe(), makePipe()];
-    const child = spawn('/bin/sh', ['-c', reopen, 'sh', command.toString()], {
+    const child = spawn('/bin/sh', ['-c', command.toString()], {
       stdio: [stdin.read, stdout.write, stderr.write],
     });
     for (const descriptor of [stdin.read, stdout.write, stderr.write]) {
