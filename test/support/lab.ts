@@ -39,7 +39,7 @@ export function inLab(moduleUrl: string, timeoutMs = 110_000): LabOptions {
   }
   const outcome = spawnSync(
     labScript,
-    [process.execPath, ...process.execArgv, fileURLToPath(moduleUrl)],
+    [process.execPath, ...process.execArgv, fileURLToPath(moduleUrl), ...process.argv.slice(2)],
     {
       stdio: 'inherit',
       env: {
