@@ -31,15 +31,10 @@ const maxFiles = 1024;
 /** Beyond this the file is not a configuration. */
 const maxErrors = 100;
 const includeKeyword = 'include';
+/** A keyword may be a line of garbage. */
 const shownCharacters = 64;
 
 type Handler = (written: string, rest: string, where: string, depth: number) => void;
-
-/** What is shown of a keyword that may be anything. */
-function shown(keyword: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-  return keyword.slice(0, shownCharacters).replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
-}
 
 export class ConfigReader<D, C> {
   readonly #grammar: Grammar<D, C>;
@@ -79,14 +74,14 @@ export class ConfigReader<D, C> {
 
   #wrong(where: string, keyword: string, text: string): void {
     if (this.#errors.length < maxErrors) {
-      this.#errors.push(`${where}: ${shown(keyword)}: ${text}`);
+      this.#errors.push(`${where}: ${keyword.slice(0, shownCharacters)}: ${text}`);
     }
   }
 
   #notice(where: string, keyword: string, text: string): void {
     if (!this.#noticed.has(keyword.toLowerCase())) {
       this.#noticed.add(keyword.toLowerCase());
-      this.#notices.push(`${where}: ${shown(keyword)}: ${text}`);
+      this.#notices.push(`${where}: ${keyword}: ${text}`);
     }
   }
 
