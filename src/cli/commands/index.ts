@@ -8,6 +8,7 @@ export interface CommandRow {
 }
 
 export const commands: readonly CommandRow[] = [
+  { name: 'start', load: async () => (await import('./start.ts')).start },
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
   { name: 'connect', load: async () => (await import('./connect.ts')).connect },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
