@@ -160,7 +160,10 @@ export class ControlServer {
         if (line.length > this.#limits.lineBytes || requests > this.#limits.requestsPerConnection) {
           return;
         }
+        // A desktop may take its time to end; the peer is not idle meanwhile.
+        socket.setTimeout(0);
         const reply = await this.#answer(asker, line);
+        socket.setTimeout(this.#limits.idleMs);
         socket.write(`${JSON.stringify(reply)}\n`);
       }
       if (input.length > this.#limits.lineBytes) {

@@ -329,6 +329,7 @@ describe('broker', { timeout: 20_000 }, () => {
   test('those who share a start that fails share its failure', async () => {
     leaders.prepare = (leader) => {
       leader.sessionLog = 'a\nb\nc\nd\ne\nf\n';
+      leader.mapped = new Promise(() => {});
     };
     const both = await Promise.all([
       broker.findOrStart(alice, '', 1),

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  displaySocket,
+  freeDisplay,
+  prepareX11Directory,
+  removeStaleSocket,
+  xauthority,
+} from '../../../../src/broker/x-display.ts';
+
+test('the Xauthority entry is wild and carries one MIT cookie', () => {
+  const cookie = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
+  const name = Buffer.from('MIT-MAGIC-COOKIE-1');
+  const expected = Buffer.concat([
+    Buffer.from('ffff00000000', 'hex'),
+    Buffer.from([0, name.length]),
+    name,
+    Buffer.from([0, 16]),
+    cookie,
+  ]);
+  assert.deepEqual(xauthority(cookie), expected);
+});
+
+test('displays that are reserved or have a socket or lock are passed over', () => {
+  const root = mkdtempSync(join(tmpdir(), 'x-'));
+  const directory = join(root, 'X11');
+  try {
+    prepareX11Directory(directory, true);
+    assert.equal(statSync(directory).mode & 0o7777, 0o1777);
+    writeFileSync(displaySocket(directory, 100), '');
+    writeFileSync(join(root, '.X102-lock'), '');
+    assert.equal(
+      freeDisplay(directory, (display) => display === 101),
+      103,
+    );
+    assert.equal(
+      freeDisplay(directory, () => true),
+      undefined,
+    );
+    // A file of that name is no socket: not ours to remove.
+    removeStaleSocket(directory, 100, process.getuid?.() ?? 0);
+    assert.equal(readFileSync(displaySocket(directory, 100), 'utf8'), '');
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
