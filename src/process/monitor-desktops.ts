@@ -11,7 +11,7 @@ import { Broker } from '../broker/broker.ts';
 import { sessionCommand } from '../broker/environment.ts';
 import { processLeftovers } from '../broker/leftovers.ts';
 import { brokerLimits } from '../broker/limits.ts';
-import { DesktopDetach } from '../broker/link.ts';
+import { DesktopDetach, desktopFailure } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
 import { desktopRequests } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
@@ -19,7 +19,7 @@ import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
 import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
-import type { Peer } from '../ssh/wire/peer.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
 import { ControlSocket } from './control-socket.ts';
 import type { Leaders } from './leaders.ts';
@@ -41,6 +41,7 @@ export class MonitorDesktops {
   readonly #broker: Broker;
   readonly #control: ControlSocket;
   #lock: number | undefined;
+  #isOwner = false;
   #isReleased = false;
 
   constructor(options: MonitorDesktopsOptions, leaders: Leaders) {
@@ -51,7 +52,15 @@ export class MonitorDesktops {
   }
 
   get rows(): readonly AnyRow[] {
-    return desktopRequests({ broker: this.#broker });
+    return desktopRequests({ broker: this.#broker }).map((row) => ({
+      ...row,
+      handle: (connection, values) => {
+        if (!this.#isOwner) {
+          throw new CallFailure(desktopFailure.refused, 'Another daemon owns the desktops now.');
+        }
+        return row.handle(connection, values);
+      },
+    }));
   }
 
   #makeBroker(): Broker {
@@ -97,6 +106,7 @@ export class MonitorDesktops {
       return;
     }
     await this.#broker.recover();
+    this.#isOwner = true;
     this.#control.listen();
   }
 
@@ -120,6 +130,7 @@ export class MonitorDesktops {
       return;
     }
     this.#isReleased = true;
+    this.#isOwner = false;
     this.#control.close();
     this.#broker.close();
     if (this.#lock !== undefined) {
