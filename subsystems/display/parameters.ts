@@ -37,7 +37,7 @@ export function parseParameters(text: string): Parameters | undefined {
     }
     found.set((one[1] as string).toLowerCase(), unescapePercent(one[2] as string));
     at += one[0].length;
-    const gap = match(/[ \t]+|[ \t]*&[ \t]*/y, text, at)?.[0].length ?? 0;
+    const gap = match(/[ \t]*&[ \t]*|[ \t]+/y, text, at)?.[0].length ?? 0;
     if (gap === 0 && at < text.length) {
       return undefined;
     }

@@ -1,0 +1,95 @@
+/** Desktops that a dialogue can be led through without a monitor. */
+import { PassThrough } from 'node:stream';
+import type {
+  Desktop,
+  DesktopAnswer,
+  Desktops,
+  NewDesktop,
+  Viewer,
+} from '../../subsystems/display/desktops.ts';
+
+export const someId = 'F1635DBB127AEA34BDFCCC6CE872FD6D';
+
+export function fakeDesktop(more: Partial<Desktop> = {}): Desktop {
+  return {
+    id: someId,
+    name: 'My work',
+    owner: 'alice',
+    state: 'detached',
+    engine: 'xvnc',
+    type: 'unix-desktop',
+    display: 101,
+    width: 1280,
+    height: 800,
+    depth: 24,
+    startedAt: '2026-01-02T03:04:05.000Z',
+    lastUsedAt: '2026-01-02T03:04:05.000Z',
+    viewers: 0,
+    ...more,
+  };
+}
+
+const notFound = {
+  is: 'failed',
+  failure: 'notFound',
+  text: 'There is no such desktop.',
+  logTail: [],
+} as const;
+
+export class FakeViewer implements Viewer {
+  readonly stream = new PassThrough();
+  onEnd: (why: string) => void = () => {};
+  onWarning: (line: string) => void = () => {};
+}
+
+export class FakeDesktops implements Desktops {
+  readonly user = 'alice';
+  desktops: Desktop[] = [];
+  readonly asked: string[] = [];
+  readonly orders: NewDesktop[] = [];
+  readonly viewers: FakeViewer[] = [];
+  /** In place of the next answer of `start` and `findOrStart`. */
+  startFailure: DesktopAnswer<never> | undefined;
+
+  #one(which: string): DesktopAnswer<Desktop> {
+    const found = this.desktops.find(
+      ({ id, name }) => id === which.toUpperCase() || name === which,
+    );
+    return found === undefined ? notFound : { is: 'done', value: found };
+  }
+
+  async list(): Promise<DesktopAnswer<readonly Desktop[]>> {
+    return { is: 'done', value: this.desktops };
+  }
+  async start(order: NewDesktop): Promise<DesktopAnswer<Desktop>> {
+    this.orders.push(order);
+    if (this.startFailure !== undefined) {
+      return this.startFailure;
+    }
+    const desktop = fakeDesktop({ name: order.name, state: 'running' });
+    this.desktops.push(desktop);
+    return { is: 'done', value: desktop };
+  }
+  async find(which: string): Promise<DesktopAnswer<Desktop>> {
+    this.asked.push(`find ${which}`);
+    return this.#one(which);
+  }
+  findOrStart(name: string): Promise<DesktopAnswer<Desktop>> {
+    const none = { protocol: '', type: '', width: 0, height: 0, depth: 0 };
+    return this.start({ name: name || 'default', ...none });
+  }
+  async attach(id: string): Promise<DesktopAnswer<Viewer>> {
+    this.asked.push(`attach ${id}`);
+    const viewer = new FakeViewer();
+    this.viewers.push(viewer);
+    return { is: 'done', value: viewer };
+  }
+  async suspend(id: string): Promise<DesktopAnswer<void>> {
+    this.asked.push(`suspend ${id}`);
+    return { is: 'done', value: undefined };
+  }
+  async terminate(id: string): Promise<DesktopAnswer<void>> {
+    this.asked.push(`terminate ${id}`);
+    return { is: 'done', value: undefined };
+  }
+}
