@@ -206,10 +206,10 @@ class SettingsReader {
 
   #hostName(originalHost: string): string {
     const written = this.#options.text.get('hostname');
-    if (written === undefined) return originalHost;
-    const name = expandTokens(written, { h: originalHost });
+    const name = written === undefined ? originalHost : expandTokens(written, { h: originalHost });
     if (name === null) throw new ClientFailure('usage', `HostName ${written}: unknown token`);
-    return name;
+    // Names are lower case before they are looked up; the zone of an address is not a name.
+    return name.includes(':') ? name : name.toLowerCase();
   }
 
   #tokens(to: { host: string; originalHost: string; port: number; user: string }): Tokens {

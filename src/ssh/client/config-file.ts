@@ -96,7 +96,8 @@ class ConfigReader {
 
   #hostApplies(patterns: readonly string[], where: string): boolean {
     if (patterns.length === 0) throw new ConfigError(`${where}: Host: a pattern is missing`);
-    return matchesPatternList(this.#target.originalHost.toLowerCase(), patterns);
+    // As ssh has it: `Host` minds the case of what was typed, `Match host` does not.
+    return matchesPatternList(this.#target.originalHost, patterns);
   }
 
   /** Criteria that run a command or look at another phase are refused rather than guessed. */
@@ -115,7 +116,10 @@ class ConfigReader {
       at += 1;
       const list = words[at];
       if (list === undefined) throw new ConfigError(`${where}: Match ${criterion}: no pattern`);
-      if (matchesPatternList(subject.toLowerCase(), list.split(',')) === isNegated) matches = false;
+      const isName = criterion.endsWith('host');
+      const patterns = (isName ? list.toLowerCase() : list).split(',');
+      const text = isName ? subject.toLowerCase() : subject;
+      if (matchesPatternList(text, patterns) === isNegated) matches = false;
     }
     return matches;
   }

@@ -35,7 +35,7 @@ export function matchesPatternList(text: string, patterns: readonly string[]): b
   let matched = false;
   for (const pattern of patterns) {
     const negated = pattern.startsWith('!');
-    if (!matchesGlob(text, (negated ? pattern.slice(1) : pattern).toLowerCase())) continue;
+    if (!matchesGlob(text, negated ? pattern.slice(1) : pattern)) continue;
     if (negated) return false;
     matched = true;
   }

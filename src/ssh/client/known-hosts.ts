@@ -66,7 +66,8 @@ export function knownHostName(host: string, port: number): string {
 }
 
 function matchesHost(entry: KnownHostEntry, name: string): boolean {
-  if (!entry.hosts.startsWith('|')) return matchesPatternList(name, entry.hosts.split(','));
+  if (!entry.hosts.startsWith('|'))
+    return matchesPatternList(name, entry.hosts.toLowerCase().split(','));
   const [, version, salt, expected] = entry.hosts.split('|');
   if (version !== '1' || salt === undefined || expected === undefined) return false;
   const wanted = Buffer.from(expected, 'base64');

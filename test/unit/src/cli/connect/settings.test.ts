@@ -1,0 +1,225 @@
+/**
+ * Command line and ssh_config, with `ssh -G` as the oracle for the options that both know.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { readSettings } from '../../../../../src/cli/connect/settings.ts';
+import type { Settings, SshArguments } from '../../../../../src/cli/connect/settings.ts';
+import { ClientFailure } from '../../../../../src/ssh/client/failure.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sshdesk-settings-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const { homedir: home, username: localUser } = userInfo();
+const around = {
+  home,
+  localUser,
+  environment: { SSHDESK_TEST: 'value' },
+  systemConfig: '/nonexistent',
+};
+
+const config = join(folder, 'config');
+// ssh takes only files that are there.
+const identities = [join(folder, 'id_one'), join(folder, 'id_two')] as const;
+for (const path of identities) writeFileSync(path, '');
+mkdirSync(join(folder, 'included'));
+writeFileSync(join(folder, 'included', 'one.conf'), 'Host inc\n  Port 1111\n');
+writeFileSync(
+  config,
+  `# a comment
+Host alias
+    HostName real.example.org
+    Port 2200
+    User=alice
+    IdentityFile ~/.ssh/first
+    IdentityFile "/tmp/with space/%r@%h-%p"
+    IdentitiesOnly yes
+    UserKnownHostsFile /tmp/a /tmp/b
+    StrictHostKeyChecking accept-new
+    ServerAliveInterval 7
+    ServerAliveCountMax 9
+    ConnectTimeout 11
+Host *.example.org !not.example.org
+    User pattern
+    HashKnownHosts yes
+    HostKeyAlias kept
+Match host a.example.org,b.example.org user pattern
+    Port 3300
+Match !host c.example.org originalhost short
+    HostName %h.example.org
+Match all
+    AddressFamily inet
+    PreferredAuthentications publickey,password
+    NumberOfPasswordPrompts 5
+Include ${join(folder, 'included')}/*.conf
+Host *
+    User late
+    Port 4400
+`,
+);
+
+function given(target: string, rest: Partial<SshArguments> = {}): SshArguments {
+  return {
+    target,
+    identityFiles: [],
+    port: undefined,
+    user: undefined,
+    options: [],
+    configFile: config,
+    isBatch: false,
+    ...rest,
+  };
+}
+
+/** What ssh makes of the same; a keyword may come several times. */
+function oracle(args: readonly string[]): Map<string, string[]> {
+  const text = execFileSync('ssh', ['-G', ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, SSHDESK_TEST: 'value' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const values = new Map<string, string[]>();
+  for (const line of text.split('\n')) {
+    const at = line.indexOf(' ');
+    const key = line.slice(0, at);
+    values.set(key, [...(values.get(key) ?? []), line.slice(at + 1)]);
+  }
+  return values;
+}
+
+function compare(settings: Settings, theirs: Map<string, string[]>): void {
+  const only = (key: string): string | undefined => theirs.get(key)?.[0];
+  assert.equal(settings.host, only('hostname'));
+  assert.equal(String(settings.port), only('port'));
+  assert.equal(settings.user, only('user'));
+  assert.equal(settings.isIdentitiesOnly ? 'yes' : 'no', only('identitiesonly'));
+  assert.equal(settings.isHashed ? 'yes' : 'no', only('hashknownhosts'));
+  assert.equal(settings.hostKeyAlias ?? undefined, only('hostkeyalias'));
+  const strict = { true: 'yes', false: 'no', ask: 'ask', 'accept-new': 'accept-new' };
+  const said = only('stricthostkeychecking') ?? '';
+  assert.equal(settings.strictHostKeyChecking, strict[said as keyof typeof strict]);
+  assert.equal(String(settings.promptAttempts), only('numberofpasswordprompts'));
+  assert.equal(String(settings.keepaliveCountMax), only('serveralivecountmax'));
+  assert.equal({ 0: 'any', 4: 'inet', 6: 'inet6' }[settings.family], only('addressfamily'));
+  const expand = (path: string): string =>
+    path
+      .replace(/^~/, home)
+      .replace('%r', settings.user)
+      .replace('%h', settings.host)
+      .replace('%p', String(settings.port))
+      .replace('${SSHDESK_TEST}', 'value');
+  const known = only('userknownhostsfile')?.split(' ').map(expand);
+  assert.deepEqual([...settings.userKnownHosts], known);
+  // Types that this client cannot offer are not among its defaults.
+  const offered = theirs
+    .get('identityfile')
+    ?.filter((path) => !/^~\/\.ssh\/id_(ecdsa_sk|ed25519_sk|xmss|dsa)$/.test(path));
+  assert.deepEqual(
+    settings.identityFiles.map((file) => file.path),
+    offered?.map(expand),
+  );
+}
+
+describe('settings are what ssh -G says', () => {
+  const cases: readonly (readonly [string, Partial<SshArguments>, readonly string[]])[] = [
+    ['alias', {}, []],
+    ['bob@alias', {}, []],
+    ['alias', { port: '99', user: 'lou' }, ['-p', '99', '-l', 'lou']],
+    ['a.example.org', {}, []],
+    ['not.example.org', {}, []],
+    ['c.example.org', {}, []],
+    ['short', {}, []],
+    ['inc', {}, []],
+    ['INC', {}, []],
+    [
+      'alias',
+      { options: ['Port=77', 'StrictHostKeyChecking no'] },
+      ['-o', 'Port=77', '-o', 'StrictHostKeyChecking no'],
+    ],
+    [
+      'alias',
+      { options: ['UserKnownHostsFile=/x "/y z"'.replace('"/y z"', '/y')] },
+      ['-o', 'UserKnownHostsFile=/x /y'],
+    ],
+    [
+      'other',
+      { identityFiles: [identities[0], identities[1]] },
+      ['-i', identities[0], '-i', identities[1]],
+    ],
+    [
+      'other',
+      { options: ['IdentityFile=/tmp/${SSHDESK_TEST}/%r'] },
+      ['-o', 'IdentityFile=/tmp/${SSHDESK_TEST}/%r'],
+    ],
+  ];
+  for (const [target, rest, args] of cases) {
+    test([target, ...args].join(' '), async () => {
+      const settings = await readSettings(given(target, rest), around);
+      compare(settings, oracle(['-F', config, ...args, target]));
+    });
+  }
+});
+
+test('[user@]host[:port], with brackets for IPv6', async () => {
+  const plain = { configFile: 'none' };
+  const of = async (target: string) => {
+    const { host, port, user } = await readSettings(given(target, plain), around);
+    return { host, port, user };
+  };
+  assert.deepEqual(await of('u@h:2200'), { host: 'h', port: 2200, user: 'u' });
+  assert.deepEqual(await of('u@d@h'), { host: 'h', port: 22, user: 'u@d' });
+  assert.deepEqual(await of('[::1]:2200'), { host: '::1', port: 2200, user: localUser });
+  assert.deepEqual(await of('fe80::1%eth0'), { host: 'fe80::1%eth0', port: 22, user: localUser });
+});
+
+describe('what is wrong is said with its place', () => {
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['Port many', /config2:1: Port: a number from 1 to 65535/],
+    ['Host x\nNoSuch 1', /^$/],
+    ['NoSuch 1', /config2:1: NoSuch: no such option/],
+    ['User "open', /config2:1: .*open quote/],
+    ['Match exec true', /config2:1: Match exec: not supported/],
+    ['Host *\n ProxyCommand nc %h %p', /config2:2: ProxyCommand is not supported/],
+    ['ProxyJump none', /^$/],
+    ['StrictHostKeyChecking perhaps', /config2:1: StrictHostKeyChecking: one of/],
+    ['IdentityFile %q/x', /unknown token/],
+  ];
+  for (const [text, expected] of cases) {
+    test(text.replace('\n', ' / '), async () => {
+      const path = join(folder, 'config2');
+      writeFileSync(path, `${text}\n`);
+      const reading = readSettings(given('h', { configFile: path }), around);
+      if (expected.source === '^$') {
+        await reading;
+      } else {
+        await assert.rejects(reading, (error: unknown) => {
+          assert.ok(error instanceof ClientFailure && error.kind === 'usage');
+          assert.match(error.detail, expected);
+          return true;
+        });
+      }
+    });
+  }
+});
+
+test('an Include of itself ends', async () => {
+  const path = join(folder, 'loop');
+  writeFileSync(path, `Include ${path}\n`);
+  await assert.rejects(readSettings(given('h', { configFile: path }), around), /nested includes/);
+});
+
+test('options without effect are named once, those of the system file not at all', async () => {
+  const path = join(folder, 'ignored');
+  writeFileSync(path, 'ForwardX11 yes\nforwardx11 no\nSendEnv LANG LC_*\n');
+  const systemConfig = join(folder, 'system');
+  writeFileSync(systemConfig, 'SendEnv LANG\nGSSAPIAuthentication yes\n');
+  const own = await readSettings(given('h', { configFile: path }), around);
+  assert.deepEqual(own.ignored, ['ForwardX11', 'forwardx11', 'SendEnv']);
+  const quiet = { ...around, home: folder, systemConfig };
+  const { ignored } = await readSettings({ ...given('h'), configFile: undefined }, quiet);
+  assert.deepEqual(ignored, []);
+});
