@@ -1,7 +1,7 @@
 /**
  * The transport behind a loopback port, with just enough above it for a stock client: everybody may
- * log in, and a session channel offers `source BYTES`, `sink` (answers with the SHA-256 of what
- * came) and `rekey`.
+ * log in, and a session channel offers `source BYTES`, `sink` (stderr answers with the SHA-256 of
+ * what came) and `both BYTES`.
  */
 import { createCipheriv, createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -74,7 +74,8 @@ export class TinySession {
   #left = 0;
   readonly #pattern = new Pattern();
   #sink = createHash('sha256');
-  #sinks = false;
+  #verb: 'source' | 'sink' | 'both' | undefined;
+  #isAtEnd = false;
   sunkBytes = 0;
 
   constructor(transport: Transport) {
@@ -111,9 +112,8 @@ export class TinySession {
         this.#onData(from);
         return;
       case 96:
-        if (this.#sinks) {
-          this.#finish(Buffer.from(`${this.#sink.digest('hex')}\n`));
-        }
+        this.#isAtEnd = true;
+        this.#finishWhenDone();
         return;
       case 97:
         return;
@@ -165,14 +165,9 @@ export class TinySession {
       return;
     }
     const [verb, count] = from.text().split(' ');
-    if (verb === 'source') {
-      this.#left = Number(count);
-      this.#pump();
-    } else if (verb === 'sink') {
-      this.#sinks = true;
-    } else if (verb === 'both') {
-      this.#left = Number(count);
-      this.#sinks = true;
+    if (verb === 'source' || verb === 'both' || verb === 'sink') {
+      this.#verb = verb;
+      this.#left = Number(count ?? 0);
       this.#pump();
     } else {
       this.#finish(Buffer.alloc(0));
@@ -185,13 +180,19 @@ export class TinySession {
       this.#left -= bytes;
       this.#peerWindow -= bytes;
       const hasRoom = this.#transport.sendChannelData(this.#peerChannel, this.#pattern.next(bytes));
-      if (this.#left === 0 && !this.#sinks) {
-        this.#finish(Buffer.alloc(0));
-      }
       if (!hasRoom) {
-        return;
+        break;
       }
     }
+    this.#finishWhenDone();
+  }
+
+  #finishWhenDone(): void {
+    if (this.#verb === undefined || this.#left > 0 || (this.#verb !== 'source' && !this.#isAtEnd)) {
+      return;
+    }
+    this.#finish(Buffer.from(this.#verb === 'source' ? '' : `${this.#sink.digest('hex')}\n`));
+    this.#verb = undefined;
   }
 
   /** stderr carries the digest, so that stdout is the pattern alone. */
