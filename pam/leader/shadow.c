@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ENTRY_MAX = 16 * 1024, HASH_MAX = 512, SECONDS_PER_DAY = 86400 };
+enum { ENTRY_MAX = 16 * 1024, HASH_MAX = 512, KINDS_MAX = 8, SECONDS_PER_DAY = 86400 };
 
 struct shadow_entry {
   bool found;
@@ -49,28 +49,67 @@ enum shadow_state shadow_state(const struct account *account) {
   return state;
 }
 
+/* A kind of hash: what stands before the salt (`$6$`, `$6$rounds=9$`, `$y$j9T$`). */
+struct kind {
+  size_t prefix;
+  size_t users;
+  char hash[HASH_MAX];
+};
+
+static size_t prefix_of(const char *hash) {
+  const char *id_end = strchr(hash + 1, '$');
+  if (id_end == NULL) {
+    return 1;
+  }
+  bool has_plain_salt = strchr("156", hash[1]) != NULL && id_end == hash + 2;
+  const char *parameters_end = strchr(id_end + 1, '$');
+  bool has_parameters = !has_plain_salt || strncmp(id_end + 1, "rounds=", 7) == 0;
+  return (size_t)((has_parameters && parameters_end != NULL ? parameters_end : id_end) + 1 - hash);
+}
+
+static void count_kind(struct kind *kinds, const char *hash) {
+  size_t prefix = prefix_of(hash);
+  for (size_t i = 0; i < KINDS_MAX; i++) {
+    if (kinds[i].users == 0) {
+      kinds[i].prefix = prefix;
+      strcpy(kinds[i].hash, hash);
+    }
+    if (kinds[i].prefix == prefix && strncmp(kinds[i].hash, hash, prefix) == 0) {
+      kinds[i].users++;
+      return;
+    }
+  }
+}
+
 /*
- * A hash that nothing matches but that costs as much as the others: of the kind of the first one
- * that this machine's shadow file holds, else of libcrypt's preferred kind.
+ * A hash that nothing matches but that costs as much as others: of the kind that most users of
+ * this machine have, else of libcrypt's preferred kind.
  */
 static void pick_fake(char fake[HASH_MAX]) {
-  fake[0] = '\0';
+  struct kind kinds[KINDS_MAX] = {0};
   char buffer[ENTRY_MAX];
   struct spwd entry;
   struct spwd *found = NULL;
   setspent();
-  while (fake[0] == '\0' && getspent_r(&entry, buffer, sizeof buffer, &found) == 0) {
+  while (getspent_r(&entry, buffer, sizeof buffer, &found) == 0) {
     if (entry.sp_pwdp[0] == '$' && strlen(entry.sp_pwdp) < HASH_MAX) {
-      strcpy(fake, entry.sp_pwdp);
+      count_kind(kinds, entry.sp_pwdp);
     }
   }
   endspent();
-  explicit_bzero(buffer, sizeof buffer);
-  if (fake[0] == '\0') {
+  const struct kind *most = &kinds[0];
+  for (size_t i = 1; i < KINDS_MAX; i++) {
+    most = kinds[i].users > most->users ? &kinds[i] : most;
+  }
+  if (most->users > 0) {
+    strcpy(fake, most->hash);
+  } else {
     char setting[CRYPT_GENSALT_OUTPUT_SIZE];
     const char *made = crypt_gensalt_rn(NULL, 0, NULL, 0, setting, sizeof setting);
     strcpy(fake, made == NULL ? "$6$sshdesk$" : made);
   }
+  explicit_bzero(kinds, sizeof kinds);
+  explicit_bzero(buffer, sizeof buffer);
 }
 
 static bool equal(const char *a, const char *b) {
