@@ -249,22 +249,21 @@ function parseOne(draft: Draft, text: string, from: number): number | string {
   return apply(draft, quoted.value) ?? quoted.end;
 }
 
-/** `text` is the option list alone, as `optionsEnd` cuts it. */
+/** `text` is the option list alone, as `optionsEnd` cuts it. Empty items count for nothing. */
 export function parseKeyOptions(text: string): ParsedOptions {
   const draft: Draft = { ...noOptions, environment: [] };
-  let at = 0;
-  while (at < text.length) {
-    const end = parseOne(draft, text, at);
+  for (let at = 0; at < text.length; ) {
+    const end = text[at] === ',' ? at : parseOne(draft, text, at);
     if (typeof end === 'string') {
       return { ok: false, reason: end };
     }
     if (end < text.length && text[end] !== ',') {
       return { ok: false, reason: 'unknown key option' };
     }
-    if (end === text.length - 1) {
-      return { ok: false, reason: 'unexpected end-of-options' };
-    }
     at = end + 1;
+  }
+  if (draft.principals !== undefined && !draft.isCertAuthority) {
+    return { ok: false, reason: 'principals without cert-authority' };
   }
   return { ok: true, options: Object.freeze(draft) };
 }

@@ -89,15 +89,20 @@ test('each switch has its no- form', () => {
   assert.ok(optionsOf('touch-required,user-rc,port-forwarding,agent-forwarding').needsTouch);
 });
 
+test('empty items count for nothing, as in sshd', () => {
+  assert.ok(!optionsOf('no-pty,').permitPty);
+  assert.ok(!optionsOf(',no-pty,,no-user-rc').permitUserRc);
+});
+
 test('a command keeps its blanks, commas and quotes', () => {
   assert.equal(optionsOf('command="echo \\"a, b\\" c\\\\d"').command, 'echo "a, b" c\\\\d');
   assert.equal(optionsOf('COMMAND="x"').command, 'x');
   assert.equal(optionsOf('command=""').command, '');
 });
 
-test('permitopen, permitlisten, environment, principals and tunnel are read', () => {
-  const { permitOpen, permitListen, environment, principals, tunnel } = optionsOf(
-    'permitopen="a:1",permitopen="[::1]:*",permitlisten="8080",permitlisten="*:9",environment="A=b=c",environment="A=second",environment="B=",principals="x,y",tunnel="3"',
+test('permitopen, permitlisten, environment and tunnel are read', () => {
+  const { permitOpen, permitListen, environment, tunnel } = optionsOf(
+    'permitopen="a:1",permitopen="[::1]:*",permitlisten="8080",permitlisten="*:9",environment="A=b=c",environment="A=second",environment="B=",tunnel="3"',
   );
   assert.deepEqual(permitOpen, [
     { host: 'a', port: 1 },
@@ -111,7 +116,6 @@ test('permitopen, permitlisten, environment, principals and tunnel are read', ()
     ['A', 'b=c'],
     ['B', ''],
   ]);
-  assert.equal(principals, 'x,y');
   assert.equal(tunnel, '3');
 });
 
@@ -127,9 +131,8 @@ const spoilt = [
   'command="x",command="y"',
   'from="a",from="b"',
   'principals="a",principals="b"',
-  'no-pty,',
-  'no-pty,,no-user-rc',
-  ',no-pty',
+  'principals="me"',
+  'no-pty,, no-user-rc',
   'no-ptyx',
   'pty="yes"',
   'environment="novalue"',
