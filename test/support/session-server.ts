@@ -3,7 +3,7 @@
  * authority and a host that need no privilege: `open` logs in with nothing, `alice` with the password
  * `secret` or by two prompts; commands run by /bin/sh over pipes as this user.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
@@ -93,6 +93,7 @@ class LocalSession implements HostedSession {
   onExit: (exit: SessionExitStatus) => void = () => {};
   onWarning: (line: string) => void = () => {};
   isClosed = false;
+  child: ChildProcess | undefined;
   async pty(): Promise<boolean> {
     return false;
   }
@@ -110,6 +111,7 @@ class LocalSession implements HostedSession {
     const child = spawn('/bin/sh', ['-c', command.toString()], {
       stdio: [stdin.read, stdout.write, stderr.write],
     });
+    this.child = child;
     for (const descriptor of [stdin.read, stdout.write, stderr.write]) {
       closeSync(descriptor);
     }
@@ -218,6 +220,9 @@ export class SessionServer {
   async close(): Promise<void> {
     for (const socket of this.#sockets) {
       socket.destroy();
+    }
+    for (const { child } of this.sessions) {
+      child?.kill('SIGKILL');
     }
     this.#server.close();
     await once(this.#server, 'close');
