@@ -1,0 +1,86 @@
+/**
+ * `sshdesk start`: serves the invoking user on the loopback address with keys of its own, in the
+ * foreground, and says how to log in. As root in root mode. Runs in: monitor.
+ */
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CommandModule } from 'yargs';
+import { installDirectory } from '../../process/places.ts';
+import { serve } from '../serve/serve.ts';
+import { address, type Folder, prepareFolder } from '../start/folder.ts';
+import { asUser, type InvokingUser, invokingUser } from '../start/invoking-user.ts';
+
+interface Arguments {
+  readonly port: number;
+}
+
+const failed = 255;
+
+export const start: CommandModule<object, Arguments> = {
+  command: 'start',
+  describe: 'serve the invoking user on 127.0.0.1, with keys of its own',
+  builder: (yargs) =>
+    yargs.option('port', {
+      alias: 'p',
+      type: 'number',
+      default: 2222,
+      requiresArg: true,
+      describe: 'port on 127.0.0.1',
+    }),
+  handler: async ({ port }) => {
+    process.exitCode = await run(port);
+  },
+};
+
+async function run(port: number): Promise<number> {
+  const isRootMode = process.getuid?.() === 0;
+  let user: InvokingUser;
+  let folder: Folder;
+  try {
+    if (!Number.isInteger(port) || port < 1 || port > 65535) {
+      throw new Error(`${port} is not a port`);
+    }
+    user = invokingUser(process.env);
+    const as = user;
+    folder = asUser(as, () => prepareFolder(as, port, isRootMode));
+  } catch (error) {
+    process.stderr.write(`sshdesk: ${(error as Error).message}\n`);
+    return failed;
+  }
+  for (const file of folder.made) {
+    process.stdout.write(`sshdesk: made ${file}\n`);
+  }
+  return serve(['-D', '-e', '-f', folder.configFile], () => {
+    process.stdout.write(`${invitation(user, port, folder)}\n`);
+  });
+}
+
+function invitation(user: InvokingUser, port: number, folder: Folder): string {
+  const options = [
+    ...['-p', String(port), '-i', folder.loginKey],
+    ...['-o', `UserKnownHostsFile=${quotedForSsh(folder.knownHosts)}`],
+    ...['-o', 'IdentitiesOnly=yes', '-o', 'StrictHostKeyChecking=yes', `${user.name}@${address}`],
+  ]
+    .map(quotedForShell)
+    .join(' ');
+  const here = realpathSync(process.cwd()) === realpathSync(installDirectory);
+  const launcher = here ? './sshdesk' : quotedForShell(join(installDirectory, 'sshdesk'));
+  return [
+    '',
+    `sshdesk serves ${user.name} on ${address}:${port}; Ctrl-C ends it, desktops stay.`,
+    'A shell, and a desktop, from another terminal of this machine:',
+    '',
+    `ssh ${options}`,
+    `${launcher} connect ${options}`,
+    '',
+  ].join('\n');
+}
+
+/** A value of ssh's -o is split at blanks unless it is quoted. */
+function quotedForSsh(path: string): string {
+  return /\s/.test(path) ? `"${path}"` : path;
+}
+
+function quotedForShell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
