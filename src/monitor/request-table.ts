@@ -4,10 +4,9 @@
  * is audited. Only rows with `decides` may turn a connection authenticated. Runs in: monitor.
  */
 import { MonitorRefusal } from '../base/errors.ts';
-import type { Log } from '../audit/log.ts';
 import type { Call } from '../ssh/wire/call.ts';
 import type { AnyFields, Field, Values } from '../ssh/wire/field.ts';
-import type { Peer } from '../ssh/wire/peer.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import type { Connection, Phase } from './connection.ts';
 
 export interface Answer<R extends AnyFields> {
@@ -38,8 +37,12 @@ export interface RequestHost {
   connection(number: number): Connection | undefined;
   /** Ends the connection because the worker overstepped. */
   refuse(connection: Connection, refusal: MonitorRefusal): void;
-  readonly log: Log;
+  /** Ends the connection because a handler broke: a fault of ours. */
+  broke(connection: Connection, name: string, error: unknown): void;
 }
+
+/** errno EPERM */
+const refusedCode = 1;
 
 /** Why a row may not run now; undefined: it may. */
 export function objection(row: AnyRow, connection: Connection): string | undefined {
@@ -73,29 +76,47 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
       const connection = host.connection(values.connection);
       if (connection === undefined) {
         // The connection may have ended a moment ago; there is nothing left to end.
-        throw new MonitorRefusal(`${name}: no such connection`);
+        throw new CallFailure(refusedCode, 'no such connection');
       }
       const lanes = runningOf(connection);
       const isBusy = row.serial && lanes.has(lane);
       const why = isBusy ? `${name} while ${lane} is being answered` : objection(row, connection);
       if (why !== undefined) {
-        const refusal = new MonitorRefusal(why);
-        host.refuse(connection, refusal);
-        throw refusal;
+        host.refuse(connection, new MonitorRefusal(why));
+        throw new CallFailure(refusedCode, 'refused');
       }
       connection.spent.add(name);
-      lanes.add(lane);
+      if (row.serial) {
+        lanes.add(lane);
+      }
       try {
         const { values: reply, descriptors = [] } = await row.handle(connection, values);
         return { values: reply, descriptors };
       } catch (error) {
-        if (error instanceof MonitorRefusal) {
-          host.refuse(connection, error);
-        }
-        throw error;
+        throw failureOf(error, connection, name, host);
       } finally {
-        lanes.delete(lane);
+        if (row.serial) {
+          lanes.delete(lane);
+        }
       }
     });
   }
+}
+
+/** What the worker is told; a refusal and a fault of ours end the connection besides. */
+function failureOf(
+  error: unknown,
+  connection: Connection,
+  name: string,
+  host: RequestHost,
+): CallFailure {
+  if (error instanceof CallFailure) {
+    return error;
+  }
+  if (error instanceof MonitorRefusal) {
+    host.refuse(connection, error);
+  } else if (!connection.closed) {
+    host.broke(connection, name, error);
+  }
+  return new CallFailure(refusedCode, 'refused');
 }

@@ -173,6 +173,13 @@ export class MonitorConnections implements AuthenticationHost {
     }
   }
 
+  /** A fault of ours in a request ends the connection that it belongs to, and no other. */
+  broke(connection: Connection, name: string, error: unknown): void {
+    const text = (error as Error).stack ?? String(error);
+    this.log.error(`internal error in ${name}, connection from ${connection.from} ended: ${text}`);
+    this.#cut(connection);
+  }
+
   async startLeader(connection: Connection): Promise<LeaderClient> {
     const leader = await this.#events.startLeader();
     if (connection.closed) {

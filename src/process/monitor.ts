@@ -286,7 +286,7 @@ export class Monitor {
     serveRequests(peer, this.#rows, {
       connection: owned,
       refuse: (connection, refusal) => this.#connections.refuse(connection, refusal),
-      log: this.#log,
+      broke: (connection, name, error) => this.#connections.broke(connection, name, error),
     });
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
       const found = owned(connection);

@@ -1,0 +1,80 @@
+/** A connection as the monitor knows it, with the notices to its worker recorded. */
+import { Connection, type Login, type WorkerPort } from '../../src/monitor/connection.ts';
+import type { LeaderClient } from '../../pam/leader-client.ts';
+import type { Grant } from '../../src/policy/grant.ts';
+
+export const testGrant: Grant = {
+  user: 'alice',
+  forcedCommand: undefined,
+  forcedCommandSource: undefined,
+  permitTty: true,
+  permitUserEnvironment: false,
+  userEnvironmentNames: undefined,
+  environment: [],
+  tcpForwarding: 'yes',
+  permitOpenByConfig: 'any',
+  permitOpenByKey: undefined,
+  permitListenByKey: undefined,
+  maxSessions: 10,
+  permitAgentForwarding: true,
+  permitX11Forwarding: true,
+  permitUserRc: true,
+};
+
+export function testLogin(
+  over: Partial<Omit<Login, 'grant'>> & { grant?: Partial<Grant> } = {},
+): Login {
+  const { grant, ...rest } = over;
+  return {
+    user: 'alice',
+    account: {
+      exists: true,
+      user: 'alice',
+      uid: 1000,
+      gid: 1000,
+      home: '/home/alice',
+      shell: '/bin/bash',
+      groups: ['alice'],
+      shellState: 0,
+      shadowState: 0,
+    },
+    leader: {} as LeaderClient,
+    mustChangePassword: false,
+    messages: Buffer.alloc(0),
+    established: Promise.resolve({
+      setcredCode: 0,
+      sessionCode: 0,
+      sessionText: '',
+      environment: [],
+      messages: [],
+    }),
+    hasNoSession: false,
+    ...rest,
+    grant: { ...testGrant, ...grant },
+  };
+}
+
+export function testConnection(): {
+  readonly connection: Connection;
+  readonly notices: unknown[][];
+} {
+  const notices: unknown[][] = [];
+  const record =
+    (name: string) =>
+    (...values: unknown[]): void =>
+      void notices.push([name, ...values]);
+  const worker: WorkerPort = {
+    number: 1,
+    closeConnection: record('closeConnection'),
+    sessionExit: record('sessionExit'),
+    viewerEnd: record('viewerEnd'),
+    viewerWarning: record('viewerWarning'),
+  };
+  const endpoints = {
+    remoteAddress: '192.0.2.1',
+    remotePort: 1,
+    localAddress: '192.0.2.2',
+    localPort: 22,
+  };
+  return { connection: new Connection(1, endpoints, worker, Buffer.alloc(16, 7)), notices };
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { privateKeyOf } from '../../../../../keys/private-key.ts';
+import { verify } from '../../../../../keys/public-key.ts';
+import { MonitorRefusal } from '../../../../../src/base/errors.ts';
+import { HostKeys } from '../../../../../src/monitor/host-keys.ts';
+import { signExchange } from '../../../../../src/monitor/requests/sign-exchange.ts';
+import { Writer } from '../../../../../src/ssh/wire/writer.ts';
+import { testConnection } from '../../../../support/monitor-connection.ts';
+
+const version = 'SSH-2.0-sshdesk_test';
+const key = privateKeyOf(generateKeyPairSync('ed25519').privateKey);
+const request = signExchange(new HostKeys([key]), version);
+
+function kexInit(cookie: Buffer): Buffer {
+  const lists = [['curve25519-sha256'], ['ssh-ed25519'], [], [], [], [], [], [], [], []];
+  const writer = new Writer().byte(20).raw(cookie);
+  for (const names of lists) {
+    writer.nameList(names);
+  }
+  return writer.bool(false).uint32(0).done();
+}
+
+function exchange(cookie: Buffer) {
+  return {
+    connection: 1,
+    clientVersion: Buffer.from('SSH-2.0-test'),
+    serverVersion: Buffer.from(version),
+    clientKexInit: kexInit(randomBytes(16)),
+    serverKexInit: kexInit(cookie),
+    hostKey: key.publicBlob,
+    kexAlgorithm: 'curve25519-sha256',
+    hostKeyAlgorithm: 'ssh-ed25519',
+    clientValue: randomBytes(32),
+    serverValue: randomBytes(32),
+    sharedSecret: randomBytes(32),
+  };
+}
+
+type Values = Partial<ReturnType<typeof exchange>>;
+type Signed = { readonly signature: Buffer; readonly hash: Buffer };
+
+async function ask(
+  connection: ReturnType<typeof testConnection>['connection'],
+  values: Values,
+): Promise<Signed> {
+  return (await request.handle(connection, values as never)).values as unknown as Signed;
+}
+
+test('the signature is over the hash that the monitor computed', async () => {
+  const { connection } = testConnection();
+  const { signature, hash } = await ask(connection, exchange(connection.cookie));
+  assert.equal(verify('ssh-ed25519', key.publicBlob, signature, hash), true);
+  assert.deepEqual(connection.sessionId, hash);
+});
+
+test('the session identifier is that of the first exchange for ever', async () => {
+  const { connection } = testConnection();
+  const { hash } = await ask(connection, exchange(connection.cookie));
+  const again = await ask(connection, exchange(connection.cookie));
+  assert.notDeepEqual(again.hash, hash);
+  assert.deepEqual(connection.sessionId, hash);
+});
+
+test('an old KEXINIT, played again on a new connection, is not signed', async () => {
+  const victim = testConnection().connection;
+  const recorded = exchange(victim.cookie);
+  await ask(victim, recorded);
+  const attacker = testConnection().connection;
+  attacker.cookie = randomBytes(16);
+  await assert.rejects(ask(attacker, recorded), MonitorRefusal);
+  assert.equal(attacker.sessionId, undefined);
+  await assert.rejects(ask(victim, recorded), MonitorRefusal, 'nor on its own connection');
+});
+
+const lies: readonly (readonly [name: string, change: Values])[] = [
+  ['another identification', { serverVersion: Buffer.from('SSH-2.0-other') }],
+  ['an exchange that was not offered', { kexAlgorithm: 'diffie-hellman-group14-sha256' }],
+  ['a host key algorithm that was not offered', { hostKeyAlgorithm: 'rsa-sha2-256' }],
+  ['a host key that is not ours', { hostKey: Buffer.from('other') }],
+  ['no KEXINIT', { serverKexInit: Buffer.from([21]) }],
+];
+for (const [name, change] of lies) {
+  test(`${name} is not signed`, async () => {
+    const { connection } = testConnection();
+    const values = { ...exchange(connection.cookie), ...change };
+    await assert.rejects(ask(connection, values), MonitorRefusal);
+  });
+}

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  mayOpenDesktop,
+  planSession,
+  type SessionKind,
+} from '../../../../src/monitor/session-plan.ts';
+import { testConnection, testLogin } from '../../../support/monitor-connection.ts';
+
+const subsystems = new Map([
+  ['sftp', '/usr/lib/openssh/sftp-server -l INFO'],
+  ['inner', 'internal-sftp -R'],
+]);
+
+function plan(
+  login: ReturnType<typeof testLogin>,
+  kind: SessionKind,
+  command: string,
+  withTerminal = false,
+) {
+  const session = testConnection().connection.openSession();
+  if (withTerminal) {
+    const none = Buffer.alloc(0);
+    session.terminal = {
+      term: none,
+      columns: 0,
+      rows: 0,
+      widthPixels: 0,
+      heightPixels: 0,
+      modes: none,
+    };
+  }
+  const planned = planSession(login, session, kind, command, subsystems);
+  return planned.is === 'program'
+    ? { run: [planned.file, ...planned.arguments], original: planned.originalCommand, planned }
+    : planned;
+}
+
+test('a shell is a login shell, a command goes to the shell as it is', () => {
+  assert.deepEqual(plan(testLogin(), 'shell', '')['run' as never], ['/bin/bash', '-bash']);
+  assert.deepEqual(plan(testLogin(), 'exec', 'a "b"; c')['run' as never], [
+    '/bin/bash',
+    'bash',
+    '-c',
+    'a "b"; c',
+  ]);
+});
+
+test('an account without a shell gets /bin/sh', () => {
+  const login = testLogin();
+  const bare = { ...login, account: { ...login.account, shell: '' } };
+  assert.deepEqual(plan(bare, 'shell', '')['run' as never], ['/bin/sh', '-sh']);
+});
+
+test('a forced command replaces shell, command and subsystem; what was asked is told', () => {
+  const login = testLogin({ grant: { forcedCommand: 'forced', forcedCommandSource: 'config' } });
+  for (const [kind, command, original] of [
+    ['shell', '', undefined],
+    ['exec', 'rm x', 'rm x'],
+    ['subsystem', 'sftp', '/usr/lib/openssh/sftp-server -l INFO'],
+  ] as const) {
+    const planned = plan(login, kind, command);
+    assert.deepEqual(planned['run' as never], ['/bin/bash', 'bash', '-c', 'forced']);
+    assert.equal(planned['original' as never], original);
+  }
+});
+
+test('the configured command of a subsystem runs; one that is not configured is refused', () => {
+  assert.deepEqual(plan(testLogin(), 'subsystem', 'inner')['run' as never], [
+    '/bin/bash',
+    'bash',
+    '-c',
+    '/usr/lib/openssh/sftp-server -R',
+  ]);
+  assert.equal(plan(testLogin(), 'subsystem', 'nothing')['is' as never], 'refused');
+});
+
+test('the desktop subsystems run inside, unless opening a desktop is not allowed', () => {
+  assert.deepEqual(plan(testLogin(), 'subsystem', 'rfb'), { is: 'internal', name: 'rfb' });
+  for (const login of [
+    testLogin({ grant: { permitTty: false } }),
+    testLogin({ hasNoSession: true }),
+  ]) {
+    assert.equal(plan(login, 'subsystem', 'rfb')['is' as never], 'refused');
+  }
+});
+
+test('a forced command that is the desktop itself opens the desktop and nothing else', () => {
+  const login = testLogin({ grant: { forcedCommand: 'rfb', forcedCommandSource: 'key-option' } });
+  assert.deepEqual(plan(login, 'exec', 'id'), { is: 'internal', name: 'rfb' });
+  assert.equal(mayOpenDesktop(login).allowed, true);
+});
+
+test('forced command, no-pty, an expired password and a failed session refuse a desktop', () => {
+  for (const login of [
+    testLogin({ grant: { forcedCommand: 'x', forcedCommandSource: 'config' } }),
+    testLogin({ grant: { permitTty: false } }),
+    testLogin({ mustChangePassword: true }),
+    testLogin({ hasNoSession: true }),
+  ]) {
+    assert.equal(mayOpenDesktop(login).allowed, false);
+  }
+});
+
+test('an expired password runs passwd on a terminal, and nothing without one', () => {
+  const login = testLogin({ mustChangePassword: true });
+  assert.deepEqual(plan(login, 'exec', 'id', true)['run' as never], ['/usr/bin/passwd', 'passwd']);
+  assert.deepEqual(plan(login, 'exec', 'id')['run' as never], ['/bin/sh', 'sh', '-c', 'exit 1']);
+});
