@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { constants, deflateSync } from 'node:zlib';
 import { limits } from '../../src/ssh/transport/limits.ts';
 import { makeHostKey } from '../support/exchange-signer.ts';
 import { RawClient, type RawOptions, sshString, uint32 } from '../support/raw-client.ts';
@@ -235,6 +236,42 @@ describe('floods', { timeout: 120_000 }, () => {
       await delay(40);
     }
     assert.equal((server.bugs.pop() as Error).message, 'a fault of ours');
+  });
+
+  test('a packet that inflates without end is reason 6, and zlib before authentication not offered', async () => {
+    const { client } = await connected();
+    client.socket.write('SSH-2.0-raw_client\r\n');
+    await client.readVersion();
+    client.send(client.makeKexInit({ compression: 'zlib@openssh.com' }), client.kexValue());
+    client.serverKexInit = await client.expect(20);
+    assert.ok(!/[^@]zlib[,\0]/.test(client.serverKexInit.toString('latin1')));
+    await client.takeReply();
+    await client.logIn();
+    const bomb = deflateSync(Buffer.alloc(30e6, 2), { finishFlush: constants.Z_SYNC_FLUSH });
+    assert.ok(bomb.length < 32_768);
+    const before = process.memoryUsage().rss;
+    client.send(bomb);
+    assert.deepEqual(await client.farewell(), { reason: 6, text: 'Compression error' });
+    assert.ok(process.memoryUsage().rss - before < 10e6);
+    const other = await connected();
+    other.client.socket.write('SSH-2.0-raw_client\r\n');
+    await other.client.readVersion();
+    other.client.send(other.client.makeKexInit({ compression: 'zlib' }));
+    assert.equal((await other.client.farewell())?.reason, 3);
+  });
+
+  test('wrong guesses without end leave nothing', async () => {
+    const { client } = await loggedIn();
+    const names = ['curve25519-sha256', 'mlkem768x25519-sha256'];
+    for (let i = 0; i < 50; i++) {
+      client.send(client.makeKexInit({ kex: names, guess: true }), message(30, sshString('guess')));
+      client.serverKexInit = await client.expect(20);
+      client.send(client.kexValue());
+      await client.takeReply();
+    }
+    client.send(message(192, sshString('')));
+    await client.expect(193);
+    client.socket.destroy();
   });
 
   test('a throw above becomes a DISCONNECT and is reported as a fault', async () => {

@@ -308,7 +308,9 @@ export class RawClient {
     this.socket.write(Buffer.concat(payloads.map((payload) => this.seal(payload))));
   }
 
-  makeKexInit(changes: { kex?: string[]; hostKeys?: string[]; guess?: boolean } = {}): Buffer {
+  makeKexInit(
+    changes: { kex?: string[]; hostKeys?: string[]; guess?: boolean; compression?: string } = {},
+  ): Buffer {
     const kex = changes.kex ?? [
       this.#kex,
       ...(this.#extInfo ? ['ext-info-c'] : []),
@@ -322,7 +324,8 @@ export class RawClient {
       sshString((changes.hostKeys ?? ['ssh-ed25519']).join(',')),
       ...both('aes128-ctr'),
       ...both(this.#mac),
-      ...both('none'),
+      sshString(changes.compression ?? 'none'),
+      sshString('none'),
       ...both(''),
       Buffer.from([changes.guess ? 1 : 0]),
       uint32(0),

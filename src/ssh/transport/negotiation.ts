@@ -32,7 +32,6 @@ export type KexInit = MessageOf<typeof KexInit>;
 export const clientExtInfo = 'ext-info-c';
 export const serverExtInfo = 'ext-info-s';
 export const clientStrictKex = 'kex-strict-c-v00@openssh.com';
-export const serverStrictKex = 'kex-strict-s-v00@openssh.com';
 
 export interface KexOffer {
   /** Without the announcements; order of preference. */
@@ -43,7 +42,6 @@ export interface KexOffer {
 export interface KexChoice {
   readonly kex: string;
   readonly clientWantsExtInfo: boolean;
-  readonly clientIsStrict: boolean;
   /** RFC 4253 §7: a packet follows that was made for another method and is to be dropped. */
   readonly wrongGuess: boolean;
 }
@@ -58,7 +56,6 @@ export function chooseKex(offer: KexOffer, peer: KexInit): KexChoice {
   return {
     kex,
     clientWantsExtInfo: peer.kex.includes(clientExtInfo),
-    clientIsStrict: peer.kex.includes(clientStrictKex),
     wrongGuess: peer.firstKexPacketFollows && !isRightGuess,
   };
 }
