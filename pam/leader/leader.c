@@ -46,11 +46,18 @@ static void obey_while_ending(struct leader *leader) {
 }
 
 static void end_descendants(struct leader *leader, uint32_t grace_ms) {
-  const int asked[] = {SIGHUP, SIGTERM, SIGCONT};
+  const int asked[] = {SIGTERM, SIGCONT};
+  const int reminded[] = {SIGHUP, SIGTERM}; /* shells at a terminal do not hear SIGTERM */
   const int forced[] = {SIGKILL};
-  int64_t deadline = monotonic_ms() + (grace_ms > GRACE_MAX_MS ? GRACE_MAX_MS : grace_ms);
+  grace_ms = grace_ms > GRACE_MAX_MS ? GRACE_MAX_MS : grace_ms;
+  int64_t deadline = monotonic_ms() + grace_ms;
+  bool is_reminded = false;
   size_t left = descendants_signal(asked, sizeof asked / sizeof asked[0]);
   while (left > 0 && monotonic_ms() < deadline) {
+    if (!is_reminded && monotonic_ms() > deadline - grace_ms / 2) {
+      is_reminded = true;
+      descendants_signal(reminded, sizeof reminded / sizeof reminded[0]);
+    }
     nap();
     obey_while_ending(leader);
     leader_reap(leader);
