@@ -1,7 +1,7 @@
 /**
  * Finds a key in an authorized_keys file (sshd(8) AUTHORIZED_KEYS FILE FORMAT). The file is the
  * user's and may hold anything: a line is compared before its options are looked at, so that a
- * thousand foreign keys cost no parsing. Runs in: monitor.
+ * thousand foreign keys cost no parsing, and nobody's file holds up the logins of others. Runs in: monitor.
  */
 import { claimedKeyType } from './public-key.ts';
 import { type KeyOptions, noOptions, optionsEnd, parseKeyOptions } from './key-options.ts';
@@ -40,6 +40,10 @@ export type KeyMatch =
  * nothing (an RSA key of 16384 bits takes 2.8 kB).
  */
 export const maxLineBytes = 64 * 1024;
+
+/** Options of one key that are looked at in one file; nobody lists a key so often. */
+const maxJudgedBytes = 2 * maxLineBytes;
+const maxRefusals = 100;
 
 /** TYPE and base64 as they stand in a line, padding cut. */
 interface Wanted {
@@ -99,6 +103,42 @@ function judge(
   return refusalOf(parsed.options, use) ?? { options: parsed.options };
 }
 
+interface Line {
+  readonly number: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * The lines that hold `needle` anywhere. The search is one pass over the bytes, so that a file full
+ * of other keys, or of a million empty lines, costs next to nothing.
+ */
+function* linesWith(file: Buffer, needle: string): Generator<Line> {
+  let number = 1;
+  let counted = 0;
+  let at = file.indexOf(needle, 0, 'latin1');
+  while (at >= 0) {
+    const start = at === 0 ? 0 : file.lastIndexOf(0x0a, at) + 1;
+    const newline = file.indexOf(0x0a, at);
+    const end = newline < 0 ? file.length : newline;
+    for (let mark = file.indexOf(0x0a, counted); mark >= 0 && mark < start; ) {
+      number++;
+      counted = mark + 1;
+      mark = file.indexOf(0x0a, counted);
+    }
+    yield { number, bytes: file.subarray(start, end) };
+    at = newline < 0 ? -1 : file.indexOf(needle, newline + 1, 'latin1');
+  }
+}
+
+/** undefined: not a line of this key. */
+function optionsOf(bytes: Buffer, wanted: Wanted): string | undefined {
+  if (bytes.length > maxLineBytes) {
+    return undefined;
+  }
+  const line = bytes.toString('utf8').replace(/^[ \t]+/, '');
+  return line.startsWith('#') ? undefined : optionsBefore(line, wanted);
+}
+
 /** Lines in order; the first with this key that its options let pass. `file`: the whole content. */
 export function matchKey(file: Buffer, blob: Buffer, use: KeyUse): KeyMatch {
   const type = claimedKeyType(blob);
@@ -107,23 +147,24 @@ export function matchKey(file: Buffer, blob: Buffer, use: KeyUse): KeyMatch {
     return { is: 'none', refusals };
   }
   const wanted: Wanted = { type, base64: blob.toString('base64').replace(/=+$/, '') };
-  let number = 0;
-  for (let from = 0; from < file.length; ) {
-    const newline = file.indexOf(0x0a, from);
-    const end = newline < 0 ? file.length : newline;
-    number++;
-    const isShort = end - from <= maxLineBytes;
-    const line = isShort ? file.toString('utf8', from, end).replace(/^[ \t]+/, '') : '';
-    from = end + 1;
-    const text = line === '' || line.startsWith('#') ? undefined : optionsBefore(line, wanted);
+  let judgedBytes = 0;
+  for (const { number, bytes } of linesWith(file, wanted.base64)) {
+    const text = optionsOf(bytes, wanted);
     if (text === undefined) {
       continue;
+    }
+    judgedBytes += text.length;
+    if (judgedBytes > maxJudgedBytes) {
+      refusals.push({ line: number, level: 'INFO', text: 'too many lines with this key' });
+      break;
     }
     const verdict = judge(text, use);
     if ('options' in verdict) {
       return { is: 'match', line: number, options: verdict.options, refusals };
     }
-    refusals.push({ line: number, ...verdict });
+    if (refusals.length < maxRefusals) {
+      refusals.push({ line: number, ...verdict });
+    }
   }
   return { is: 'none', refusals };
 }

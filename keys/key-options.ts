@@ -35,8 +35,15 @@ export type ParsedOptions =
   | { readonly ok: true; readonly options: KeyOptions }
   | { readonly ok: false; readonly reason: string };
 
-type Draft = { -readonly [K in keyof KeyOptions]: KeyOptions[K] } & {
+type Draft = {
+  -readonly [K in keyof Omit<
+    KeyOptions,
+    'environment' | 'permitOpen' | 'permitListen'
+  >]: KeyOptions[K];
+} & {
   environment: (readonly [string, string])[];
+  permitOpen: Destination[] | undefined;
+  permitListen: Destination[] | undefined;
 };
 
 /** As OpenSSH: more of one kind than anybody writes. */
@@ -120,16 +127,16 @@ function once(name: 'command' | 'principals' | 'from'): ApplyValue {
 /** `mayOmitHost`: permitlisten="8080" stands for any host. */
 function destinations(name: 'permitOpen' | 'permitListen', mayOmitHost: boolean): ApplyValue {
   return (draft, value) => {
-    const list = draft[name] ?? [];
     const text = mayOmitHost && !value.includes(':') ? `*:${value}` : value;
     const destination = parseDestination(text);
     if (destination === undefined) {
       return 'invalid permission host or port';
     }
-    if (list.length >= maxDestinations) {
+    draft[name] ??= [];
+    if (draft[name].length >= maxDestinations) {
       return 'too many permission directives';
     }
-    draft[name] = [...list, destination];
+    draft[name].push(destination);
     return undefined;
   };
 }
@@ -251,7 +258,12 @@ function parseOne(draft: Draft, text: string, from: number): number | string {
 
 /** `text` is the option list alone, as `optionsEnd` cuts it. Empty items count for nothing. */
 export function parseKeyOptions(text: string): ParsedOptions {
-  const draft: Draft = { ...noOptions, environment: [] };
+  const draft: Draft = {
+    ...noOptions,
+    environment: [],
+    permitOpen: undefined,
+    permitListen: undefined,
+  };
   for (let at = 0; at < text.length; ) {
     const end = text[at] === ',' ? at : parseOne(draft, text, at);
     if (typeof end === 'string') {

@@ -3,7 +3,7 @@
  * from=, AllowUsers and the like. Every text may come from a stranger: matching takes at most
  * pattern × text steps. Runs in: monitor.
  */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 
 /** `*` any run, `?` one character; the whole text. Two cursors, no recursion. */
 export function matchesPattern(text: string, pattern: string): boolean {
@@ -59,73 +59,65 @@ export function matchPatternList(text: string, list: string): ListResult {
 }
 
 interface Network {
-  readonly address: string;
-  readonly family: 'ipv4' | 'ipv6';
-  readonly prefixBits: number;
+  readonly version: 4 | 6;
+  readonly value: bigint;
+  readonly hostBits: bigint;
 }
 
-/** Bits of an address, most significant first. */
-function addressBits(address: string, family: 'ipv4' | 'ipv6'): bigint {
-  if (family === 'ipv4') {
-    return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n);
+/** The address as a number. `address` is one: `isIP` has said so. */
+function addressValue(address: string, version: 4 | 6): bigint {
+  if (version === 4) {
+    return BigInt(address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0));
   }
   const v4 = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
+  const [, before, ...parts] = v4 ?? [];
+  const [a = 0, b = 0, c = 0, d = 0] = parts.map(Number);
   const plain =
-    v4 === null
-      ? address
-      : `${v4[1]}${((Number(v4[2]) << 8) | Number(v4[3])).toString(16)}:${(
-          (Number(v4[4]) << 8) | Number(v4[5])
-        ).toString(16)}`;
+    v4 === null ? address : `${before}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
   const [head = '', tail] = plain.split('::') as [string, string?];
   const left = head === '' ? [] : head.split(':');
   const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
-  const groups = tail === undefined ? left : [...left, ...zeros, ...right];
-  return groups.reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n);
+  const zeros = '0'.repeat(4 * (8 - left.length - right.length));
+  const groups = [...left, '', ...right].map((group) => group.padStart(4, '0'));
+  groups[left.length] = tail === undefined ? '' : zeros;
+  return BigInt(`0x${groups.join('')}`);
 }
 
 /** Undefined: not an address or network at all. `invalid`: host bits set or too long a mask. */
 function parseNetwork(text: string): Network | 'invalid' | undefined {
-  const [address = '', mask, ...more] = text.split('/');
-  const version = isIP(address);
+  const [address = '', mask, ...more] = text.split('/', 3);
+  const version = isIP(address) as 0 | 4 | 6;
   if (version === 0 || more.length > 0 || address.includes('%')) {
     return undefined;
   }
   const widthBits = version === 4 ? 32 : 128;
-  const family = version === 4 ? 'ipv4' : 'ipv6';
-  if (mask === undefined) {
-    return { address, family, prefixBits: widthBits };
-  }
-  if (!/^[0-9]{1,3}$/.test(mask)) {
+  if (mask !== undefined && !/^[0-9]{1,3}$/.test(mask)) {
     return undefined;
   }
-  const prefixBits = Number(mask);
+  const prefixBits = mask === undefined ? widthBits : Number(mask);
   if (prefixBits > widthBits) {
     return 'invalid';
   }
-  const hostMask = (1n << BigInt(widthBits - prefixBits)) - 1n;
-  const hasHostBits = (addressBits(address, family) & hostMask) !== 0n;
-  return hasHostBits ? 'invalid' : { address, family, prefixBits };
-}
-
-function contains(network: Network, address: string): boolean {
-  const version = isIP(address);
-  if (version === 0 || (version === 4) !== (network.family === 'ipv4')) {
-    return false;
-  }
-  const list = new BlockList();
-  list.addSubnet(network.address, network.prefixBits, network.family);
-  return list.check(address, network.family);
+  const hostBits = BigInt(widthBits - prefixBits);
+  const value = addressValue(address, version);
+  return (value >> hostBits) << hostBits === value ? { version, value, hostBits } : 'invalid';
 }
 
 /** Networks where an entry is one, else the address as text against the pattern. */
 export function matchAddressList(address: string, list: string): ListResult {
+  const own = parseNetwork(address);
   return matchesList(list, (entry) => {
     const network = parseNetwork(entry);
     if (network === undefined) {
       return matchesPattern(address, entry);
     }
-    return network === 'invalid' ? 'invalid' : contains(network, address);
+    if (network === 'invalid' || own === undefined || own === 'invalid') {
+      return network === 'invalid' ? 'invalid' : false;
+    }
+    return (
+      own.version === network.version &&
+      own.value >> network.hostBits === network.value >> network.hostBits
+    );
   });
 }
 

@@ -1,5 +1,6 @@
 /** Patterns, lists, networks and user@host, as ssh_config(5) PATTERNS has them. */
 import assert from 'node:assert/strict';
+import { BlockList } from 'node:net';
 import { test } from 'node:test';
 import {
   type ListResult,
@@ -78,6 +79,51 @@ test('networks', () => {
   ];
   for (const [address, list, expected] of rows) {
     assert.equal(matchAddressList(address, list), expected, `${address} ${list}`);
+  }
+});
+
+test('networks of both families agree with those of Node', () => {
+  const addresses = [
+    '::',
+    '::1',
+    '1::',
+    '1::2',
+    '2001:db8::',
+    '2001:db8:0:1::',
+    '2001:db8:0:1:2:3:4:5',
+    'fe80::1:0:0',
+    '::ffff:10.1.2.3',
+    '64:ff9b::1.2.3.4',
+    '0.0.0.0',
+    '10.0.0.0',
+    '10.1.2.3',
+    '255.255.255.255',
+    '128.0.0.0',
+  ];
+  for (const network of addresses) {
+    const family = network.includes(':') ? 'ipv6' : 'ipv4';
+    for (const bits of [
+      0,
+      1,
+      8,
+      15,
+      24,
+      31,
+      32,
+      ...(family === 'ipv6' ? [33, 64, 96, 127, 128] : []),
+    ]) {
+      const list = new BlockList();
+      list.addSubnet(network, bits, family);
+      for (const address of addresses.filter(
+        (each) => each.includes(':') === (family === 'ipv6'),
+      )) {
+        const ours = matchAddressList(address, `${network}/${bits}`);
+        const theirs = list.check(address, family) ? 'match' : 'none';
+        assert.ok(ours === theirs || ours === 'invalid', `${address} ${network}/${bits}: ${ours}`);
+      }
+    }
+    const whole = family === 'ipv6' ? 128 : 32;
+    assert.equal(matchAddressList(network, `${network}/${whole}`), 'match');
   }
 });
 
