@@ -46,6 +46,8 @@ test('a signature counts for its algorithm, its key and its data only', () => {
         assert.ok(!verify(other.name, key.publicBlob, signature, data), other.name);
         const relabelled = signatureBlob(other.name, innerOf(signature));
         assert.ok(!verify(row.name, key.publicBlob, relabelled, data), other.name);
+        const isOfType = other.keyType === key.type;
+        assert.ok(isOfType || !verify(other.name, key.publicBlob, relabelled, data), other.name);
       }
       for (const other of keys.filter((each) => each !== key)) {
         assert.ok(!verify(row.name, other.publicBlob, signature, data));
