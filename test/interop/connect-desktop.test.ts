@@ -71,6 +71,16 @@ describe('connect, with a desktop behind Debian sshd', {
     assert.ok(shot.equals(await Picture.ofScreen(desktop.environment)), 'differs from import');
   });
 
+  test('a line of progress on a terminal, and nothing of it left', async () => {
+    const words = [process.execPath, ...args('--screenshot', join(folder, 'progress.png'))];
+    const { code, stdout } = await run('script', ['-qefc', words.join(' '), '/dev/null'], {
+      env: { ...process.env, SHELL: '/bin/sh' },
+    });
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /connecting to .*authenticating as .*starting the desktop.*drawing/s);
+    assert.ok(stdout.endsWith('\r\x1b[K'), JSON.stringify(stdout));
+  });
+
   test('the viewer shows the desktop, types into it, and its end ends the connection', async () => {
     await using screen = await Screen.start();
     await using terminal = openTerminal(desktop.environment);

@@ -207,7 +207,7 @@ describe('connect talks to the display subsystem', { timeout: 120_000 }, () => {
     const { code, stderr } = await sshdesk('--session', 'x', '--screenshot', join(folder, 'n.png'));
     assert.equal(code, 1);
     assert.match(stderr, /Error: the X server ended with status 1/);
-    assert.match(stderr, /Fatal server error:\n\(EE\) no \\x1bscreens/);
+    assert.match(stderr, /status 1\nFatal server error:\n\(EE\) no \\x1bscreens\nSession/);
     assert.match(stderr, /Session startup failed\./);
     assert.doesNotMatch(stderr, /NX>|Last operation/);
   });

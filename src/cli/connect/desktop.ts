@@ -121,15 +121,11 @@ export class Desktops {
 
 /** Waits for the first bytes and puts them back; the end before them is a start that failed. */
 async function firstByte(channel: ClientChannel): Promise<void> {
-  let status: number | null = null;
-  channel.once('exit', (code: number | null) => {
-    status = code;
-  });
   const allSaid = closed(channel);
   const source = new ByteSource(channel, 'the desktop');
   const chunk = await source.chunk();
   if (chunk === null) {
-    await Promise.race([allSaid, delay(2000, undefined, { ref: false })]);
+    const status = await Promise.race([allSaid, delay(2000, null, { ref: false })]);
     const how = status === null ? '' : ` (exit status ${status})`;
     throw new ClientFailure('desktop', `the desktop did not start${how}`);
   }
@@ -137,10 +133,10 @@ async function firstByte(channel: ClientChannel): Promise<void> {
   channel.unshift(chunk);
 }
 
-/** Its exit status and the last lines of stderr come before the close. */
-function closed(channel: ClientChannel): Promise<void> {
+/** Its exit status; that and the last lines of stderr come before the close. */
+function closed(channel: ClientChannel): Promise<number | null> {
   return new Promise((resolve) => {
-    channel.once('close', () => resolve());
+    channel.once('close', (code: number | null | undefined) => resolve(code ?? null));
   });
 }
 

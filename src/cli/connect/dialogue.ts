@@ -174,14 +174,14 @@ export function escapeValue(text: string): string {
   );
 }
 
-/** The lines that say why, without the fixed ones that say nothing. */
+/** The lines that say why, in their order, without the echo and the fixed ones that say nothing. */
 function failureOf(lines: readonly ReplyLine[]): ClientFailure {
-  const telling = lines.filter(
-    ({ code }) => code === 1004 || (code >= 400 && code < 600 && code !== 500),
-  );
-  const codeLess = lines.filter(({ code, text }, at) => code === 0 && text !== '' && at > 0);
-  const last = lines.filter(({ code }) => code === 500);
-  const said = telling.length > 0 ? [...telling, ...codeLess] : last;
+  const isTelling = (code: number): boolean =>
+    code === 1004 || (code >= 400 && code < 600 && code !== 500);
+  const telling = lines.filter(({ code }, at) => isTelling(code) || (code === 0 && at > 0));
+  const said = lines.some(({ code }) => isTelling(code))
+    ? telling
+    : lines.filter(({ code }) => code === 500);
   const text = said.map((line) => printableLine(line.text)).filter((line) => line !== '');
   return new ClientFailure('desktop', text.join('\n') || 'the desktop did not start');
 }

@@ -1,7 +1,7 @@
 /**
  * A small RFB client (RFC 6143, versions 3.3, 3.7 and 3.8, no security): takes the picture of a
- * desktop and changes its size. Raw, CopyRect, ZRLE, DesktopSize, ExtendedDesktopSize; the pointer
- * is left out of the picture. Everything from the server is bounded. Runs in: user.
+ * desktop and changes its size. Raw, CopyRect, ZRLE, DesktopSize, ExtendedDesktopSize. The shape of
+ * the pointer is skipped; Xvnc draws it into the picture where it stands. Everything from the server is bounded. Runs in: user.
  */
 import type { Duplex } from 'node:stream';
 import { constants, createInflate } from 'node:zlib';

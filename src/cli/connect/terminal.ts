@@ -29,7 +29,7 @@ export class Terminal {
   progress(text: string): void {
     if (!this.#isProgressShown) return;
     if (this.#progress !== '') this.#stderr.write('\r\x1b[K');
-    this.#progress = printableLine(text).slice(0, Math.max(0, (this.#stderr.columns ?? 80) - 1));
+    this.#progress = printableLine(text).slice(0, Math.max(0, (this.#stderr.columns || 80) - 1));
     this.#stderr.write(this.#progress);
   }
 
