@@ -352,7 +352,7 @@ export class Engine extends Protocol {
   override set _kexinit(payload: Buffer | undefined) {
     if (#events in this) {
       // Set by the package after it wrote random bytes there and before it copies the payload.
-      payload?.set(this.#events.takeCookie(), 1);
+      payload?.set(this.#above(() => this.#events.takeCookie()).subarray(0, 16), 1);
       this.#ownKexInit = payload;
     }
   }
@@ -411,17 +411,23 @@ export class Engine extends Protocol {
     }
   }
 
-  readonly #dispatch = (bytes: Buffer): DecipherAnswer => {
-    try {
+  readonly #dispatch = (bytes: Buffer): DecipherAnswer =>
+    this.#above(() => {
       if (bytes.length === 0) {
         throw new ProtocolError('a packet without payload');
       }
       return this.#events.packet(this.#inflate(bytes));
+    });
+
+  /** What is thrown here is known for it when it comes out of the package. */
+  #above<T>(work: () => T): T {
+    try {
+      return work();
     } catch (error) {
       this.#thrownAbove = error;
       throw error;
     }
-  };
+  }
 
   #inflate(bytes: Buffer): Buffer {
     let payload: Buffer;

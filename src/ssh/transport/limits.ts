@@ -23,6 +23,8 @@ export const limits = {
   unansweredKexInitBytes: 64 * 1024 * 1024,
   /** RFC 4344 §3.1: well before the sequence number can come round. */
   packetsPerKey: 2 ** 30,
+  /** The longest delay of a timer in Node. */
+  timerMs: 2 ** 31 - 1,
   /** After DISCONNECT: time and bytes for the peer to read it before the socket is closed. */
   lingerMs: 2000,
   lingerBytes: 1024 * 1024,

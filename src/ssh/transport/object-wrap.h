@@ -1,8 +1,8 @@
-// Given to the compiler with -include when the native binding of ssh2 is built (see README of set-up:
-// CXXFLAGS="-include .../object-wrap.h" node-gyp --real_openssl_major=3 rebuild). It stands in for
-// node_object_wrap.h of Node 24.21, whose destructor calls RemoveEnvironmentCleanupHook: that aborts
-// the process ("Assertion failed: (env) != nullptr") when the garbage collector runs while no
-// context is entered, which in a server is any time. Runs in: worker.
+// Given to the compiler with -include when the native cipher binding of ssh2 is built:
+//   CXXFLAGS="-include .../object-wrap.h" node-gyp --real_openssl_major=3 --nodedir=... rebuild
+// It stands in for node_object_wrap.h of Node 24.21, whose destructor calls
+// RemoveEnvironmentCleanupHook: that aborts the process ("Assertion failed: (env) != nullptr") when
+// the garbage collector runs while no context is entered, in a server at any time. Runs in: worker.
 #ifndef SRC_NODE_OBJECT_WRAP_H_
 #define SRC_NODE_OBJECT_WRAP_H_
 

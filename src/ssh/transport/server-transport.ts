@@ -570,7 +570,9 @@ class ServerTransport implements Transport {
   #startRekeyTimer(): void {
     clearTimeout(this.#rekeyTimer);
     if (this.#settings.rekeyMs > 0 && this.#isAuthenticated) {
-      this.#rekeyTimer = setTimeout(() => this.rekey(), this.#settings.rekeyMs).unref();
+      // A longer delay would fire at once.
+      const delayMs = Math.min(this.#settings.rekeyMs, limits.timerMs);
+      this.#rekeyTimer = setTimeout(() => this.rekey(), delayMs).unref();
     }
   }
 
