@@ -152,6 +152,24 @@ describe('connect, with a desktop behind Debian sshd', {
     assert.match(bare.stderr, /no viewer found in PATH/);
   });
 
+  test('key exchanges in the middle ask for the host key no second time', async () => {
+    await using often = await DebianSshd.start({
+      config: ['RekeyLimit 1K', 'LogLevel DEBUG1'],
+      subsystems: { rfb: `${process.execPath} ${bridge} ${desktop.rfbSocket}` },
+    });
+    const file = join(folder, 'rekeyed');
+    const { code, stderr } = await run(process.execPath, [
+      ...[cli, 'connect', '-F', 'none', '-i', often.userKey, '--batch'],
+      ...['-o', `UserKnownHostsFile=${file}`, '-o', 'StrictHostKeyChecking=accept-new'],
+      ...['--screenshot', join(folder, 'rekeyed.png'), '--wait', '500'],
+      `root@127.0.0.1:${often.port}`,
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.ok(often.log.split('SSH2_MSG_KEXINIT received').length > 2, 'there was no rekey');
+    assert.equal((await readFile(file, 'utf8')).trim().split('\n').length, 1);
+    assert.equal(stderr.split('Permanently added').length, 2, stderr);
+  });
+
   test('a desktop that does not start is exit 1, and no picture is left', async () => {
     await using broken = await DebianSshd.start({
       subsystems: { rfb: `${process.execPath} ${bridge} /nonexistent/rfb.sock` },

@@ -58,6 +58,7 @@ class Opening {
   #phase: 'handshake' | 'login' = 'handshake';
   #banners = 0;
   #timer: NodeJS.Timeout | undefined;
+  #hostKey: Buffer | null = null;
   #hostKeyFailure: Error | null = null;
   #fail: (error: Error) => void = () => undefined;
   readonly #failed: Promise<never>;
@@ -105,11 +106,25 @@ class Opening {
     this.#timer = setTimeout(() => this.#end(new ClientFailure('connection', text)), ms);
   }
 
-  /** The clock stands while a person reads a fingerprint. */
+  /**
+   * The clock stands while a person reads a fingerprint. Every later key exchange of the connection
+   * comes here too: the key is the accepted one then, or the connection ends.
+   */
   #verify(blob: Buffer, verified: (isValid: boolean) => void): void {
+    if (this.#hostKey) {
+      const isSame = this.#hostKey.equals(blob);
+      if (!isSame) {
+        const text = 'the host key changes within the connection';
+        this.#hostKeyFailure = new ClientFailure('host-key', text);
+      }
+      verified(isSame);
+      return;
+    }
+    const presented = Buffer.from(blob);
     clearTimeout(this.#timer);
-    this.#options.verifyHostKey(Buffer.from(blob)).then(
+    this.#options.verifyHostKey(presented).then(
       (isValid) => {
+        if (isValid) this.#hostKey = presented;
         this.#hostKeyFailure = isValid
           ? null
           : new ClientFailure('host-key', 'Host key verification failed.');
