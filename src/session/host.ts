@@ -1,5 +1,6 @@
 /** What a `session` channel needs of the privileged side; in a worker it asks the monitor. */
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { LendingSource } from '../ssh/connection/pump.ts';
 
 export interface SessionHost {
   /** refused.reason: RFC 4254 §5.1. */
@@ -27,8 +28,9 @@ export type Started =
   | {
       readonly is: 'process';
       readonly stdin: Writable;
-      readonly stdout: Readable;
-      readonly stderr: Readable;
+      /** Best a `PipeSource`, which makes no garbage. */
+      readonly stdout: Readable | LendingSource;
+      readonly stderr: Readable | LendingSource;
     }
   | { readonly is: 'pty'; readonly pty: PtyStream }
   /** A subsystem that runs in this process, on the channel itself. */

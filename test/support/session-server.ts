@@ -15,6 +15,7 @@ import type {
   SessionHost,
   Started,
 } from '../../src/session/host.ts';
+import { PipeSource } from '../../src/session/pipe-source.ts';
 import { type InternalSubsystems, sessionChannel } from '../../src/session/session-channel.ts';
 import { directTcpip, type InternalTarget } from '../../src/forwarding/direct-tcpip.ts';
 import type { Channel } from '../../src/ssh/connection/channel.ts';
@@ -88,6 +89,9 @@ function makePipe(): Pipe {
   return { read, write };
 }
 
+/** One for all, as in a worker. */
+const readBuffer = Buffer.alloc(64 * 1024);
+
 class LocalSession implements HostedSession {
   readonly number = 1;
   onExit: (exit: SessionExitStatus) => void = () => {};
@@ -122,13 +126,11 @@ class LocalSession implements HostedSession {
           : { is: 'signalled', signalName: signal.slice(3), coreDumped: false },
       );
     });
-    const end = (fd: number, writable: boolean): Socket =>
-      new Socket({ fd, readable: !writable, writable });
     return {
       is: 'process',
-      stdin: end(stdin.write, true),
-      stdout: end(stdout.read, false),
-      stderr: end(stderr.read, false),
+      stdin: new Socket({ fd: stdin.write, readable: false, writable: true }),
+      stdout: new PipeSource(stdout.read, readBuffer),
+      stderr: new PipeSource(stderr.read, readBuffer),
     };
   }
   close(): void {

@@ -580,7 +580,33 @@ export class Outlet {
     if (from < chunk.length) {
       this.#queue.push(from === 0 ? chunk : chunk.subarray(from));
     }
-    if (this.#queue.length === 0 && this.#channel.mayWriteThrough) {
+    return this.#mayGoOn();
+  }
+
+  /**
+   * As `write`, for a chunk that is only lent: the caller reads into the same memory again. It goes
+   * out past a full socket (one chunk more), and what the window holds back is copied.
+   */
+  writeLent(chunk: Buffer): boolean {
+    if (this.#channel.isOutputEnded) {
+      return true;
+    }
+    let from = 0;
+    if (this.#channel.mayWriteThrough) {
+      let before = -1;
+      while (from < chunk.length && from > before) {
+        before = from;
+        from = this.#channel.sendSlices(chunk, from, this.#isStderr);
+      }
+    }
+    if (from < chunk.length) {
+      this.#queue.push(Buffer.from(chunk.subarray(from)));
+    }
+    return this.#mayGoOn();
+  }
+
+  #mayGoOn(): boolean {
+    if (this.#channel.mayWriteThrough) {
       return true;
     }
     this.#isBlocked = true;

@@ -2,16 +2,32 @@
  * Bulk between a channel and pipes or sockets, past the Duplex: a chunk that was read is what is
  * sent, a view that was received is what is written. Runs in: worker.
  */
-import type { Duplex, Readable, Writable } from 'node:stream';
+import { type Duplex, Readable, type Writable } from 'node:stream';
 import { flushAfterCloseMs, sourceTurnBytes } from '../../base/limits.ts';
 import type { Channel, Outlet } from './channel.ts';
+
+/**
+ * A source that reads into the same memory again and again: no garbage at any speed. A chunk is lent
+ * for the time of the call; after `pause()` none comes until `resume()`.
+ */
+export interface LendingSource {
+  /** Once. `end` is called once, after the last chunk. */
+  start(take: (chunk: Buffer) => void, end: (error?: Error) => void): void;
+  pause(): void;
+  resume(): void;
+  destroy(): void;
+}
 
 /**
  * Sends what `source` gives, until its end or error; then calls `onEnd` once. At most
  * `sourceTurnBytes` go out in a row: libuv would read 2 MiB from a full pipe before anyone else is
  * served.
  */
-export function pump(source: Readable, outlet: Outlet, onEnd: (error?: Error) => void): void {
+export function pump(
+  source: Readable | LendingSource,
+  outlet: Outlet,
+  onEnd: (error?: Error) => void,
+): void {
   let sentInTurn = 0;
   let isBlocked = false;
   let isResting = false;
@@ -27,16 +43,12 @@ export function pump(source: Readable, outlet: Outlet, onEnd: (error?: Error) =>
       onEnd(error);
     }
   };
-  outlet.onDrain = () => {
-    isBlocked = false;
-    resume();
-  };
-  source.on('data', (chunk: Buffer) => {
-    if (!outlet.write(chunk)) {
+  const count = (bytes: number, hasRoom: boolean): void => {
+    sentInTurn += bytes;
+    if (!hasRoom) {
       isBlocked = true;
       source.pause();
     }
-    sentInTurn += chunk.length;
     if (sentInTurn >= sourceTurnBytes) {
       sentInTurn = 0;
       isResting = true;
@@ -46,10 +58,19 @@ export function pump(source: Readable, outlet: Outlet, onEnd: (error?: Error) =>
         resume();
       });
     }
-  });
-  source.on('end', () => end());
-  source.on('error', (error) => end(error));
-  source.on('close', () => end());
+  };
+  outlet.onDrain = () => {
+    isBlocked = false;
+    resume();
+  };
+  if (source instanceof Readable) {
+    source.on('data', (chunk: Buffer) => count(chunk.length, outlet.write(chunk)));
+    source.on('end', () => end());
+    source.on('error', end);
+    source.on('close', () => end());
+  } else {
+    source.start((chunk) => count(chunk.length, outlet.writeLent(chunk)), end);
+  }
 }
 
 /**
