@@ -5,6 +5,7 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { eventually } from './child.ts';
 import { checkout, type LabUser } from './lab.ts';
 import { readProcFile, type ServerOptions, startServer, type TestServer } from './server.ts';
 import { type ClientOptions, spawnClient, sshArguments } from './stock-client.ts';
@@ -13,17 +14,20 @@ export const desktopsDirectory = '/run/sshdesk/desktops';
 let configs = 0;
 
 /** `session`: the command of every desktop; undefined: what the machine has. */
-export function startDesktopServer(
+export async function startDesktopServer(
   session?: string,
   options: ServerOptions = {},
 ): Promise<TestServer> {
   const file = `/tmp/desktop-config-${process.pid}-${configs++}`;
   writeFileSync(file, session === undefined ? '' : `XSession ${session}\n`);
-  return startServer({
+  const server = await startServer({
     ...options,
     config: ['UsePAM yes', ...(options.config ?? [])],
     flags: ['--desktop-config', file, ...(options.flags ?? [])],
   });
+  // The port takes connections a moment before the desktops of the last daemon are found again.
+  await eventually('the control socket', async () => sessionsCommand(['list']).status === 0);
+  return server;
 }
 
 /** Bytes as they come, to be waited for. */

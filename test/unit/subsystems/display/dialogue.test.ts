@@ -23,12 +23,11 @@ interface Talk {
 /** Feeds the pieces as a channel would: the next one only when the dialogue wants more. */
 async function talk(
   desktops: FakeDesktops,
-  pieces: readonly (string | Buffer)[],
+  pieces: readonly (string | Buffer | (() => Promise<void>))[],
   options: { readonly phase?: Phase; readonly isEof?: boolean } = {},
 ): Promise<Talk> {
   const writes: string[] = [];
   const faults: unknown[] = [];
-  const queue = pieces.map((piece) => Buffer.from(piece));
   let end: DialogueEnd | undefined;
   let wake = (): void => {};
   const dialogue = new Dialogue(
@@ -52,17 +51,18 @@ async function talk(
     options.phase ?? 'ready',
   );
   dialogue.start();
-  for (const piece of queue) {
-    if (end !== undefined) {
-      const { is } = end as DialogueEnd;
-      if (is === 'tunnel') {
-        break;
-      }
+  for (const piece of pieces) {
+    if (typeof piece === 'function') {
+      await piece();
+      continue;
+    }
+    if ((end as DialogueEnd | undefined)?.is === 'tunnel') {
+      break;
     }
     const ready = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    if (!dialogue.receive(piece)) {
+    if (!dialogue.receive(Buffer.from(piece))) {
       await ready;
     }
   }
@@ -377,16 +377,18 @@ describe('display dialogue', { timeout: 20_000 }, () => {
 
   test('a desktop that ends before bye leaves nothing to go on with', async () => {
     const desktops = new FakeDesktops();
-    const talked = talk(desktops, [start, 'frob\n', 'bye\n']);
-    const attach = desktops.attach.bind(desktops);
+    const { attach } = desktops;
     desktops.attach = async (id) => {
-      const attached = await attach(id);
+      const attached = await attach.call(desktops, id);
+      // In the turn after the reply that says it runs, before the next line is read.
       setImmediate(() => desktops.viewers[0]?.onEnd('terminated'));
       return attached;
     };
-    const { end } = await talked;
-    // The end may come before or behind `bye`; a dead viewer is never tunnelled alive.
-    assert.ok(end?.is === 'closed' || desktops.viewers[0]?.stream.destroyed === false);
+    const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 10));
+    const { text, end } = await talk(desktops, [start, pause, 'bye\n']);
+    assert.ok(text.includes('NX> 710 '));
+    assert.deepEqual(end, { is: 'closed', status: 0 });
+    assert.equal(desktops.viewers[0]?.stream.destroyed, true);
   });
 
   test('a line without an end, too many lines and too long a line end it with status 1', async () => {

@@ -1,0 +1,135 @@
+/**
+ * A person opens a desktop with a stock viewer, types, loses the viewer and comes back: pixels are
+ * compared, and the same check is seen to fail on a blank, a stale and somebody else's picture.
+ * Runs in: test, in the lab.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { type Child, eventually } from '../support/child.ts';
+import {
+  desktopEnvironment,
+  forwardPort,
+  type ListedDesktop,
+  listDesktops,
+  listeningPorts,
+  startDesktopServer,
+} from '../support/desktop-session.ts';
+import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { freePort, type TestServer } from '../support/server.ts';
+import { type Area, colour, type Picture, Screen, StockViewer } from '../support/viewer.ts';
+import { drawWindow } from '../support/x-window.ts';
+
+const lab = inLab(import.meta.url, 170_000);
+
+/** Of the desktop; the terminal is further down. */
+const area: Area = { x: 500, y: 60, width: 200, height: 160 };
+/** What of it no title bar or frame of the window manager can reach. */
+const inner: Area = { x: 520, y: 110, width: 160, height: 90 };
+const terminal = { x: 200, y: 480 };
+const green = '#12a53b';
+const violet = '#7a1fc4';
+
+describe('a person at a desktop', lab, () => {
+  let server: TestServer;
+  let key: TestKey;
+  let alice: LabUser;
+  let screen: Screen;
+  const windows: Child[] = [];
+  before(async () => {
+    key = makeKey('ed25519');
+    alice = makeUser('alice', { authorizedKeys: [key.line] });
+    makeUser('bob', { authorizedKeys: [key.line] });
+    server = await startDesktopServer('xterm -geometry 80x12+40+400 & exec icewm-session');
+    screen = await Screen.start();
+  });
+  after(async () => {
+    for (const window of windows) {
+      await window.stop();
+    }
+    await screen?.[Symbol.asyncDispose]();
+    await server?.stop();
+  });
+
+  /** Through the forwarded name, as somebody with a viewer that wants a port. */
+  async function open(user: string): Promise<{ viewer: StockViewer; close(): Promise<void> }> {
+    const port = await freePort();
+    const forward = forwardPort(server, { user, key }, port);
+    await eventually('the port', async () => listeningPorts().includes(port));
+    const viewer = StockViewer.start(screen, `127.0.0.1::${port}`);
+    await viewer.window();
+    return {
+      viewer,
+      async close() {
+        await viewer.kill();
+        forward.kill('SIGKILL');
+      },
+    };
+  }
+
+  function desktopOf(user: string): ListedDesktop {
+    const found = listDesktops().find(({ owner }) => owner === user);
+    assert.ok(found !== undefined, `no desktop of ${user}`);
+    return found;
+  }
+
+  async function draw(user: string, shown: string): Promise<Child> {
+    const window = await drawWindow(desktopEnvironment(desktopOf(user)), { colour: shown, area });
+    windows.push(window);
+    return window;
+  }
+
+  /** The check: every pixel of the place has the colour. `at`: where the desktop is on the screen. */
+  function shows(picture: Picture, at: { x: number; y: number }, wanted: string): boolean {
+    const place = { ...inner, x: inner.x + at.x, y: inner.y + at.y };
+    return picture.share(place, colour(wanted)) === 1;
+  }
+
+  test('types, is cut off, comes back and finds windows and work', async () => {
+    const word = randomBytes(12).toString('hex');
+    const first = await open('alice');
+    const at = await first.viewer.window();
+    const blank = await screen.look();
+    assert.equal(shows(blank, at, green), false, 'a desktop without the window');
+    const window = await draw('alice', green);
+    await screen.lookFor('the green window', (picture) => shows(picture, at, green));
+    const place = { x: at.x + terminal.x, y: at.y + terminal.y };
+    await screen.type(`echo ${word} > typed`, place);
+    await screen.press('Return');
+    await eventually('the file', async () => existsSync(`${alice.home}/typed`));
+    await eventually('its content', async () => readFileSync(`${alice.home}/typed`, 'utf8') !== '');
+    assert.equal(readFileSync(`${alice.home}/typed`, 'utf8'), `${word}\n`);
+    assert.equal(statSync(`${alice.home}/typed`).uid, alice.uid);
+    const { id } = desktopOf('alice');
+
+    await first.close();
+    await eventually('detached', async () => desktopOf('alice').state === 'detached');
+    const empty = await screen.look();
+    assert.equal(shows(empty, at, green), false, 'no viewer, no picture');
+
+    const second = await open('alice');
+    const back = await second.viewer.window();
+    const seen = await screen.lookFor('the window again', (p) => shows(p, back, green));
+    assert.equal(desktopOf('alice').id, id);
+    assert.equal(readFileSync(`${alice.home}/typed`, 'utf8'), `${word}\n`);
+
+    // While nobody looks the window changes: the picture of before is stale.
+    await second.close();
+    await window.stop();
+    await draw('alice', violet);
+    const third = await open('alice');
+    const now = await third.viewer.window();
+    await screen.lookFor('the violet window', (picture) => shows(picture, now, violet));
+    assert.equal(shows(seen, back, violet), false, 'a stale picture');
+    await third.close();
+
+    const other = await open('bob');
+    const hisPlace = await other.viewer.window();
+    await eventually('his desktop', async () => desktopOf('bob').viewers === 1);
+    await draw('bob', green);
+    const his = await screen.lookFor('his window', (picture) => shows(picture, hisPlace, green));
+    assert.equal(shows(his, hisPlace, violet), false, 'somebody else’s picture');
+    await other.close();
+  });
+});
