@@ -19,7 +19,7 @@ import {
   startDesktopServer,
 } from '../support/desktop-session.ts';
 import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import { freePort, readProcFile, type TestServer } from '../support/server.ts';
+import { freePort, processTree, readProcFile, type TestServer } from '../support/server.ts';
 import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 280_000);
@@ -299,6 +299,28 @@ describe('a desktop', lab, () => {
     );
     assert.ok(!existsSync(`/tmp/.X11-unix/X${desktop.display}`));
     assert.deepEqual(listDesktops(alice), []);
+  });
+
+  test('everything killed at once: the next daemon fails what was there and starts afresh', async () => {
+    const viewer = openSubsystem(server, 'rfb', asAlice());
+    await greetRfb(viewer);
+    const [desktop] = listDesktops(alice);
+    assert.ok(desktop !== undefined);
+    for (const { pid } of processTree(server.pid)) {
+      process.kill(pid, 'SIGKILL');
+    }
+    await viewer.status;
+    server = await startDesktopServer();
+    assert.deepEqual(listDesktops(), []);
+    assert.deepEqual(readdirSync(desktopsDirectory), []);
+    assert.deepEqual(processesOf(desktop), []);
+    const [past] = JSON.parse(sessionsCommand(['history', '--json'], alice).stdout);
+    assert.deepEqual([past.id, past.state], [desktop.id, 'failed']);
+    const fresh = openSubsystem(server, 'rfb', asAlice());
+    await greetRfb(fresh);
+    assert.notEqual(listDesktops(alice)[0]?.id, desktop.id);
+    assert.equal(sessionsCommand(['terminate', 'default'], alice).status, 0);
+    await fresh.status;
   });
 
   test('a login that may not run commands opens no desktop in any way', async () => {
