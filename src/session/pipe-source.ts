@@ -31,7 +31,6 @@ export class PipeSource implements LendingSource {
     const buffer = this.#buffer;
     const socket = this.#open((byteCount) => take(buffer.subarray(0, byteCount)));
     let error: Error | undefined;
-    socket.on('end', () => end());
     socket.on('error', (cause) => {
       error = cause;
     });
