@@ -19,6 +19,10 @@ static bool answer_prompts(struct conversation *conversation, const struct pam_m
   size_t prompts = 0;
   for (size_t i = 0; i < count; i++) {
     bool prompt = is_prompt(messages[i]->msg_style);
+    if (!prompt && messages[i]->msg_style != PAM_ERROR_MSG &&
+        messages[i]->msg_style != PAM_TEXT_INFO) {
+      return false; /* Linux-PAM's binary prompts and radio buttons: SSH has no word for them */
+    }
     prompts += prompt ? 1 : 0;
     bool keep = !prompt || conversation->mode == CONVERSE_LIVE;
     if (keep && !conversation_keep(conversation, (uint8_t)messages[i]->msg_style,
@@ -91,8 +95,8 @@ static bool set_items(struct pam *pam, const char *rhost, const char *tty,
     const void *data;
   } delay = {.function = note_delay};
   if (pam_set_item(pam->handle, PAM_FAIL_DELAY, delay.data) != PAM_SUCCESS ||
-      pam_set_item(pam->handle, PAM_RHOST, rhost) != PAM_SUCCESS ||
-      pam_set_item(pam->handle, PAM_TTY, tty) != PAM_SUCCESS) {
+      (rhost[0] != '\0' && pam_set_item(pam->handle, PAM_RHOST, rhost) != PAM_SUCCESS) ||
+      (tty[0] != '\0' && pam_set_item(pam->handle, PAM_TTY, tty) != PAM_SUCCESS)) {
     return false;
   }
   if (connection[0] == '\0') {
@@ -150,7 +154,7 @@ int pam_take_credentials(struct pam *pam) {
 }
 
 int pam_enter_session(struct pam *pam, const char *tty) {
-  pam->last_code = pam_set_item(pam->handle, PAM_TTY, tty);
+  pam->last_code = tty[0] == '\0' ? PAM_SUCCESS : pam_set_item(pam->handle, PAM_TTY, tty);
   if (pam->last_code == PAM_SUCCESS) {
     pam->last_code = pam_open_session(pam->handle, 0);
   }

@@ -43,6 +43,7 @@ struct confinement {
   bool failed; /* of the mount namespace: the steps that need it are passed over */
   struct bind *binds;
   size_t count;
+  const char *place; /* of the new root: what is being worked at, for the report */
 };
 
 __attribute__((format(printf, 3, 4))) static void tell(int report, char kind, const char *format,
@@ -144,6 +145,7 @@ static struct bind *next_bind(struct confinement *confinement, const char *path)
  * checkout below a home that only its owner may enter is reached here with the zygote's rights.
  */
 static bool add_tree(struct confinement *confinement, const char *path, bool is_device) {
+  confinement->place = path;
   for (size_t i = 0; i < confinement->count; i++) {
     if (confinement->binds[i].is_directory && is_below(path, confinement->binds[i].path)) {
       return true; /* is there already */
@@ -257,20 +259,24 @@ static int by_length(const void *a, const void *b) {
 }
 
 static bool change_root(struct confinement *confinement) {
-  if (!gather_trees(confinement) ||
-      mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=1k") != 0 ||
+  if (!gather_trees(confinement)) {
+    return false;
+  }
+  confinement->place = "/tmp";
+  if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=1k") != 0 ||
       chdir("/tmp") != 0) {
     return false;
   }
   qsort(confinement->binds, confinement->count, sizeof *confinement->binds, by_length);
   mode_t old = umask(022);
   for (size_t i = 0; i < confinement->count; i++) {
+    confinement->place = confinement->binds[i].path;
     if (!make_place(&confinement->binds[i])) {
-      tell(confinement->report, 's', "%s: %s", confinement->binds[i].path, strerror(errno));
       return false;
     }
   }
   umask(old);
+  confinement->place = "/";
   struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
   return syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
          chdir("/") == 0 &&
@@ -374,7 +380,11 @@ void worker_become(const struct worker_order *order, int report) {
   place_descriptors(&confinement);
   enter_namespaces(&confinement);
   if (!confinement.failed && !change_root(&confinement)) {
-    miss(&confinement, "root directory");
+    int error = errno;
+    char step[PATH_MAX + 20];
+    snprintf(step, sizeof step, "root directory (%s)", confinement.place);
+    errno = error;
+    miss(&confinement, step);
   }
   if (close_range(WORKER_LINK + 2, ~0U, 0) != 0) {
     fail(&confinement, "close_range");

@@ -274,6 +274,15 @@ describe('a process started by a leader', lab, () => {
       await leader.client.end(0);
     });
 
+    test('gives it back to root when it ends, even if somebody still holds it open', async () => {
+      const leader = await aliceLeader();
+      const spawned = await leader.client.spawn(order('true', terminal));
+      await leader.exit(spawned.handle);
+      assert.equal(statSync(spawned.tty).uid, 0);
+      closeSync(spawned.descriptors[0] as number);
+      await leader.client.end(0);
+    });
+
     test('takes the modes of RFC 4254 §8, and stops reading them at the first undefined one', async () => {
       const leader = await aliceLeader();
       const mode = (opcode: number, value: number) => {

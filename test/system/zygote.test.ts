@@ -226,7 +226,9 @@ link.recv(1)`;
     test('or says which step failed, and is no worker then', async () => {
       await assert.rejects(
         driver.zygote.startWorker(workerOrder('', { readOnly: ['/no/such/place'] })),
-        (error) => isErrno(ENOENT)(error) && /root directory/.test((error as Error).message),
+        (error) =>
+          isErrno(ENOENT)(error) &&
+          /root directory \(\/no\/such\/place\): No such/.test((error as Error).message),
       );
       await assert.rejects(
         driver.zygote.startWorker(
@@ -244,7 +246,7 @@ link.recv(1)`;
         directory: '/',
       });
       assert.equal(skipped.length, 1);
-      assert.match(skipped[0] as string, /root directory: No such file/);
+      assert.match(skipped[0] as string, /root directory \(\/no\/such\/place\): No such file/);
       assert.equal(said.shadow, true);
       assert.equal(statusOf(pid, 'Uid'), Array(4).fill(workerUid).join(' '));
       link.close();
