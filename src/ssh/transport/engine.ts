@@ -155,7 +155,7 @@ export interface EngineSettings {
 }
 
 export interface EngineEvents {
-  /** The cookie of the KEXINIT that is about to be sent. */
+  /** The cookie of the KEXINIT that is about to be sent: 16 bytes. */
   takeCookie(): Buffer;
   write(packet: Buffer): void;
   /** One decrypted, decompressed payload; returns what the engine's own call returned, if any. */
@@ -352,7 +352,10 @@ export class Engine extends Protocol {
   override set _kexinit(payload: Buffer | undefined) {
     if (#events in this) {
       // Set by the package after it wrote random bytes there and before it copies the payload.
-      payload?.set(this.#above(() => this.#events.takeCookie()).subarray(0, 16), 1);
+      payload?.set(
+        this.#above(() => this.#events.takeCookie()),
+        1,
+      );
       this.#ownKexInit = payload;
     }
   }

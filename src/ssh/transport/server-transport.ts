@@ -125,10 +125,10 @@ class ServerTransport implements Transport {
     () => {};
 
   constructor(options: ServerTransportOptions) {
-    const { stream, settings, signer } = options;
+    const { stream, settings } = options;
     this.#stream = stream;
     this.#settings = settings;
-    this.#signer = signer;
+    this.#signer = options.signer;
     this.#afterRead = options.afterRead;
     this.#onBug = options.onBug ?? (() => {});
     const hostKeys = usableHostKeys(settings);
@@ -150,7 +150,7 @@ class ServerTransport implements Transport {
         },
       },
       {
-        takeCookie: () => signer.takeCookie(),
+        takeCookie: () => this.#takeCookie(),
         write: (packet) => this.#write(packet),
         packet: (payload) => this.#onPacket(payload),
         exchange: (exchange) => this.#sign(exchange),
@@ -482,6 +482,14 @@ class ServerTransport implements Transport {
     this.#phase = 'signing';
     // A copy: the value is used again when the signature has come.
     return this.#engine.acceptKexMessage(Buffer.from(payload));
+  }
+
+  #takeCookie(): Buffer {
+    const cookie = this.#signer.takeCookie();
+    if (cookie.length !== 16) {
+      throw new TypeError(`a cookie of ${cookie.length} bytes`);
+    }
+    return cookie;
   }
 
   #sign(exchange: Exchange): void {
