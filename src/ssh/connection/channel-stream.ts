@@ -4,12 +4,28 @@
  * says so.
  */
 import { Duplex, Writable } from 'node:stream';
-import type { Channel, Outlet, Sink } from './channel.ts';
+
+/** Of an `Outlet`, what a stream needs. */
+interface StreamedOutlet {
+  write(chunk: Buffer): boolean;
+  onDrain: () => void;
+}
+
+/** Of a `Channel`, what a stream needs. */
+interface StreamedChannel {
+  readonly out: StreamedOutlet;
+  readonly isClosed: boolean;
+  sinkReady(): void;
+  sendEof(): void;
+  close(): void;
+  abort(): void;
+  onClose(listener: () => void): void;
+}
 
 const highWaterMarkBytes = 64 * 1024;
 
 /** Writes one chunk to an outlet; `done` comes when the next one may be written. */
-function writeChunk(outlet: Outlet, chunk: Buffer, done: () => void): void {
+function writeChunk(outlet: StreamedOutlet, chunk: Buffer, done: () => void): void {
   if (outlet.write(chunk)) {
     done();
   } else {
@@ -22,10 +38,10 @@ function writeChunk(outlet: Outlet, chunk: Buffer, done: () => void): void {
 
 /** Bytes from the client are read, bytes written go to the client; `end()` is EOF. */
 export class ChannelDuplex extends Duplex {
-  readonly #channel: Channel;
-  readonly sink: Sink;
+  readonly #channel: StreamedChannel;
+  readonly sink: { write(data: Buffer): boolean; end(): void };
 
-  constructor(channel: Channel) {
+  constructor(channel: StreamedChannel) {
     super({ highWaterMark: highWaterMarkBytes, allowHalfOpen: true, decodeStrings: true });
     this.#channel = channel;
     this.sink = {
@@ -74,9 +90,9 @@ export class ChannelDuplex extends Duplex {
 }
 
 export class OutletWritable extends Writable {
-  readonly #outlet: Outlet;
+  readonly #outlet: StreamedOutlet;
 
-  constructor(outlet: Outlet) {
+  constructor(outlet: StreamedOutlet) {
     super({ highWaterMark: highWaterMarkBytes, decodeStrings: true });
     this.#outlet = outlet;
   }
