@@ -9,7 +9,8 @@ export interface Transport {
   /**
    * Queues one payload (message number first). Payloads of one turn leave in one write. Returns
    * false when more than the high-water mark waits for the socket: wait for `onDrain`. While a key
-   * exchange runs, payloads other than its own wait, in order, in a bounded queue.
+   * exchange runs, payloads other than its own wait, in order, in a bounded queue (beyond it the
+   * connection ends), so do not write to a payload that was sent.
    */
   send(payload: Buffer): boolean;
   /**
@@ -35,8 +36,11 @@ export interface Transport {
   rekey(): void;
   /** Starts delayed compression and rekeying, stops TCP_QUICKACK. Right after SUCCESS is sent. */
   authenticated(): void;
-  /** Stops and resumes reading the socket (back-pressure). What was read already (at most 64 KiB) is
-   *  still delivered. */
+  /**
+   * Stops and resumes reading the socket (back-pressure). What was read already (at most two chunks
+   * of 64 KiB) is still delivered; while a key exchange runs reading goes on regardless, since
+   * `onDrain` waits for its end. An end of file is not noticed while paused.
+   */
   pause(): void;
   resume(): void;
   /** UNIMPLEMENTED for the payload that is being handled (RFC 4253 §11.4). */
