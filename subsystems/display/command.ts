@@ -6,7 +6,8 @@ import type { Parameters } from './parameters.ts';
  * `login`: before the user is known (the account `nx` of old clients); `ready`: at the prompt;
  * `session`: a desktop stands behind the dialogue and `bye` leads to it.
  */
-export type Phase = 'login' | 'ready' | 'session';
+export const phases = ['login', 'ready', 'session'] as const;
+export type Phase = (typeof phases)[number];
 
 export interface Reply {
   /** Without line ends; each is a line of its own. */

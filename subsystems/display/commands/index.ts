@@ -1,5 +1,5 @@
 /** The commands of the dialogue; what is not in the table is refused. Pure. */
-import type { Command } from '../command.ts';
+import { type Command, phases } from '../command.ts';
 import { addmount } from './addmount.ts';
 import { addprinter } from './addprinter.ts';
 import { attachsession } from './attachsession.ts';
@@ -28,3 +28,13 @@ export const displayCommands: readonly Command[] = [
 
 /** Commands of the phase before the user is known: wrong, but not unknown, behind it. */
 export const loginVerbs: readonly string[] = ['hello', 'set', 'login'];
+
+/** The table as Markdown, for `docs/reference/`. */
+export function drawDisplayCommands(): string {
+  const rows = displayCommands.map(({ verb, phases: allowed, takesParameters }) => {
+    const cells = phases.map((phase) => (allowed.includes(phase) ? 'yes' : '554'));
+    return `| ${[verb, ...cells, takesParameters ? 'asked for' : 'none'].join(' | ')} |`;
+  });
+  const titles = ['command', ...phases, 'parameters'];
+  return [`| ${titles.join(' | ')} |`, `|${'---|'.repeat(titles.length)}`, ...rows, ''].join('\n');
+}
