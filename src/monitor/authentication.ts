@@ -278,11 +278,7 @@ export class Authentication {
     const { connection } = this;
     const { from } = connection;
     if (this.account.uid === 0 && !this.host.isRootless) {
-      const verdict = permitRootLogin(
-        config,
-        method,
-        key?.command !== undefined || config.forceCommand !== undefined,
-      );
+      const verdict = permitRootLogin(config, method, key?.command !== undefined);
       if (!verdict.allowed) {
         log.info(`ROOT LOGIN REFUSED FROM ${from}`);
         return this.refuse(method, info);

@@ -36,11 +36,12 @@ export async function findAuthorizedKey(
     const text = readMemfd(read.descriptor, maxKeyFileBytes);
     const found = matchKey(text, blob, {
       nowMs: Date.now(),
+      user: account.user,
       remoteAddress: connection.endpoints.remoteAddress,
       remoteHost: connection.endpoints.remoteAddress,
     });
     for (const refusal of found.refusals) {
-      log.info(`${file}:${refusal.line}: ${refusal.text}`);
+      log.at(refusal.level, `${file}:${refusal.line}: ${refusal.text}`);
     }
     if (found.is === 'match') {
       return { file, line: found.line, options: found.options };

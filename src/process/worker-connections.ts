@@ -66,7 +66,7 @@ export class WorkerConnections {
   }
 
   begin(): void {
-    this.#peer.onNotice(link.Connection, (values, descriptors) => this.#open(values, descriptors));
+    this.#peer.onNotice(link.Connection, (values, descriptors) => this.open(values, descriptors));
     this.#peer.onNotice(link.CloseConnection, ({ connection, reason, peerText }) => {
       const { transport } = this.#live.get(connection) ?? {};
       if (reason === 0) {
@@ -101,7 +101,8 @@ export class WorkerConnections {
     this.#peer.notify(link.Log, { level, connection, line });
   }
 
-  #open(
+  /** Takes the descriptors over. */
+  open(
     values: { readonly connection: number; readonly cookie: Buffer },
     descriptors: readonly number[],
   ): void {

@@ -50,8 +50,10 @@ async function run(port: number): Promise<number> {
   for (const file of folder.made) {
     process.stdout.write(`sshdesk: made ${file}\n`);
   }
-  return serve(['-D', '-e', '-f', folder.configFile], () => {
-    process.stdout.write(`${invitation(user, port, folder)}\n`);
+  return serve(['-D', '-e', '-f', folder.configFile], {
+    onReady: () => {
+      process.stdout.write(`${invitation(user, port, folder)}\n`);
+    },
   });
 }
 

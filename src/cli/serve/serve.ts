@@ -31,6 +31,13 @@ export interface ServeInfo {
   readonly log: Log;
 }
 
+export interface ServeOptions {
+  /** Connections are accepted from here on; only in the foreground. */
+  readonly onReady?: (info: ServeInfo) => void;
+  /** See `MonitorOptions`. */
+  readonly workerProgram?: string;
+}
+
 const failed = 255;
 const usageFailed = 1;
 const manifest = JSON.parse(readFileSync(`${installDirectory}/package.json`, 'utf8')) as {
@@ -160,6 +167,7 @@ async function begin(
   hostKeys: HostKeys,
   log: Log,
   isRootless: boolean,
+  { workerProgram }: ServeOptions,
 ): Promise<Monitor> {
   return Monitor.start({
     config: loaded.config,
@@ -172,6 +180,7 @@ async function begin(
     workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
     ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),
     servesOne: flags.debug > 0,
+    ...(workerProgram === undefined ? {} : { workerProgram }),
   });
 }
 
@@ -202,7 +211,7 @@ function explain(error: unknown): readonly string[] {
     : [`sshdesk: ${(error as Error).message}`];
 }
 
-async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promise<number> {
+async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
   let stopped: () => void = () => {};
@@ -228,7 +237,7 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
     if (isRootless) {
       log.info('Not root: serving the invoking user only, with public keys.');
     }
-    const monitor = await begin(flags, loaded, hostKeys, log, isRootless);
+    const monitor = await begin(flags, loaded, hostKeys, log, isRootless, options);
     if (!flags.inherited && flags.debug === 0) {
       stopped = writePidFile(loaded.config.pidFile, log);
     }
@@ -241,7 +250,7 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
       log.info('Received SIGHUP; reading the configuration again is not supported yet.'),
     );
     report.ready();
-    onReady({ log });
+    options.onReady?.({ log });
     return await monitor.ended;
   } catch (error) {
     for (const line of explain(error)) {
@@ -256,7 +265,7 @@ async function run(flags: ServeFlags, onReady: (info: ServeInfo) => void): Promi
 /** The exit code. `args` are those behind `serve`. */
 export async function serve(
   args: readonly string[],
-  onReady: (info: ServeInfo) => void = () => {},
+  options: ServeOptions = {},
 ): Promise<number> {
   let flags: ServeFlags;
   try {
@@ -274,5 +283,5 @@ export async function serve(
     return 0;
   }
   const staysHere = flags.foreground || flags.inherited || flags.test || flags.dump;
-  return staysHere ? run(flags, onReady) : launch(args, flags);
+  return staysHere ? run(flags, options) : launch(args, flags);
 }

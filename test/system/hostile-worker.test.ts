@@ -1,0 +1,246 @@
+/**
+ * Somebody runs code in a worker. Each attack is first seen to succeed against a copy without the
+ * check that it is up against, then to gain nothing. Runs in: test, as root, in the lab.
+ */
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type HostileServer, startHostile } from '../support/hostile-server.ts';
+import { checkout, inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type Removal, weaken } from '../support/weakened.ts';
+
+const lab = inLab(import.meta.url, 300_000);
+
+interface Attack {
+  readonly program: string;
+  readonly removals: readonly Removal[];
+}
+
+const replay: Attack = {
+  program: 'replay.ts',
+  removals: [
+    {
+      file: 'src/monitor/requests/sign-exchange.ts',
+      check: '!serverKexInit.subarray(1, 1 + cookieBytes).equals(connection.cookie)',
+      instead: 'false',
+    },
+  ],
+};
+const forge: Attack = {
+  program: 'forge.ts',
+  removals: [
+    {
+      file: 'src/monitor/requests/publickey.ts',
+      check: 'found === undefined || !isGenuine',
+      instead: 'found === undefined || (isGenuine, false)',
+    },
+  ],
+};
+const otherUser: Attack = {
+  program: 'other-user.ts',
+  removals: [
+    {
+      file: 'src/process/monitor.ts',
+      check: 'worker.connections.get(number)',
+      instead: 'this.#connections.all.find((one) => one.number === number)',
+    },
+  ],
+};
+const sendDescriptors: Attack = {
+  program: 'descriptors.ts',
+  removals: [
+    { file: 'src/process/worker-pool.ts', check: 'rejectDescriptors: true,', instead: '' },
+  ],
+};
+const everyRequest: Attack = {
+  program: 'every-request.ts',
+  removals: [
+    {
+      file: 'src/monitor/request-table.ts',
+      check: '!row.phase.includes(connection.phase)',
+      instead: 'false',
+    },
+  ],
+};
+
+/** What may be answered at all; everything else ends the connection. */
+const allowedIn = {
+  preauth: ['userauth-begin'],
+  postauth: ['session-open', 'direct-tcpip'],
+} as const;
+
+describe('a worker that was taken over', lab, () => {
+  let key: TestKey;
+  const sockets: Socket[] = [];
+  const clients: ChildProcess[] = [];
+
+  before(() => {
+    key = makeKey('ed25519');
+    for (const name of ['alice', 'bob']) {
+      makeUser(name, { authorizedKeys: [key.line] });
+    }
+  });
+  after(() => {
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+    for (const client of clients) {
+      client.kill('SIGKILL');
+    }
+  });
+
+  const sshArguments = (port: number, user: string): string[] => [
+    ...['-F', 'none', '-p', String(port), '-i', key.file, '-o', 'IdentitiesOnly=yes'],
+    ...['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null'],
+    ...['-o', 'LogLevel=ERROR', '-o', 'BatchMode=yes', `${user}@127.0.0.1`],
+  ];
+  const logIn = (port: number, user: string): void => {
+    const { status, stderr } = spawnSync('ssh', [...sshArguments(port, user), 'true'], {
+      timeout: 20_000,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+  };
+  const stay = (port: number, user: string): ChildProcess => {
+    const client = spawn('ssh', ['-N', ...sshArguments(port, user)], { stdio: 'ignore' });
+    clients.push(client);
+    return client;
+  };
+  const knock = (port: number): Socket => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {}); // being thrown out is what is wanted
+    sockets.push(socket);
+    return socket;
+  };
+
+  const against = async (
+    { program, removals }: Attack,
+    isWeakened: boolean,
+    use: (server: HostileServer) => Promise<void>,
+  ): Promise<void> => {
+    const server = await startHostile(isWeakened ? weaken(removals) : checkout, program);
+    try {
+      await use(server);
+    } finally {
+      await server.stop();
+    }
+  };
+
+  test('cannot play an old exchange and a recorded signature again', async () => {
+    const attack = async (server: HostileServer) => {
+      logIn(server.port, 'alice');
+      knock(server.port);
+      return server.reported((report) => report['attack'] === 'replay');
+    };
+    await against(replay, true, async (server) => {
+      const { signed, opened } = await attack(server);
+      assert.deepEqual({ signed, opened }, { signed: 'answered', opened: 'answered' });
+    });
+    await against(replay, false, async (server) => {
+      const { signed, opened } = await attack(server);
+      assert.equal(signed, 'refused');
+      assert.equal(opened, 'no such connection');
+      assert.match(server.log(), /refused sign-exchange: .*cookie/);
+    });
+  });
+
+  test('cannot forge the verdict on a key', async () => {
+    const attack = async (server: HostileServer) => {
+      logIn(server.port, 'alice');
+      knock(server.port);
+      return server.reported((report) => report['attack'] === 'forge');
+    };
+    await against(forge, true, async (server) => {
+      assert.equal((await attack(server))['opened'], 'answered');
+    });
+    await against(forge, false, async (server) => {
+      const { signed, verdict, opened } = await attack(server);
+      assert.equal(signed, 'answered', 'an exchange of its own is no attack');
+      assert.equal(verdict, 2, 'refused');
+      assert.notEqual(opened, 'answered');
+    });
+  });
+
+  test("cannot give orders to another user's leader", async () => {
+    const attack = async (server: HostileServer) => {
+      const victim = stay(server.port, 'alice');
+      for (let waitedMs = 0; !/Accepted publickey for alice/.test(server.log()); waitedMs += 50) {
+        assert.ok(waitedMs < 10_000, server.log());
+        await delay(50);
+      }
+      knock(server.port);
+      const report = await server.reported((one) => one['attack'] === 'other-user');
+      victim.kill('SIGKILL');
+      return report['gained'];
+    };
+    await against(otherUser, true, async (server) => {
+      assert.deepEqual(await attack(server), ['alice']);
+    });
+    await against(otherUser, false, async (server) => {
+      assert.deepEqual(await attack(server), []);
+    });
+  });
+
+  test('cannot fill the monitor with descriptors', async () => {
+    const grown = async (server: HostileServer): Promise<number> => {
+      const before = server.descriptors();
+      knock(server.port);
+      await server.reported((report) => report['attack'] === 'descriptors');
+      await delay(200);
+      return server.descriptors() - before;
+    };
+    await against(sendDescriptors, true, async (server) => {
+      const count = await grown(server);
+      assert.ok(count > 500, `${count} more`);
+    });
+    await against(sendDescriptors, false, async (server) => {
+      const count = await grown(server);
+      assert.ok(count < 10, `${count} more`);
+    });
+  });
+
+  test('is answered nothing that its phase does not allow', async () => {
+    const ask = async (server: HostileServer, phase: 'preauth' | 'postauth') => {
+      const names = (await server.reported((one) => 'requests' in one))['requests'] as string[];
+      for (const _name of names) {
+        // One after another, so that the numbers of the connections are the rows of the list.
+        const already = server.log().match(/^Connection from/gm)?.length ?? 0;
+        if (phase === 'preauth') {
+          knock(server.port);
+        } else {
+          stay(server.port, 'bob');
+        }
+        while ((server.log().match(/^Connection from/gm)?.length ?? 0) === already) {
+          await delay(10);
+        }
+      }
+      const answers = names.map((name) =>
+        server.reported((one) => one['request'] === name && one['phase'] === phase),
+      );
+      return { names, answers: await Promise.all(answers) };
+    };
+    await against(everyRequest, true, async (server) => {
+      const { answers } = await ask(server, 'preauth');
+      const answered = answers.filter(({ outcome }) => outcome === 'answered');
+      assert.ok(answered.length >= 1);
+      const behind = await ask(server, 'postauth');
+      const wrongly = behind.answers.filter(
+        ({ request, outcome }) =>
+          outcome === 'answered' && !(allowedIn.postauth as readonly unknown[]).includes(request),
+      );
+      assert.notEqual(wrongly.length, 0, 'without the check some are answered');
+    });
+    await against(everyRequest, false, async (server) => {
+      for (const phase of ['preauth', 'postauth'] as const) {
+        const { answers } = await ask(server, phase);
+        for (const { request, outcome, isOver } of answers) {
+          const isAllowed = (allowedIn[phase] as readonly unknown[]).includes(request);
+          assert.equal(outcome === 'answered', isAllowed, `${request} in ${phase}: ${outcome}`);
+          assert.equal(isOver, !isAllowed, `${request} in ${phase}`);
+        }
+      }
+    });
+  });
+});

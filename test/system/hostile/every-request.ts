@@ -1,0 +1,80 @@
+/**
+ * Asks for every row of the monitor's table, each on a connection of its own: in front of
+ * authentication (as long as nobody logs in) or behind it. Runs in: worker.
+ */
+import * as broker from '../../../src/broker/link.ts';
+import * as link from '../../../src/monitor/link.ts';
+import type { Call } from '../../../src/ssh/wire/call.ts';
+import type { AnyFields } from '../../../src/ssh/wire/field.ts';
+import { attempt, type Captive, report, runHostileWorker } from './hostile-worker.ts';
+
+const id = '0'.repeat(32);
+const none = Buffer.alloc(0);
+const terminal = {
+  term: Buffer.from('x'),
+  columns: 1,
+  rows: 1,
+  widthPixels: 0,
+  heightPixels: 0,
+  modes: none,
+};
+const geometry = { width: 0, height: 0, depth: 0 };
+
+// biome-ignore lint/suspicious/noExplicitAny: calls of different shapes stand in one list
+const requests: readonly (readonly [Call<any, any>, object])[] = [
+  [link.UserauthBegin, { user: Buffer.from('alice'), service: 'ssh-connection' }],
+  [link.CheckPassword, { password: Buffer.from('x') }],
+  [link.StartKeyboardInteractive, { submethods: none }],
+  [link.AnswerKeyboardInteractive, { answers: [] }],
+  [link.QueryKey, { algorithm: 'ssh-ed25519', blob: none }],
+  [link.CheckKey, { algorithm: 'ssh-ed25519', blob: none, signature: none }],
+  [link.RefuseMethod, { method: 'x' }],
+  [link.SessionOpen, {}],
+  [link.SessionPty, { session: 1, ...terminal }],
+  [link.SessionEnv, { session: 1, name: Buffer.from('A'), value: none }],
+  [link.SessionStart, { session: 1, kind: 'exec', command: Buffer.from('true') }],
+  [link.SessionSignal, { session: 1, signalName: 'TERM' }],
+  [link.DirectTcpip, { host: 'rfb.sshdesk', port: 5900, originAddress: '::1', originPort: 1 }],
+  [broker.DesktopList, { session: 0 }],
+  [broker.DesktopStart, { session: 0, name: 'x', protocol: '', type: '', ...geometry }],
+  [broker.DesktopFind, { session: 0, which: '', create: true }],
+  [broker.DesktopAttach, { session: 0, id }],
+  [broker.DesktopSuspend, { session: 0, id }],
+  [broker.DesktopTerminate, { session: 0, id }],
+];
+
+/** `true` once the honest code has logged somebody in on it; a bare connection never begins. */
+async function isLoggedIn({ recorded }: Captive, connection: number): Promise<boolean> {
+  const has = (name: string): boolean =>
+    recorded.some((one) => one.name === name && one.values['connection'] === connection);
+  for (let waitedMs = 0; waitedMs < 8000; waitedMs += 100) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    if (has('check-key')) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return true;
+    }
+    if (waitedMs > 1000 && !has('sign-exchange')) {
+      return false;
+    }
+  }
+  return false;
+}
+
+async function ask(captive: Captive, connection: number): Promise<void> {
+  const phase = (await isLoggedIn(captive, connection)) ? 'postauth' : 'preauth';
+  const [request, values] = requests[
+    (connection - 1) % requests.length
+  ] as (typeof requests)[number];
+  const call = request as Call<AnyFields, AnyFields>;
+  const first = await attempt(captive.peer, call, { connection, ...values } as never);
+  // Was the connection ended? Then nothing is answered on it any more.
+  const probe = await attempt(captive.peer, link.SessionOpen, { connection });
+  const isOver = probe.outcome === 'no such connection';
+  report({ request: request.name, phase, outcome: first.outcome, isOver });
+}
+
+report({ requests: requests.map(([{ name }]) => name) });
+await runHostileWorker((captive, { connection }) => {
+  void ask(captive, connection);
+  return false;
+});
