@@ -152,7 +152,7 @@ describe('a command', lab, () => {
   });
 
   test('ssh -N stays and leaves nothing', async () => {
-    const base = server.holdings();
+    const base = await server.settled();
     const child = spawnClient('ssh', sshArguments(server, { key, args: ['-N'] }));
     const ended = outcomeOf(child);
     await delay(600);
@@ -210,7 +210,7 @@ describe('a command', lab, () => {
   });
 
   test('a client killed by -9 leaves a command that reads stdin with its end', async () => {
-    const base = server.holdings();
+    const base = await server.settled();
     const child = spawnClient('ssh', sshArguments(server, { key }, 'echo up; cat > /dev/null'));
     await new Promise((resolve) => child.stdout.once('data', resolve));
     child.kill('SIGKILL');

@@ -138,7 +138,7 @@ describe('access', lab, () => {
 
   test('LoginGraceTime ends who does not log in, and leaves nothing', async () => {
     await using server = await startServer({ config: ['UsePAM yes', 'LoginGraceTime 2'] });
-    const base = server.holdings();
+    const base = await server.settled();
     const began = Date.now();
     const ends = await Promise.all(
       ['', 'SSH-2.0-slow\r\n'].map(
@@ -244,8 +244,9 @@ describe('StrictModes', lab, () => {
     chmodSync('/home/alice/.ssh', 0o770);
     chmodSync('/home/alice/.ssh/authorized_keys', 0o660);
     await using server = await startServer({ config: ['UsePAM yes'] });
-    assert.equal((await ssh(server, { key }, 'echo in')).text, 'in\n');
+    const outcome = await ssh(server, { key }, 'echo in');
     fix();
+    assert.equal(outcome.text, 'in\n');
   });
 
   test('a key file that is a directory, a pipe or a device is passed over, without waiting', async () => {

@@ -128,7 +128,7 @@ describe('a terminal', lab, () => {
   });
 
   test('a client killed by -9 hangs the shell up', async () => {
-    const base = server.holdings();
+    const base = await server.settled();
     const shell = open(server, []);
     await shell.shows(/\$ $/);
     shell.type(

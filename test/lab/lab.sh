@@ -82,6 +82,7 @@ for entry in "${parents[@]}"; do
 done
 for fd in "${held[@]}"; do exec {fd}<&-; done
 
+rm -rf /var/lib/sshdesk /etc/sshdesk # a server used on this machine has nothing to do here
 mkdir -p /run/sshd /run/lock /run/user /var/mail
 chmod 1777 /run/lock
 : >/run/utmp

@@ -19,6 +19,7 @@ export interface HostileServer {
     has: (report: Readonly<Record<string, unknown>>) => boolean,
   ): Promise<Readonly<Record<string, unknown>>>;
   log(): string;
+  logged(pattern: RegExp): Promise<void>;
   /** Open descriptors of the monitor. */
   descriptors(): number;
   stop(): Promise<void>;
@@ -92,6 +93,14 @@ process.exit(await serve(['-D', '-e', '-f', ${JSON.stringify(configFile)}], {
     reports,
     reported,
     log: () => text,
+    logged: async (pattern) => {
+      for (let waitedMs = 0; !pattern.test(text); waitedMs += 50) {
+        if (waitedMs > 20_000) {
+          throw new Error(`not logged within 20 s: ${pattern}; so far:\n${text}`);
+        }
+        await delay(50);
+      }
+    },
     descriptors: () => readdirSync(`/proc/${child.pid}/fd`).length,
     stop: async () => {
       if (child.exitCode === null) {

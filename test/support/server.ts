@@ -20,6 +20,7 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkout, run } from './lab.ts';
+import { RawSsh } from './raw-ssh.ts';
 
 export type ServerKind = 'sshdesk' | 'sshd';
 
@@ -65,6 +66,8 @@ export interface TestServer {
   logged(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
   processes(): readonly ProcessEntry[];
   holdings(): Holdings;
+  /** `holdings` once they no longer change: the base of a comparison. */
+  settled(): Promise<Holdings>;
   /** Waits until nothing is held beyond `base`; what is, as lines (empty: nothing). */
   leftovers(base: Holdings, timeoutMs?: number): Promise<readonly string[]>;
   stop(): Promise<void>;
@@ -289,6 +292,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     await delay(15);
   }
   const pid = child.pid as number;
+  let isWarm = false;
+  if (kind === 'sshdesk') {
+    // The control socket comes a moment later; the first daemon of the lab has it.
+    for (let tries = 0; tries < 100 && !existsSync('/run/sshdesk/control.sock'); tries++) {
+      await delay(20);
+    }
+  }
 
   const holdings = (): Holdings => {
     const processes = processTree(pid);
@@ -346,6 +356,33 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     },
     processes: () => processTree(pid),
     holdings,
+    async settled() {
+      const until = Date.now() + 10_000;
+      if (kind === 'sshdesk' && !isWarm) {
+        // libuv opens a descriptor in reserve with a worker's first connections, and keeps it.
+        const clients = await Promise.all(
+          Array.from({ length: 6 }, async () => await RawSsh.shaken(port)),
+        );
+        for (const client of clients) {
+          client.close();
+        }
+        isWarm = true;
+      }
+      let last = holdings();
+      let since = Date.now();
+      while (Date.now() - since < 400) {
+        await delay(40);
+        const now = holdings();
+        if (JSON.stringify(now) !== JSON.stringify(last)) {
+          last = now;
+          since = Date.now();
+        }
+        if (Date.now() > until) {
+          throw new Error('the server does not come to rest');
+        }
+      }
+      return last;
+    },
     async leftovers(base, timeoutMs = 5_000) {
       const until = Date.now() + timeoutMs;
       for (;;) {
