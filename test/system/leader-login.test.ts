@@ -460,10 +460,11 @@ describe('a login', lab, () => {
         }
       }
       await Promise.all(leaders.map(({ client }) => client.end(0)));
-      const medians = times.map((list) => list.sort((x, y) => x - y)[20] as number);
-      const [known, unknown, locked] = medians as [number, number, number];
-      assert.ok(Math.abs(known - unknown) < known * 0.3, `${known} ${unknown}`);
-      assert.ok(Math.abs(known - locked) < known * 0.3, `${known} ${locked}`);
+      // The quickest of each: what a busy machine adds is not the leader's.
+      const quickest = times.map((list) => Math.min(...list));
+      const [known, unknown, locked] = quickest as [number, number, number];
+      assert.ok(Math.abs(known - unknown) < known * 0.2, `${known} ${unknown}`);
+      assert.ok(Math.abs(known - locked) < known * 0.2, `${known} ${locked}`);
     });
   });
 });
