@@ -33,12 +33,10 @@ export class Terminal {
     this.#stderr.write(this.#progress);
   }
 
-  /** A text that may come from the server. */
+  /** A text that may come from the server; the line of progress comes back with the next step. */
   show(text: string): void {
-    const shown = this.#progress;
     this.progress('');
     this.#stderr.write(printable(text));
-    if (shown !== '') this.progress(shown);
   }
 
   line(text: string): void {
