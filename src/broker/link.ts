@@ -6,15 +6,15 @@
 import { byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
 import { call, notice } from '../ssh/wire/call.ts';
 
-/** Why a desktop request failed, so that each front can say it in its own words. */
+/** Why a desktop request failed, so that each front can say it in its own words. No errno. */
 export const desktopFailure = {
-  engine: 1,
-  notFound: 2,
-  nameTaken: 3,
-  userLimit: 4,
-  totalLimit: 5,
-  refused: 6,
-  badRequest: 7,
+  engine: 1001,
+  notFound: 1002,
+  nameTaken: 1003,
+  userLimit: 1004,
+  totalLimit: 1005,
+  refused: 1006,
+  badRequest: 1007,
 } as const;
 export type DesktopFailure = keyof typeof desktopFailure;
 

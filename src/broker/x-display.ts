@@ -1,7 +1,17 @@
 /**
  * Numbers of X displays and what authorises a client on one. Runs in: monitor.
  */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Writer } from '../ssh/wire/writer.ts';
 
@@ -15,17 +25,23 @@ export function displaySocket(directory: string, display: number): string {
 }
 
 /**
- * Made before the first user's X server could make it and own it. As root 1777; an existing one is
- * left alone unless it is root's own with other modes.
+ * Made before the first user's X server could make it and own it: 1777, as root root's own. By
+ * descriptor, because whoever owns it may put something else in its place meanwhile.
  */
 export function prepareX11Directory(directory: string, isRoot: boolean): void {
   mkdirSync(directory, { recursive: true, mode: 0o1777 });
-  const found = lstatSync(directory);
-  if (!found.isDirectory()) {
-    throw new Error(`${directory} is not a directory`);
-  }
-  if (isRoot && found.uid === 0 && (found.mode & 0o7777) !== 0o1777) {
-    chmodSync(directory, 0o1777);
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const held = openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    if (isRoot && fstatSync(held).uid !== 0) {
+      fchownSync(held, 0, 0);
+    }
+    const { uid, mode } = fstatSync(held);
+    if (uid === process.getuid?.() && (mode & 0o7777) !== 0o1777) {
+      fchmodSync(held, 0o1777);
+    }
+  } finally {
+    closeSync(held);
   }
 }
 

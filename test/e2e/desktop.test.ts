@@ -4,8 +4,9 @@ import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually } from '../support/child.ts';
+import { eventually, output } from '../support/child.ts';
 import {
+  desktopEnvironment,
   desktopsDirectory,
   finishRfb,
   forwardPort,
@@ -122,6 +123,30 @@ describe('a desktop', lab, () => {
     assert.equal(modeOf(`${userDirectory}/rfb.sock`), 0o600);
     assert.equal(modeOf('/tmp/.X11-unix'), 0o1777);
     assert.equal(lstatSync('/tmp/.X11-unix').uid, 0);
+  });
+
+  test('the client chooses another size while it is connected', async () => {
+    const viewer = openSubsystem(server, 'rfb', asAlice());
+    await greetRfb(viewer);
+    const [desktop] = listDesktops(alice);
+    assert.ok(desktop !== undefined);
+    const setEncodings = Buffer.from([2, 0, 0, 1, 0, 0, 0, 0]);
+    setEncodings.writeInt32BE(-308 /* ExtendedDesktopSize */, 4);
+    const setDesktopSize = Buffer.alloc(24);
+    setDesktopSize[0] = 251;
+    setDesktopSize.writeUInt16BE(777, 2);
+    setDesktopSize.writeUInt16BE(555, 4);
+    setDesktopSize[6] = 1;
+    setDesktopSize.writeUInt16BE(777, 16);
+    setDesktopSize.writeUInt16BE(555, 18);
+    viewer.child.stdin.write(Buffer.concat([setEncodings, setDesktopSize]));
+    await eventually('the size', async () =>
+      /dimensions: +777x555 /.test(
+        await output('xdpyinfo', [], { env: desktopEnvironment(desktop) }),
+      ),
+    );
+    viewer.child.kill('SIGKILL');
+    await viewer.status;
   });
 
   test('another user neither sees nor ends it, and gets one of his own', async () => {

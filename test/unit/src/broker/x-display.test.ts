@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -22,6 +22,16 @@ test('the Xauthority entry is wild and carries one MIT cookie', () => {
     cookie,
   ]);
   assert.deepEqual(xauthority(cookie), expected);
+});
+
+test('a link in place of the directory of sockets is not followed', () => {
+  const root = mkdtempSync(join(tmpdir(), 'x-'));
+  try {
+    symlinkSync(root, join(root, 'X11'));
+    assert.throws(() => prepareX11Directory(join(root, 'X11'), true), /ENOTDIR|ELOOP/);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });
 
 test('displays that are reserved or have a socket or lock are passed over', () => {
