@@ -52,10 +52,9 @@ export async function startHostile(root: string, program: string): Promise<Hosti
       '',
     ].join('\n'),
   );
-  const script = path.join(root, 'src/hostile-main.ts');
+  const script = path.join(folder, 'main.ts');
   const serve = JSON.stringify(path.join(root, 'src/cli/serve/serve.ts'));
   const workerProgram = JSON.stringify(path.join(root, 'test/system/hostile', program));
-  // Beside the sources, so that Node strips its types as it does theirs.
   writeFileSync(
     script,
     `import { serve } from ${serve};
