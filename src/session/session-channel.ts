@@ -4,7 +4,7 @@
  * the bytes.
  */
 import { sessionDrainPolls, sessionDrainPollMs } from '../base/limits.ts';
-import type { Channel, ChannelRequestHandler } from '../ssh/connection/channel.ts';
+import type { Channel, ChannelRequestHandler, RequestAnswer } from '../ssh/connection/channel.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
 import { destroyWhenWritten, feed, pump } from '../ssh/connection/pump.ts';
 import type { Reader } from '../ssh/wire/reader.ts';
@@ -146,7 +146,7 @@ class SessionChannel {
   }
 
   /** RFC 4254 §6.5. One per channel; a refused one may be followed by another (PuTTY's psftp). */
-  async #start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<boolean> {
+  async #start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<RequestAnswer> {
     if (this.#state !== 'idle') {
       return false;
     }
@@ -161,26 +161,20 @@ class SessionChannel {
     }
     this.#state = 'running';
     this.#hasProcess = true;
-    if (started.is === 'pty') {
-      this.#runTerminal(started.pty);
-    } else {
-      this.#runProcess(started);
-    }
-    return true;
+    // Nothing of the process, its exit least of all, goes out before the answer to the request.
+    return started.is === 'pty'
+      ? () => this.#runTerminal(started.pty)
+      : () => this.#runProcess(started);
   }
 
-  #runInternal(name: string): boolean {
+  #runInternal(name: string): RequestAnswer {
     const subsystem = this.#subsystems.get(name);
     if (subsystem === undefined || this.#channel.isClosed) {
       this.#state = 'idle';
       return false;
     }
     this.#state = 'running';
-    // The answer to the request goes out before the subsystem's first byte.
-    queueMicrotask(() => {
-      queueMicrotask(() => subsystem(this.#channel, { session: this.#hosted.number }));
-    });
-    return true;
+    return () => subsystem(this.#channel, { session: this.#hosted.number });
   }
 
   #runProcess({ stdin, stdout, stderr }: Extract<Started, { is: 'process' }>): void {

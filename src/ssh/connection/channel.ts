@@ -58,11 +58,14 @@ export interface Sink {
   end(): void;
 }
 
+/** true is CHANNEL_SUCCESS; a function too, and it runs right behind the reply. */
+export type RequestAnswer = boolean | (() => void);
+
 /**
- * One request of the client on this channel; true is CHANNEL_SUCCESS. Requests are handled strictly
- * one after another, so that replies keep their order. `fields` is the type-specific part.
+ * One request of the client on this channel. Requests are handled strictly one after another, so
+ * that replies keep their order. `fields` is the type-specific part.
  */
-export type ChannelRequestHandler = (fields: Reader) => boolean | Promise<boolean>;
+export type ChannelRequestHandler = (fields: Reader) => RequestAnswer | Promise<RequestAnswer>;
 
 const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
 
@@ -504,40 +507,38 @@ export class Channel {
     }
     const fields = new Reader(data);
     const answer = handler(fields);
-    if (typeof answer === 'boolean') {
+    if (!(answer instanceof Promise)) {
       this.#reply(wantReply, answer);
       return;
     }
     this.#isHandlingRequest = true;
-    answer.then(
-      (isDone) => {
+    answer
+      .then((result) => {
         this.#isHandlingRequest = false;
-        this.#reply(wantReply, isDone);
+        this.#reply(wantReply, result);
         this.#handleQueued();
-      },
-      (error: unknown) => this.#carrier.fail(error),
-    );
+      })
+      .catch((error: unknown) => this.#carrier.fail(error));
   }
 
   #handleQueued(): void {
-    try {
-      while (!this.#isHandlingRequest) {
-        const payload = this.#queuedRequests.shift();
-        if (payload === undefined) {
-          return;
-        }
-        this.#queuedRequestBytes -= payload.length;
-        this.#handleRequest(payload);
+    while (!this.#isHandlingRequest) {
+      const payload = this.#queuedRequests.shift();
+      if (payload === undefined) {
+        return;
       }
-    } catch (error) {
-      this.#carrier.fail(error);
+      this.#queuedRequestBytes -= payload.length;
+      this.#handleRequest(payload);
     }
   }
 
-  #reply(wantReply: boolean, isDone: boolean): void {
+  #reply(wantReply: boolean, answer: RequestAnswer): void {
     if (wantReply && !this.#isCloseSent) {
-      const answer = isDone ? ChannelSuccess : ChannelFailure;
-      this.#carrier.send(answer.encode({ recipient: this.#peerNumber }));
+      const reply = answer === false ? ChannelFailure : ChannelSuccess;
+      this.#carrier.send(reply.encode({ recipient: this.#peerNumber }));
+    }
+    if (typeof answer === 'function') {
+      answer();
     }
   }
 }

@@ -236,6 +236,18 @@ test('stdout and stderr arrive apart; exit-status before EOF and CLOSE', async (
   assert.equal(hosted.closes, 1);
 });
 
+test('an exit that is known before the start is told behind the answer to the request', async () => {
+  const early = new FakeSession();
+  Object.defineProperty(early, 'onExit', {
+    set: (listener: FakeSession['onExit']) => listener({ is: 'exited', status: 1 }),
+  });
+  const { peer } = await opened(early);
+  early.started = processOf();
+  peer.request(0, 'exec', text('exit 1'));
+  await settle();
+  assert.deepEqual(peer.numbers().slice(0, 2), [success, 98]);
+});
+
 test('an exit before the output has ended waits for it', async () => {
   const { peer, hosted } = await opened();
   const child = processOf();
