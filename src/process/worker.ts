@@ -3,7 +3,6 @@
  * owner's RFB. It holds no host key, decides nothing, opens nothing and runs nothing; descriptors
  * come from the monitor. Started by the zygote, confined; its link is descriptor 3. Runs in: worker.
  */
-import { setFlagsFromString } from 'node:v8';
 import { confine } from './worker-confinement.ts';
 import { SeqpacketLink } from '../base/link.native.ts';
 import { closeDescriptor } from '../base/socket.native.ts';
@@ -17,8 +16,6 @@ const linkDescriptor = 3;
 
 async function main(): Promise<void> {
   await checkEngineShape();
-  // A worker holds little that lives long: a small young generation keeps idle memory down.
-  setFlagsFromString('--max-lazy');
   const peer = new Peer(new SeqpacketLink(linkDescriptor), {
     closeDescriptor,
     onFault: (error, name) =>
