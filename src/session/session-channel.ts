@@ -73,7 +73,7 @@ class SessionChannel {
     this.#hosted = hosted;
     this.#subsystems = subsystems;
     hosted.onWarning = (line) => void channel.err.write(Buffer.from(`${line}\n`));
-    channel.onClose(() => hosted.close());
+    channel.onGone(() => hosted.close());
     channel.requests = new Map<string, ChannelRequestHandler>([
       ['pty-req', (fields) => this.#requestPty(fields)],
       ['env', (fields) => this.#requestEnv(fields)],
@@ -161,6 +161,7 @@ class SessionChannel {
     }
     this.#state = 'running';
     this.#hasProcess = true;
+    this.#channel.holdClose();
     // Nothing of the process, its exit least of all, goes out before the answer to the request.
     return started.is === 'pty'
       ? () => this.#runTerminal(started.pty)
@@ -247,6 +248,7 @@ class SessionChannel {
     } else {
       this.#channel.sendExitSignal(wireSignalName(exit.signalName), exit.coreDumped, '');
     }
+    this.#channel.releaseClose();
   }
 
   #outputEnded(): void {

@@ -114,7 +114,10 @@ export class Channel {
   #queuedRequests: Buffer[] = [];
   #queuedRequestBytes = 0;
   #isHandlingRequest = false;
+  #isOver = false;
+  #isCloseHeld = false;
   #closeListeners: (() => void)[] = [];
+  #goneListeners: (() => void)[] = [];
   #stream: ChannelDuplex | undefined;
   #stderr: OutletWritable | undefined;
 
@@ -136,9 +139,9 @@ export class Channel {
 
   // ---- for those who serve the channel ----
 
-  /** CLOSE has been sent, or the connection is over: nothing written from now on leaves. */
+  /** CLOSE went one way, or the connection is over: no data leaves from now on. */
   get isClosed(): boolean {
-    return this.#isCloseSent;
+    return this.#isOver;
   }
 
   /** Bytes from and to the client. Half-close: `end()` sends EOF, the client's EOF is `'end'`. */
@@ -223,10 +226,34 @@ export class Channel {
 
   /** Once, as soon as `isClosed`; at once when it is already. */
   onClose(listener: () => void): void {
-    if (this.#isCloseSent) {
+    if (this.#isOver) {
       listener();
     } else {
       this.#closeListeners.push(listener);
+    }
+  }
+
+  /** Once, when our CLOSE has been sent or the connection is over; at once when that has been. */
+  onGone(listener: () => void): void {
+    if (this.#isCloseSent) {
+      listener();
+    } else {
+      this.#goneListeners.push(listener);
+    }
+  }
+
+  /**
+   * Until `releaseClose` or `close` the client's CLOSE is not answered: OpenSSH closes first when
+   * both directions have ended, and takes the exit status until the answer comes.
+   */
+  holdClose(): void {
+    this.#isCloseHeld = true;
+  }
+
+  releaseClose(): void {
+    this.#isCloseHeld = false;
+    if (this.#isCloseReceived) {
+      this.#sendClose();
     }
   }
 
@@ -238,7 +265,7 @@ export class Channel {
   }
 
   get isOutputEnded(): boolean {
-    return this.#isEofWanted || this.#isCloseSent;
+    return this.#isEofWanted || this.#isOver;
   }
 
   /**
@@ -287,7 +314,7 @@ export class Channel {
       this.#isStderrTurn = !this.#isStderrTurn;
       outlet.sendQueued(isBoth ? 1 : Number.POSITIVE_INFINITY);
     }
-    if (this.#isEofWanted && !this.#isEofSent) {
+    if (this.#isEofWanted && !this.#isEofSent && !this.#isCloseReceived) {
       this.#isEofSent = true;
       this.#carrier.send(ChannelEof.encode({ recipient: this.#peerNumber }));
     }
@@ -328,26 +355,27 @@ export class Channel {
       return;
     }
     this.#carrier.send(ChannelClose.encode({ recipient: this.#peerNumber }));
-    this.#finish();
+    this.#isCloseSent = true;
     if (this.#isCloseReceived) {
       this.#carrier.release(this);
     }
+    this.#end();
+    this.#goneListeners = runAll(this.#goneListeners);
   }
 
-  /** Nothing leaves from now on. */
-  #finish(): void {
-    this.#isCloseSent = true;
+  /** No data leaves from now on. */
+  #end(): void {
+    if (this.#isOver) {
+      return;
+    }
+    this.#isOver = true;
     this.#queuedRequests = [];
     this.#queuedRequestBytes = 0;
     this.out.drop();
     this.err.drop();
     this.out.unblock();
     this.err.unblock();
-    const listeners = this.#closeListeners;
-    this.#closeListeners = [];
-    for (const listener of listeners) {
-      listener();
-    }
+    this.#closeListeners = runAll(this.#closeListeners);
   }
 
   // ---- what the connection delivers ----
@@ -397,9 +425,9 @@ export class Channel {
     this.#isCloseReceived = true;
     if (this.#isCloseSent) {
       this.#carrier.release(this);
+    } else if (this.#isCloseHeld) {
+      this.#end();
     } else {
-      this.out.drop();
-      this.err.drop();
       this.#sendClose();
     }
     this.#deliver();
@@ -429,9 +457,9 @@ export class Channel {
   /** The connection is over. */
   connectionLost(): void {
     this.#isCloseReceived = true;
-    if (!this.#isCloseSent) {
-      this.#finish();
-    }
+    this.#isCloseSent = true;
+    this.#end();
+    this.#goneListeners = runAll(this.#goneListeners);
     this.#deliver();
   }
 
@@ -443,7 +471,7 @@ export class Channel {
 
   #consume(bytes: number): void {
     const adjustment = this.#inbound.consume(bytes);
-    if (adjustment > 0 && !this.#isEofReceived && !this.#isCloseSent) {
+    if (adjustment > 0 && !this.#isEofReceived && !this.#isOver) {
       this.#carrier.send(
         ChannelWindowAdjust.encode({ recipient: this.#peerNumber, bytes: adjustment }),
       );
@@ -533,7 +561,7 @@ export class Channel {
   }
 
   #reply(wantReply: boolean, answer: RequestAnswer): void {
-    if (wantReply && !this.#isCloseSent) {
+    if (wantReply && !this.#isOver) {
       const reply = answer === false ? ChannelFailure : ChannelSuccess;
       this.#carrier.send(reply.encode({ recipient: this.#peerNumber }));
     }
@@ -541,6 +569,14 @@ export class Channel {
       answer();
     }
   }
+}
+
+/** Returns the empty list that takes its place. */
+function runAll(listeners: readonly (() => void)[]): (() => void)[] {
+  for (const listener of listeners) {
+    listener();
+  }
+  return [];
 }
 
 /** One direction of output. What does not fit the window waits here, as a view. */

@@ -376,6 +376,38 @@ test('the client closes: stdin ends, outputs are closed, the host is told once',
   assert.equal(hosted.closes, 1);
 });
 
+test('a client that closes first still gets the exit status, and CLOSE only then', async () => {
+  const { peer, hosted } = await opened();
+  const child = processOf();
+  hosted.started = child;
+  peer.request(0, 'exec', text('exit 3'));
+  await settle();
+  child.stdout.end();
+  child.stderr.end();
+  await settle();
+  assert.deepEqual(peer.numbers(), [success, eof]);
+  peer.eof(0);
+  peer.close(0);
+  await settle();
+  assert.deepEqual(peer.numbers(), []);
+  assert.equal(hosted.closes, 0);
+  hosted.onExit({ is: 'exited', status: 3 });
+  assert.deepEqual(sentRequests(peer), { names: ['exit-status'], numbers: [98, close] });
+  assert.equal(hosted.closes, 1);
+  assert.equal(peer.connection.channelCount, 0);
+});
+
+test('the connection is lost after the client closed and before the exit: the host is told', async () => {
+  const { peer, hosted } = await opened();
+  hosted.started = processOf();
+  peer.request(0, 'exec', text('sleep 600'));
+  await settle();
+  peer.close(0);
+  assert.equal(hosted.closes, 0);
+  peer.transport.close();
+  assert.equal(hosted.closes, 1);
+});
+
 test('the connection is lost: the terminal is hung up', async () => {
   const { peer, hosted } = await opened();
   const pty = new FakePty();
