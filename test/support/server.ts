@@ -35,6 +35,8 @@ export interface ServerOptions {
   /** Default: ed25519 and ecdsa. */
   readonly hostKeys?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Words before the command, such as `unshare` with its options; `pid` is then its own. */
+  readonly wrapper?: readonly string[];
 }
 
 export interface ProcessEntry {
@@ -232,15 +234,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   mkdirSync('/run/sshd', { recursive: true });
   const flags = ['-D', '-e', '-f', configFile, ...(options.flags ?? [])];
   const log = openSync(logFile, 'a', 0o600);
+  const program = kind === 'sshd' ? ['/usr/sbin/sshd'] : [path.join(checkout, 'sshdesk'), 'serve'];
+  const [file = '', ...words] = [...(options.wrapper ?? []), ...program, ...flags];
   let child: ChildProcess;
   try {
-    child =
-      kind === 'sshd'
-        ? spawn('/usr/sbin/sshd', flags, { stdio: ['ignore', log, log], env: environment(options) })
-        : spawn(path.join(checkout, 'sshdesk'), ['serve', ...flags], {
-            stdio: ['ignore', log, log],
-            env: environment(options),
-          });
+    child = spawn(file, words, { stdio: ['ignore', log, log], env: environment(options) });
   } finally {
     closeSync(log);
   }

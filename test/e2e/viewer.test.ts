@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { type Child, eventually } from '../support/child.ts';
+import { connectClient, randomColour } from '../support/desktop-look.ts';
+import { type Child, eventually, output } from '../support/child.ts';
 import {
   desktopEnvironment,
   forwardPort,
@@ -28,8 +29,6 @@ const area: Area = { x: 500, y: 60, width: 200, height: 160 };
 /** What of it no title bar or frame of the window manager can reach. */
 const inner: Area = { x: 520, y: 110, width: 160, height: 90 };
 const terminal = { x: 200, y: 480 };
-const green = '#12a53b';
-const violet = '#7a1fc4';
 
 describe('a person at a desktop', lab, () => {
   let server: TestServer;
@@ -87,6 +86,8 @@ describe('a person at a desktop', lab, () => {
   }
 
   test('types, is cut off, comes back and finds windows and work', async () => {
+    // Others each time, so that nothing of an earlier run can pass for this one.
+    const [green, violet, other] = [randomColour(), randomColour(), randomColour()];
     const word = randomBytes(12).toString('hex');
     const first = await open('alice');
     const at = await first.viewer.window();
@@ -124,12 +125,43 @@ describe('a person at a desktop', lab, () => {
     assert.equal(shows(seen, back, violet), false, 'a stale picture');
     await third.close();
 
-    const other = await open('bob');
-    const hisPlace = await other.viewer.window();
+    const bob = await open('bob');
+    const hisPlace = await bob.viewer.window();
     await eventually('his desktop', async () => desktopOf('bob').viewers === 1);
-    await draw('bob', green);
-    const his = await screen.lookFor('his window', (picture) => shows(picture, hisPlace, green));
+    await draw('bob', other);
+    const his = await screen.lookFor('his window', (picture) => shows(picture, hisPlace, other));
     assert.equal(shows(his, hisPlace, violet), false, 'somebody else’s picture');
-    await other.close();
+    await bob.close();
+  });
+
+  test('connect: the same desktop in the viewer that it starts', async () => {
+    const shown = randomColour();
+    const word = randomBytes(12).toString('hex');
+    const client = connectClient(server, { user: 'alice', key, environment: screen.environment });
+    try {
+      const at = await screen.window('TigerVNC');
+      await eventually('the viewer', async () => desktopOf('alice').viewers === 1);
+      await draw('alice', shown);
+      // The viewer is left as the client starts it: its pixels need not be exact.
+      const place = { ...inner, x: inner.x + at.x, y: inner.y + at.y };
+      await screen.lookFor(
+        'the window',
+        (picture) => picture.share(place, colour(shown), 12) > 0.98,
+      );
+      await screen.type(`echo ${word} > seen`, { x: at.x + terminal.x, y: at.y + terminal.y });
+      await screen.press('Return');
+      await eventually('the file', async () => existsSync(`${alice.home}/seen`));
+      await eventually(
+        'its content',
+        async () => readFileSync(`${alice.home}/seen`, 'utf8') !== '',
+      );
+      assert.equal(readFileSync(`${alice.home}/seen`, 'utf8'), `${word}\n`);
+      const viewer = await output('pgrep', ['-P', String(client.pid), '-f', 'vncviewer']);
+      process.kill(Number(viewer.trim()), 'SIGKILL');
+      await client.finished;
+    } finally {
+      await client.stop('SIGKILL');
+    }
+    await eventually('detached', async () => desktopOf('alice').state === 'detached');
   });
 });
