@@ -22,12 +22,13 @@ export interface PeerOptions {
 }
 
 export class ConnectionPeer {
-  readonly transport = new MemoryTransport();
+  readonly transport: MemoryTransport;
   readonly connection: Connection;
   /** Channels of type `test`, as the server sees them. */
   readonly channels: Channel[] = [];
 
-  constructor(options: PeerOptions = {}) {
+  constructor(options: PeerOptions = {}, transport = new MemoryTransport()) {
+    this.transport = transport;
     this.connection = new Connection(this.transport, {
       channelTypes: new Map<string, ChannelOpenHandler>([
         [

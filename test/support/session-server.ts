@@ -3,12 +3,10 @@
  * authority and a host that need no privilege: `open` logs in with nothing, `alice` with the password
  * `secret` or by two prompts; commands run by /bin/sh over pipes as this user.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type {
   HostedSession,
   SessionExitStatus,
@@ -26,6 +24,7 @@ import type { Transport } from '../../src/ssh/transport/transport.ts';
 import type { Authority, AuthOutcome } from '../../src/ssh/userauth/authority.ts';
 import { UserauthService } from '../../src/ssh/userauth/service.ts';
 import { LocalSigner, makeHostKey } from './exchange-signer.ts';
+import { makePipe } from './pipe.ts';
 import { settingsFor } from './transport-server.ts';
 
 const canContinue = ['publickey', 'password', 'keyboard-interactive'];
@@ -68,25 +67,6 @@ class LocalAuthority implements Authority {
   async refuseMethod(): Promise<AuthOutcome> {
     return refused;
   }
-}
-
-interface Pipe {
-  readonly read: number;
-  readonly write: number;
-}
-
-/** A pipe as the leader makes them; Node itself would make a socket pair. */
-function makePipe(): Pipe {
-  const directory = mkdtempSync(join(tmpdir(), 'pipe-'));
-  const path = join(directory, 'fifo');
-  execFileSync('mkfifo', [path]);
-  // The first end does not wait for a second; a child wants one that blocks.
-  const opener = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const write = openSync(path, constants.O_WRONLY);
-  const read = openSync(path, constants.O_RDONLY);
-  closeSync(opener);
-  rmSync(directory, { recursive: true });
-  return { read, write };
 }
 
 /** One for all, as in a worker. */

@@ -1,21 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync, fstatSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PipeSource } from '../../../../src/session/pipe-source.ts';
-
-function makePipe(): { readonly read: number; readonly write: number } {
-  const directory = mkdtempSync(join(tmpdir(), 'pipe-'));
-  const path = join(directory, 'fifo');
-  execFileSync('mkfifo', [path]);
-  const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const write = openSync(path, constants.O_WRONLY);
-  rmSync(directory, { recursive: true });
-  return { read, write };
-}
+import { makePipe } from '../../../support/pipe.ts';
 
 function isOpen(descriptor: number): boolean {
   try {
