@@ -239,7 +239,9 @@ test('stdout and stderr arrive apart; exit-status before EOF and CLOSE', async (
 test('an exit that is known before the start is told behind the answer to the request', async () => {
   const early = new FakeSession();
   Object.defineProperty(early, 'onExit', {
-    set: (listener: FakeSession['onExit']) => listener({ is: 'exited', status: 1 }),
+    set(listener: FakeSession['onExit']) {
+      listener({ is: 'exited', status: 1 });
+    },
   });
   const { peer } = await opened(early);
   early.started = processOf();
