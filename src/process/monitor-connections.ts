@@ -30,6 +30,13 @@ interface Unauthenticated {
   readonly graceTimer: NodeJS.Timeout | undefined;
 }
 
+/** Accepted, while no worker is ready. */
+interface Waiting {
+  readonly descriptor: number;
+  readonly endpoints: Omit<Accepted, 'descriptor'>;
+  readonly output: number | undefined;
+}
+
 export interface ConnectionEvents {
   startLeader(): Promise<LeaderClient>;
   killLeader(pid: number): void;
@@ -46,6 +53,7 @@ export class MonitorConnections implements AuthenticationHost {
   readonly #unauthenticated = new Map<Connection, Unauthenticated>();
   readonly #leaders = new Map<Connection, LeaderClient>();
   readonly #workerOf = new Map<Connection, Worker>();
+  readonly #waiting: Waiting[] = [];
   #lastNumber = 0;
   #dropped = 0;
   /** Called whenever the number of connections falls to 0. */
@@ -89,15 +97,35 @@ export class MonitorConnections implements AuthenticationHost {
       this.log.info(`exited MaxStartups throttling, ${this.#dropped} connections dropped`);
       this.#dropped = 0;
     }
-    const worker = pool.choose();
-    if (worker === undefined) {
-      this.#startups.leave();
-      this.log.error(`drop connection from ${from}: no worker is ready`);
-      this.#turnAway(descriptor, 'No worker is ready\r\n');
-      return;
+    this.#waiting.push({ descriptor, endpoints, output });
+    this.giveWaiting(pool);
+  }
+
+  /**
+   * Workers take what waits, in order. Between a worker that is spent and its successor nothing is
+   * dropped; MaxStartups bounds how many may wait.
+   */
+  giveWaiting(pool: WorkerPool): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const worker = pool.choose();
+      if (worker === undefined) {
+        return;
+      }
+      this.#waiting.shift();
+      this.#give(worker, next.descriptor, next.endpoints, next.output);
+      pool.retireIfSpent(worker);
     }
-    this.#give(worker, descriptor, endpoints, output);
-    pool.retireIfSpent(worker);
+  }
+
+  /** The daemon ends: those whom no worker has taken are let go. */
+  dropWaiting(): void {
+    for (const { descriptor, output } of this.#waiting.splice(0)) {
+      closeDescriptor(descriptor);
+      if (output !== undefined) {
+        closeDescriptor(output);
+      }
+      this.#startups.leave();
+    }
   }
 
   /** Before the identification string any line may be sent (RFC 4253 §4.2), as sshd does. */

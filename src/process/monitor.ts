@@ -115,6 +115,7 @@ export class Monitor {
       this.#poolSettings(),
       {
         serve: (worker) => this.#serve(worker),
+        ready: () => this.#connections.giveWaiting(this.#pool),
         died: (worker) => this.#connections.workerDied(worker),
       },
       log,
@@ -350,6 +351,7 @@ export class Monitor {
 
   #end(code: number): void {
     this.#stopListening();
+    this.#connections.dropWaiting();
     for (const connection of this.#connections.all) {
       this.#connections.end(connection);
     }

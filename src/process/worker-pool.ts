@@ -75,6 +75,8 @@ export class Worker implements WorkerPort {
 export interface WorkerEvents {
   /** Registers the request table and the notices on a fresh worker's link. */
   serve(worker: Worker): void;
+  /** A worker takes connections from here on. */
+  ready(): void;
   /** Called once per worker, after its last frame. */
   died(worker: Worker): void;
 }
@@ -169,6 +171,7 @@ export class WorkerPool {
       }
       this.#workers.add(worker);
       ready.resolve();
+      this.#events.ready();
     });
     this.#events.serve(worker);
     peer.onEnd = (error) => {
