@@ -45,10 +45,14 @@ function streamOf(descriptors: readonly number[]): Duplex {
   });
 }
 
+/** What a pipe holds, and so what one read gives. */
+const lentBufferBytes = 64 * 1024;
+
 export class WorkerConnections {
   readonly #peer: Peer;
   readonly #settings: link.WorkerSettings;
   readonly #transportSettings: ServerTransportSettings;
+  readonly #lentBuffer = Buffer.allocUnsafeSlow(lentBufferBytes);
   readonly #live = new Map<number, Live>();
   #isDraining = false;
 
@@ -142,7 +146,7 @@ export class WorkerConnections {
           `internal error: ${(error as Error).stack ?? String(error)}`,
         ),
     });
-    const sessions = new MonitorSessions(this.#peer, connection);
+    const sessions = new MonitorSessions(this.#peer, connection, this.#lentBuffer);
     const viewers = new ViewerTable();
     const authority = new MonitorAuthority(this.#peer, connection);
     const desktopsFor = (session: number): Desktops =>
@@ -158,7 +162,6 @@ export class WorkerConnections {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));
     };
     const userauth = new UserauthService(transport, authority, this.#settings, () => {
-      transport.authenticated();
       return new Connection(transport, {
         channelTypes: new Map([
           ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],

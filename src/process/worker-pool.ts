@@ -171,7 +171,11 @@ export class WorkerPool {
       }
       this.#workers.add(worker);
       ready.resolve();
-      this.#events.ready();
+      if (this.#isEnding) {
+        worker.drain(); // it was being started when the end came
+      } else {
+        this.#events.ready();
+      }
     });
     this.#events.serve(worker);
     peer.onEnd = (error) => {

@@ -8,6 +8,7 @@ import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import type { ForwardHost } from '../forwarding/host.ts';
 import * as link from '../monitor/link.ts';
+import { PipeSource } from '../session/pipe-source.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import type {
   HostedSession,
@@ -29,10 +30,6 @@ export function openFailure(error: unknown): { readonly refused: number; readonl
   throw error;
 }
 
-function readEnd(descriptor: number): Socket {
-  return new Socket({ fd: descriptor, readable: true, writable: false });
-}
-
 function closeAll(descriptors: readonly number[]): void {
   for (const descriptor of descriptors) {
     closeDescriptor(descriptor);
@@ -43,15 +40,23 @@ class MonitorSession implements HostedSession {
   readonly number: number;
   readonly #peer: Peer;
   readonly #connection: number;
+  readonly #lentBuffer: Buffer;
   readonly #onClosed: () => void;
   #isClosed = false;
   #early: SessionExitStatus | undefined;
   #onExit: ((exit: SessionExitStatus) => void) | undefined;
   onWarning: (line: string) => void = () => {};
 
-  constructor(peer: Peer, connection: number, number: number, onClosed: () => void) {
+  constructor(
+    peer: Peer,
+    connection: number,
+    number: number,
+    lentBuffer: Buffer,
+    onClosed: () => void,
+  ) {
     this.#peer = peer;
     this.#connection = connection;
+    this.#lentBuffer = lentBuffer;
     this.number = number;
     this.#onClosed = onClosed;
   }
@@ -119,8 +124,8 @@ class MonitorSession implements HostedSession {
     return {
       is: 'process',
       stdin: new Socket({ fd: stdin, readable: false, writable: true }),
-      stdout: readEnd(stdout),
-      stderr: readEnd(stderr),
+      stdout: new PipeSource(stdout, this.#lentBuffer),
+      stderr: new PipeSource(stderr, this.#lentBuffer),
     };
   }
 
@@ -152,11 +157,14 @@ class MonitorSession implements HostedSession {
 export class MonitorSessions implements SessionHost, ForwardHost {
   readonly #peer: Peer;
   readonly #connection: number;
+  /** What processes write is read into it; one for all of a worker. */
+  readonly #lentBuffer: Buffer;
   readonly #sessions = new Map<number, MonitorSession>();
 
-  constructor(peer: Peer, connection: number) {
+  constructor(peer: Peer, connection: number, lentBuffer: Buffer) {
     this.#peer = peer;
     this.#connection = connection;
+    this.#lentBuffer = lentBuffer;
   }
 
   async open(): Promise<
@@ -164,8 +172,13 @@ export class MonitorSessions implements SessionHost, ForwardHost {
   > {
     try {
       const { values } = await this.#peer.call(link.SessionOpen, { connection: this.#connection });
-      const session = new MonitorSession(this.#peer, this.#connection, values.session, () =>
-        this.#sessions.delete(values.session),
+      const { session: number } = values;
+      const session = new MonitorSession(
+        this.#peer,
+        this.#connection,
+        number,
+        this.#lentBuffer,
+        () => this.#sessions.delete(number),
       );
       this.#sessions.set(values.session, session);
       return { opened: session };

@@ -8,6 +8,7 @@ export const serve: CommandModule = {
   // sshd's flags are getopt's: -p2222, -De. yargs reads them otherwise, so it does not read them.
   builder: (yargs) => yargs.help(false).version(false).strict(false),
   handler: async () => {
-    process.exitCode = await run(process.argv.slice(3));
+    // Nothing that is still open may keep a daemon that has ended.
+    process.exit(await run(process.argv.slice(3)));
   },
 };
