@@ -79,10 +79,11 @@ function lookupName(claimed: Buffer): string | undefined {
 
 /** A row that needs the user is only reached after `userauth-begin`; a worker that skips it lies. */
 export function authenticationOf(connection: Connection): Authentication {
-  if (connection.authentication === undefined) {
+  const { authentication } = connection;
+  if (!(authentication instanceof Authentication)) {
     throw new MonitorRefusal('an attempt before userauth-begin');
   }
-  return connection.authentication;
+  return authentication;
 }
 
 export class Authentication {

@@ -4,7 +4,6 @@
  */
 import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
 import type { Grant } from '../policy/grant.ts';
-import type { Authentication } from './authentication.ts';
 import { signalName } from './signals.ts';
 
 export type Phase = 'preauth' | 'postauth';
@@ -64,6 +63,12 @@ export interface Login {
   hasNoSession: boolean;
 }
 
+/** What the log says of an attempt; `authentication.ts` has the rest. */
+export interface OngoingAuthentication {
+  readonly isValid: boolean;
+  readonly loggedPlain: string;
+}
+
 export class Connection {
   readonly number: number;
   readonly endpoints: Endpoints;
@@ -76,7 +81,7 @@ export class Connection {
   /** H of the first exchange (RFC 4253 §7.2); set once. */
   sessionId: Buffer | undefined;
   phase: Phase = 'preauth';
-  authentication: Authentication | undefined;
+  authentication: OngoingAuthentication | undefined;
   login: Login | undefined;
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;

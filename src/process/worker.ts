@@ -14,8 +14,8 @@ import { WorkerConnections } from './worker-connections.ts';
 
 const linkDescriptor = 3;
 
-async function main(): Promise<void> {
-  await checkEngineShape();
+function main(): void {
+  checkEngineShape();
   const peer = new Peer(new SeqpacketLink(linkDescriptor), {
     closeDescriptor,
     onFault: (error, name) =>
@@ -45,4 +45,4 @@ async function main(): Promise<void> {
   });
 }
 
-await main();
+main();

@@ -285,7 +285,9 @@ describe('a login', lab, () => {
   test('that is ended during the conversation answers that and leaves no leader', async () => {
     const leader = await started('alice', 'lab-password');
     const ended = Promise.withResolvers<void>();
-    leader.client.onPrompt = () => leader.client.end(0).then(ended.resolve, ended.reject);
+    leader.client.onPrompt = () => {
+      leader.client.end(0).then(ended.resolve, ended.reject);
+    };
     await assert.rejects(leader.client.authenticate(live));
     await ended.promise;
     await until(() => !isAlive(leader.client.pid), 'the leader has gone');

@@ -3,9 +3,8 @@
  * for a named or sized one. Gives streams that are RFB from their first byte. Runs in: user.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ClientChannel } from 'ssh2';
 import { ClientFailure } from '../../ssh/client/failure.ts';
-import type { ClientSession } from '../../ssh/client/session.ts';
+import type { ClientSession, Subsystem } from '../../ssh/client/session.ts';
 import { ByteSource } from './byte-source.ts';
 import { DisplayDialogue } from './dialogue.ts';
 import type { ListedDesktop } from './dialogue.ts';
@@ -61,12 +60,12 @@ export class Desktops {
   }
 
   /** A channel on which the server's first RFB bytes have come. */
-  async open(): Promise<ClientChannel> {
+  async open(): Promise<Subsystem> {
     this.#terminal.progress('starting the desktop …');
     return (await this.#open()).channel;
   }
 
-  async #open(): Promise<{ channel: ClientChannel; wasLive: boolean }> {
+  async #open(): Promise<{ channel: Subsystem; wasLive: boolean }> {
     const { name, geometry } = this.#request;
     const isDefault = name === null && geometry === null;
     const channel = await this.#channel(isDefault ? 'rfb' : 'display');
@@ -84,7 +83,7 @@ export class Desktops {
   }
 
   /** True: the desktop was there already. */
-  async #negotiate(channel: ClientChannel, name: string, geometry: Geometry | null) {
+  async #negotiate(channel: Subsystem, name: string, geometry: Geometry | null) {
     const dialogue = new DisplayDialogue(channel);
     await dialogue.greet();
     const live = (await dialogue.list()).find((desktop) => desktop.name === name);
@@ -94,7 +93,7 @@ export class Desktops {
     return live !== undefined;
   }
 
-  async #channel(subsystem: string): Promise<ClientChannel> {
+  async #channel(subsystem: string): Promise<Subsystem> {
     const channel = await this.#session.subsystem(subsystem);
     let shown = 0;
     channel.stderr.setEncoding('utf8');
@@ -105,7 +104,7 @@ export class Desktops {
     return channel;
   }
 
-  async #resize(channel: ClientChannel, geometry: Geometry): Promise<void> {
+  async #resize(channel: Subsystem, geometry: Geometry): Promise<void> {
     const resized = (async () => {
       const client = await RfbClient.open(channel);
       const isDone = await client.resize(geometry);
@@ -120,7 +119,7 @@ export class Desktops {
 }
 
 /** Waits for the first bytes and puts them back; the end before them is a start that failed. */
-async function firstByte(channel: ClientChannel): Promise<void> {
+async function firstByte(channel: Subsystem): Promise<void> {
   const allSaid = closed(channel);
   const source = new ByteSource(channel, 'the desktop');
   const chunk = await source.chunk();
@@ -134,7 +133,7 @@ async function firstByte(channel: ClientChannel): Promise<void> {
 }
 
 /** Its exit status; that and the last lines of stderr come before the close. */
-function closed(channel: ClientChannel): Promise<number | null> {
+function closed(channel: Subsystem): Promise<number | null> {
   return new Promise((resolve) => {
     channel.once('close', (code: number | null | undefined) => resolve(code ?? null));
   });

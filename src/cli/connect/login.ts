@@ -4,9 +4,13 @@
  */
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import ssh2 from 'ssh2';
 import { ClientFailure } from '../../ssh/client/failure.ts';
-import { agentIdentities, fileIdentity, orderIdentities } from '../../ssh/client/identities.ts';
+import {
+  agentIdentities,
+  connectAgent,
+  fileIdentity,
+  orderIdentities,
+} from '../../ssh/client/identities.ts';
 import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
 import { preferKnownAlgorithms } from '../../ssh/client/known-hosts.ts';
 import { openSession, supportedHostKeyAlgorithms } from '../../ssh/client/session.ts';
@@ -143,7 +147,7 @@ async function readPublicKey(path: string): Promise<Buffer | null> {
 async function identitiesOfAgent(settings: Settings, terminal: Terminal): Promise<Identity[]> {
   if (settings.agentPath === null || !settings.methods.includes('publickey')) return [];
   try {
-    return await agentIdentities(ssh2.createAgent(settings.agentPath));
+    return await agentIdentities(connectAgent(settings.agentPath));
   } catch (error) {
     terminal.line(`Warning: the agent at ${settings.agentPath}: ${(error as Error).message}`);
     return [];

@@ -1,8 +1,8 @@
 /**
  * Ties a local viewer's socket to a desktop's channel until either ends. Runs in: user.
  */
+import type { Subsystem } from '../../ssh/client/session.ts';
 import type { Socket } from 'node:net';
-import type { ClientChannel } from 'ssh2';
 
 /** More than the handshake: what comes then is a picture. */
 const handshakeBytes = 512;
@@ -10,7 +10,7 @@ const handshakeBytes = 512;
 /** Resolves when both are closed; says which of them ended first. */
 export function relay(
   viewer: Socket,
-  channel: ClientChannel,
+  channel: Subsystem,
   onPicture: () => void,
 ): Promise<'viewer' | 'desktop'> {
   return new Promise((resolve) => {

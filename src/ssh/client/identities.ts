@@ -103,6 +103,11 @@ export function embeddedPublicKey(contents: Buffer): ParsedKey | null {
 }
 
 /** The agent's keys, as far as they are of types that this client can offer. */
+/** The agent behind a socket; the package opens it, once per question. */
+export function connectAgent(socketPath: string): BaseAgent {
+  return ssh2.createAgent(socketPath);
+}
+
 export async function agentIdentities(agent: BaseAgent): Promise<Identity[]> {
   const keys = await new Promise<readonly unknown[]>((resolve, reject) => {
     agent.getIdentities((error, list) => (error ? reject(error) : resolve(list ?? [])));

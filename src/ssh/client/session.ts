@@ -180,6 +180,9 @@ function failureOf(error: Error & { level?: string; code?: unknown }, phase: str
 }
 
 /** An authenticated connection. */
+/** One channel of a session: what came is read, what is written goes; `stderr` apart. */
+export type Subsystem = ClientChannel;
+
 export class ClientSession {
   readonly #client: Client;
   readonly #socket: Socket;

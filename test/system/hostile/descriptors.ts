@@ -13,7 +13,7 @@ async function send({ peer }: Captive, connection: number): Promise<void> {
   report({ attack: 'descriptors', sent: rounds * 3 });
 }
 
-await runHostileWorker((captive, { connection }) => {
+runHostileWorker((captive, { connection }) => {
   void send(captive, connection);
   return true;
 });

@@ -74,7 +74,7 @@ async function ask(captive: Captive, connection: number): Promise<void> {
 }
 
 report({ requests: requests.map(([{ name }]) => name) });
-await runHostileWorker((captive, { connection }) => {
+runHostileWorker((captive, { connection }) => {
   void ask(captive, connection);
   return false;
 });

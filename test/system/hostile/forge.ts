@@ -34,7 +34,7 @@ async function forge(captive: Captive, fresh: NewConnection): Promise<void> {
   report({ attack: 'forge', signed: signed.outcome, verdict, opened: opened.outcome });
 }
 
-await runHostileWorker((captive, fresh, ordinal) => {
+runHostileWorker((captive, fresh, ordinal) => {
   if (ordinal === 1) {
     return false;
   }

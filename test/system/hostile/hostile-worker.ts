@@ -74,11 +74,11 @@ class RecordingPeer extends Peer {
 }
 
 /** `onConnection` sees a connection first; true: it is the attacker's, honest code never sees it. */
-export async function runHostileWorker(
+export function runHostileWorker(
   onConnection: (captive: Captive, connection: NewConnection, ordinal: number) => boolean,
   onReady: (captive: Captive) => void = () => {},
-): Promise<void> {
-  await checkEngineShape();
+): void {
+  checkEngineShape();
   const peer = new RecordingPeer(new SeqpacketLink(linkDescriptor), {
     closeDescriptor,
     onFault: (error, name) => report({ fault: name, error: String(error) }),

@@ -33,7 +33,7 @@ async function steal({ peer }: Captive, own: number): Promise<void> {
   report({ attack: 'other-user', gained });
 }
 
-await runHostileWorker((captive, { connection }, ordinal) => {
+runHostileWorker((captive, { connection }, ordinal) => {
   // The victim's connection goes to the other worker, which has this program too.
   if (ordinal === 1 && connection === 1) {
     return false;

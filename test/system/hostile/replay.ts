@@ -20,7 +20,7 @@ async function replay({ peer, recorded }: Captive, connection: number): Promise<
   report({ attack: 'replay', signed, opened });
 }
 
-await runHostileWorker((captive, { connection }, ordinal) => {
+runHostileWorker((captive, { connection }, ordinal) => {
   if (ordinal === 1) {
     return false; // the victim logs in
   }
