@@ -50,6 +50,7 @@ interface Row {
 }
 
 const rows: Row[] = [];
+const began = Date.now();
 const median = (samples: readonly number[]): number => {
   const sorted = [...samples].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -76,10 +77,29 @@ function record(
     samples: { ours, ...(sshd === undefined ? {} : { sshd }) },
   };
   rows.push(row);
+  writeResults();
   const number = (value: number | undefined) =>
     (value === undefined ? '-' : value.toFixed(value < 10 ? 2 : 1)).padStart(10);
   console.log(
     `${name.padEnd(34)} ${unit.padEnd(10)} ${number(row.ours)} ${number(row.sshd)} ${number(row.ratio)}  ${wanted}`,
+  );
+}
+
+/** After each row, so that a run that breaks off keeps what it has. */
+function writeResults(): void {
+  const kernel = readFileSync('/proc/version', 'latin1').split(' ').slice(0, 3).join(' ');
+  const results = {
+    at: new Date().toISOString(),
+    kernel,
+    node: process.version,
+    server: serverKind,
+    pairs,
+    seconds: Math.round((Date.now() - began) / 1000),
+    rows,
+  };
+  writeFileSync(
+    path.join(import.meta.dirname, 'results.json'),
+    `${JSON.stringify(results, null, 2)}\n`,
   );
 }
 
@@ -92,7 +112,7 @@ const config = [
   'PrintMotd no',
   'AcceptEnv LANG LC_*',
   'Subsystem sftp /usr/lib/openssh/sftp-server',
-  'LogLevel INFO',
+  'LogLevel VERBOSE',
 ];
 const key: TestKey = makeKey('ed25519');
 makeUser('bench', { authorizedKeys: [key.line] });
@@ -115,7 +135,9 @@ async function timed(
   closeSync(input);
   const status = await ended(child);
   if (status !== 0) {
-    throw new Error(`${server.kind}: ssh ${command} ended with ${status}\n${server.log()}`);
+    throw new Error(
+      `${server.kind}: ssh ${command} ended with ${status}\n${server.log().slice(-3000)}`,
+    );
   }
   return (performance.now() - began) / 1000;
 }
@@ -281,7 +303,7 @@ async function benchDesktop(server: TestServer): Promise<void> {
   };
   const terminate = (): void => {
     execFileSync(path.join(checkout, 'sshdesk'), ['sessions', 'terminate', 'default'], {
-      stdio: 'inherit',
+      stdio: ['ignore', 'ignore', 'inherit'],
       timeout: 20_000,
     });
   };
@@ -304,7 +326,6 @@ async function benchDesktop(server: TestServer): Promise<void> {
 console.log(
   `${'median'.padEnd(34)} ${'unit'.padEnd(10)} ${serverKind.padStart(10)} ${'sshd'.padStart(10)} ${'ratio'.padStart(10)}  wanted   (${pairs} pairs)`,
 );
-const began = Date.now();
 if (wants('login') || wants('bulk')) {
   const [ours, sshd] = [await start(serverKind), await start('sshd')];
   try {
@@ -330,8 +351,3 @@ if (wants('desktop') && serverKind === 'sshdesk') {
     await server.stop();
   }
 }
-const version = readFileSync('/proc/version', 'latin1').split(' ').slice(0, 3).join(' ');
-writeFileSync(
-  path.join(import.meta.dirname, 'results.json'),
-  `${JSON.stringify({ at: new Date().toISOString(), kernel: version, node: process.version, server: serverKind, pairs, seconds: Math.round((Date.now() - began) / 1000), rows }, null, 2)}\n`,
-);
