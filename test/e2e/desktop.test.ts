@@ -1,6 +1,6 @@
 /** Desktops through the stock `ssh`: the subsystems rfb and display, and what stays. Runs in: test. */
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +23,7 @@ import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support
 import { freePort, processTree, readProcFile, type TestServer } from '../support/server.ts';
 import { ssh } from '../support/stock-client.ts';
 
-const lab = inLab(import.meta.url, 280_000);
+const lab = inLab(import.meta.url, 170_000);
 
 describe('a desktop', lab, () => {
   let server: TestServer;
@@ -377,69 +377,4 @@ describe('a desktop', lab, () => {
       return status === '' || /^State:\tZ/m.test(status);
     });
   }
-});
-
-describe('a desktop whose session', { ...lab }, () => {
-  let key: TestKey;
-  let server: TestServer | undefined;
-  before(() => {
-    key = makeKey('ed25519');
-    makeUser('frank', { authorizedKeys: [key.line] });
-  });
-
-  test('dies at start: why and the last five lines, each way in its manner', async () => {
-    server = await startDesktopServer('for i in 1 2 3 4 5 6; do echo line $i; done; exit 7');
-    const rfb = openSubsystem(server, 'rfb', { user: 'frank', key });
-    assert.equal(await rfb.status, 1);
-    assert.equal(rfb.incoming.held.length, 0);
-    const lines = rfb.stderr().replaceAll('\r', '').trim().split('\n');
-    assert.match(lines[0] ?? '', /could not be started: the session exited with status 7$/);
-    assert.deepEqual(lines.slice(1), ['line 2', 'line 3', 'line 4', 'line 5', 'line 6']);
-
-    const display = openSubsystem(server, 'display', { user: 'frank', key });
-    display.child.stdin.write('startsession --type="unix-desktop" --session="x"\nbye\n');
-    const text = await display.incoming.takeTo('NX> 999 Bye.\n');
-    const codes = [...text.matchAll(/^NX> (\d+)/gm)].map(([, code]) => code);
-    assert.deepEqual(codes, ['103', '105', '1004', '596', '500', '105', '999']);
-    assert.match(text, /\n {2}line 2\n {2}line 3\n {2}line 4\n {2}line 5\n {2}line 6\n/);
-    assert.equal(await display.status, 0);
-
-    const direct = await ssh(server, {
-      user: 'frank',
-      key,
-      args: ['-W', 'rfb.sshdesk:5900', '-o', 'LogLevel=INFO'],
-    });
-    assert.match(direct.stderr, /open failed: connect failed: The desktop could not be started/);
-    assert.deepEqual(listDesktops(), []);
-    assert.deepEqual(readdirSync(desktopsDirectory), []);
-    await server.stop();
-  });
-
-  test('shows no window: a warning on stderr, and the desktop goes on', async () => {
-    server = await startDesktopServer('exec sleep 1000');
-    const viewer = openSubsystem(server, 'rfb', { user: 'frank', key });
-    await greetRfb(viewer);
-    await eventually(
-      'the warning',
-      async () => /No window has appeared/.test(viewer.stderr()),
-      15_000,
-    );
-    assert.equal(listDesktops()[0]?.state, 'running');
-    viewer.child.kill('SIGKILL');
-    await viewer.status;
-    assert.equal(sessionsCommand(['terminate', 'default']).status, 0);
-    await server.stop();
-  });
-
-  test('gets what its user’s shell makes of the command', async () => {
-    server = await startDesktopServer('echo "it is $0 $SHELL" > "$HOME/seen"; exec xterm');
-    const viewer = openSubsystem(server, 'rfb', { user: 'frank', key });
-    await greetRfb(viewer);
-    assert.equal(readFileSync('/home/frank/seen', 'utf8'), 'it is /bin/sh /bin/bash\n');
-    viewer.child.kill('SIGKILL');
-    assert.equal(sessionsCommand(['terminate', 'default']).status, 0);
-    await server.stop();
-  });
-
-  after(async () => await server?.stop());
 });
