@@ -51,10 +51,12 @@ static int fill_unknown(struct account *account, const char *name) {
   account->name = strdup(name);
   account->home = strdup("");
   account->shell = strdup("");
-  account->groups = calloc(1, sizeof *account->groups);
-  if (account->name == NULL || account->home == NULL || account->shell == NULL ||
-      account->groups == NULL) {
+  if (account->name == NULL || account->home == NULL || account->shell == NULL) {
     return ENOMEM;
+  }
+  int error = find_groups(account); /* for the time that it takes: none of them counts */
+  if (error != 0) {
+    return error;
   }
   account->groups[0] = NOBODY;
   account->group_count = 1;

@@ -13,13 +13,15 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "drop.h"
 #include "helper.h"
 #include "process.h"
 
-enum { REMOVE_DEPTH_MAX = 64, REMOVE_PATIENCE_S = 10, DESCENDANTS_MAX = 8192, BACKLOG = 8 };
+enum { REMOVE_DEPTH_MAX = 64, REMOVE_PATIENCE_MS = 10000, KILL_PATIENCE_MS = 1000 };
+enum { DESCENDANTS_MAX = 8192, BACKLOG = 8 };
 
 /* ---- the directory ---- */
 
@@ -98,18 +100,32 @@ static void empty_directory(int at, int depth) {
   closedir(directory);
 }
 
+/* Reaps `pid`. false: it still runs. */
+static bool wait_for_end(pid_t pid, int patience_ms) {
+  const struct timespec pause = {.tv_nsec = 2 * 1000000};
+  int64_t deadline_ms = monotonic_ms() + patience_ms;
+  pid_t ended;
+  while ((ended = waitpid(pid, NULL, WNOHANG)) == 0 && monotonic_ms() < deadline_ms) {
+    nanosleep(&pause, NULL);
+  }
+  return ended != 0;
+}
+
 void desktop_remove_directory(const char *directory, const struct account *account) {
   pid_t pid = fork();
   if (pid == 0) {
     signals_reset();
-    alarm(REMOVE_PATIENCE_S); /* a file system that hangs must not keep the leader */
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     int at = drop_for_good(account) ? open_user_part(directory) : -1;
     if (at >= 0) {
       empty_directory(at, REMOVE_DEPTH_MAX);
     }
     _exit(0);
   }
-  while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+  /* A file system that hangs must not keep the leader, nor the user, who may stop the child. */
+  if (pid > 0 && !wait_for_end(pid, REMOVE_PATIENCE_MS)) {
+    kill(pid, SIGKILL);
+    wait_for_end(pid, KILL_PATIENCE_MS);
   }
   int at = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (at < 0) {

@@ -3,6 +3,7 @@
 
 #include <grp.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -24,14 +25,18 @@ static bool ids_are(const struct account *account) {
 
 bool drop_for_good(const struct account *account) {
   if (geteuid() != 0) {
-    return getuid() == account->uid && geteuid() == account->uid;
+    uid_t uids[3];
+    return getresuid(&uids[0], &uids[1], &uids[2]) == 0 && uids[0] == account->uid &&
+           uids[1] == account->uid && uids[2] == account->uid;
   }
   if (setgroups(account->group_count, account->groups) != 0 ||
       setresgid(account->gid, account->gid, account->gid) != 0 ||
       setresuid(account->uid, account->uid, account->uid) != 0 || !ids_are(account)) {
     return false;
   }
-  return account->uid == 0 || (setuid(0) != 0 && seteuid(0) != 0);
+  /* A copy of the leader's memory is in here, and other ids may have made it readable again. */
+  return prctl(PR_SET_DUMPABLE, 0) == 0 &&
+         (account->uid == 0 || (setuid(0) != 0 && seteuid(0) != 0));
 }
 
 bool drop_effective(const struct account *account) {
@@ -52,7 +57,8 @@ void drop_restore(void) {
   if (getuid() != 0) {
     return;
   }
-  if (seteuid(0) != 0 || setegid(0) != 0) {
+  /* Each change of ids sets "dumpable" to fs.suid_dumpable, under which cores may be written. */
+  if (seteuid(0) != 0 || setegid(0) != 0 || !memory_guard()) {
     complain("cannot become root again");
     abort();
   }

@@ -2,12 +2,14 @@
 #include "leader.h"
 
 #include <errno.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -280,6 +282,12 @@ void leader_run(int descriptor) {
     exit(1);
   }
   leader->is_root = geteuid() == 0;
+  if (leader->is_root) {
+    /* Or the user would possess what is in the session keyring of whoever started the daemon. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS) {
+      complain("no session keyring of its own: %s", strerror(errno));
+    }
+  }
   leader->desktop.control = -1;
   leader->conversation.link = &leader->link;
   leader->children.most = CHILDREN_LOGIN_MAX;

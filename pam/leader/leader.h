@@ -6,6 +6,7 @@
 #include "desktop.h"
 #include "helper.h"
 #include "pam.h"
+#include "process.h"
 #include "spawn.h"
 
 enum { KIND_LOGIN = 0, KIND_DESKTOP = 1 };
@@ -19,7 +20,8 @@ struct leader {
   struct account account;
   struct conversation conversation;
   struct pam pam;
-  struct rlimit core;
+  bool has_no_session; /* PAM refused it: nothing is started for the user */
+  struct limits limits; /* of the user's processes */
   struct helpers helpers;
   struct children children;
   struct desktop desktop;

@@ -19,6 +19,9 @@ static bool is_link(int descriptor) {
 }
 
 int main(int argc, char **argv) {
+  if (!standard_descriptors_start()) {
+    return 1;
+  }
   if (argc != 2 || strcmp(argv[1], "-z") != 0 || !is_link(LINK_DESCRIPTOR)) {
     fprintf(stderr, "sshdesk-leader is started by the sshdesk daemon\n");
     return 2;

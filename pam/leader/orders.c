@@ -13,24 +13,48 @@
 #include "shadow.h"
 #include "x11.h"
 
-enum { FILE_MAX_BYTES = 16 * 1024 * 1024, WATCH_MAX_MS = 120000 };
+enum { GROUP_ENTRY_MAX = 64 * 1024 * 1024, FILE_MAX_BYTES = 16 * 1024 * 1024, WATCH_MAX_MS = 120000 };
 
 /* ---- begin ---- */
 
-static void write_groups(const struct account *account, struct writer *writer) {
-  size_t where = write_count(writer);
-  uint32_t count = 0;
-  char buffer[16384];
-  for (size_t i = 0; account->exists && i < account->group_count; i++) {
+/*
+ * A group with thousands of members needs a large buffer. One whose name cannot be had may be the
+ * one that DenyGroups names: an error, not an omission. Returns 0 or an errno.
+ */
+static int write_group(gid_t gid, struct writer *writer, uint32_t *count) {
+  for (size_t room = 16384; room <= GROUP_ENTRY_MAX; room *= 4) {
+    char *buffer = malloc(room);
+    if (buffer == NULL) {
+      return ENOMEM;
+    }
     struct group entry;
     struct group *found = NULL;
-    if (getgrgid_r(account->groups[i], &entry, buffer, sizeof buffer, &found) == 0 &&
-        found != NULL) {
+    int error = getgrgid_r(gid, &entry, buffer, room, &found);
+    if (error == 0 && found != NULL) {
       write_text(writer, found->gr_name);
-      count++;
+      (*count)++;
+    }
+    free(buffer);
+    if (error != ERANGE) {
+      return error == ENOENT || error == ESRCH ? 0 : error;
     }
   }
-  set_count(writer, where, count);
+  return ERANGE;
+}
+
+static int write_groups(const struct account *account, struct writer *writer) {
+  size_t where = write_count(writer);
+  uint32_t count = 0;
+  for (size_t i = 0; i < account->group_count; i++) {
+    /* An unknown user's too is looked up, for the time that it takes. */
+    struct writer none = {.broken = true};
+    int error = write_group(account->groups[i], account->exists ? writer : &none, &count);
+    if (error != 0) {
+      return error;
+    }
+  }
+  set_count(writer, where, account->exists ? count : 0);
+  return 0;
 }
 
 static int start_pam(struct leader *leader, const char *service, const char *user,
@@ -83,7 +107,13 @@ static void begin(struct leader *leader, const struct call *call, struct reader 
   write_uint32(&writer, account->gid);
   write_text(&writer, account->home);
   write_text(&writer, account->shell);
-  write_groups(account, &writer);
+  error = write_groups(account, &writer);
+  if (error != 0) {
+    leader->begun = false;
+    writer_free(&writer);
+    link_fail(&leader->link, call, error, "groups");
+    return;
+  }
   write_byte(&writer, (uint8_t)account_shell_state(account));
   write_byte(&writer, (uint8_t)(leader->is_root ? shadow_state(account) : SHADOW_USABLE));
   link_reply(&leader->link, call, &writer, NULL, 0);
@@ -247,7 +277,13 @@ static void establish(struct leader *leader, const struct call *call, struct rea
   }
   int credentials = PAM_SUCCESS;
   int session = PAM_SUCCESS;
+  struct limits ours;
   leader->established = true;
+  leader->has_no_session = true; /* until it is known better */
+  if (!limits_read(&ours)) {
+    link_fail(&leader->link, call, errno, "limits");
+    return;
+  }
   if (leader->pam.handle != NULL) {
     /* initgroups first: a module (pam_group) adds to what the process has. */
     if (initgroups(account->name, account->gid) != 0) {
@@ -261,8 +297,9 @@ static void establish(struct leader *leader, const struct call *call, struct rea
       return;
     }
   }
-  if (!memory_core_limit(&leader->core)) {
-    link_fail(&leader->link, call, errno, "RLIMIT_CORE");
+  leader->has_no_session = session != PAM_SUCCESS;
+  if (!limits_take(&ours, &leader->limits)) {
+    link_fail(&leader->link, call, errno, "limits");
     return;
   }
   struct writer writer;
@@ -376,7 +413,7 @@ static void order_watch_windows(struct leader *leader, const struct call *call,
 }
 
 static void order_spawn(struct leader *leader, const struct call *call, struct reader *reader) {
-  struct spawn_order order = {.core = leader->core};
+  struct spawn_order order = {.limits = &leader->limits};
   size_t count;
   order.file = read_text(reader);
   order.arguments = read_texts(reader, LIST_MAX, &count);
@@ -392,7 +429,8 @@ static void order_spawn(struct leader *leader, const struct call *call, struct r
   order.essential = read_bool(reader);
   order.stderr_text = read_string(reader);
   if (reader_done(reader)) {
-    int error = reader->has_nul
+    int error = leader->has_no_session ? EPERM
+                : reader->has_nul
                     ? EINVAL
                     : spawn_start(&leader->children, &leader->account, call, &order);
     if (error != 0) {
@@ -403,6 +441,15 @@ static void order_spawn(struct leader *leader, const struct call *call, struct r
   free(order.environment);
 }
 
+static void group_is_signalled(struct leader *leader, const struct call *call,
+                               const struct helper_result *result) {
+  if (result->error != 0) {
+    link_fail(&leader->link, call, result->error, NULL);
+  } else {
+    link_reply_empty(&leader->link, call);
+  }
+}
+
 static void order_signal(struct leader *leader, const struct call *call, struct reader *reader) {
   uint32_t handle = read_uint32(reader);
   uint32_t number = read_uint32(reader);
@@ -410,14 +457,12 @@ static void order_signal(struct leader *leader, const struct call *call, struct 
     return;
   }
   const struct child *child = children_by_handle(&leader->children, handle);
-  int error = child == NULL                 ? ESRCH
-              : number == 0 || number > 64 ? EINVAL
-                                            : child_signal(child, &leader->account, (int)number);
-  if (error != 0) {
-    link_fail(&leader->link, call, error, NULL);
-  } else {
-    link_reply_empty(&leader->link, call);
+  if (child == NULL || !child->alive || number == 0 || number > 64) {
+    link_fail(&leader->link, call, child == NULL || !child->alive ? ESRCH : EINVAL, NULL);
+    return;
   }
+  struct group_signal input = {.group = child->pid, .number = (int)number};
+  start_helper(leader, call, signal_group, &input, group_is_signalled, HELPER_PATIENCE_MS);
 }
 
 static void log_tail(struct leader *leader, const struct call *call, struct reader *reader) {

@@ -1,9 +1,12 @@
 /* PAM on one handle in one process. Runs in: leader. */
 #include "pam.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "process.h"
 
@@ -108,6 +111,31 @@ static bool set_items(struct pam *pam, const char *rhost, const char *tty,
          pam_putenv(pam->handle, entry) == PAM_SUCCESS;
 }
 
+/*
+ * What a module may have left behind on the process and nobody wants: other ids, the folder of a
+ * user, an alarm, its own handlers (with SIGCHLD ignored no end of a child is ever told), cores.
+ * Limits and umask are meant for the session and stay.
+ */
+static int settle(int code) {
+  int error = errno;
+  alarm(0);
+  bool is_root = getuid() == 0 && geteuid() == 0 && getgid() == 0 && getegid() == 0;
+  if (!is_root) {
+    complain("a PAM module has left other ids behind");
+    is_root = seteuid(0) == 0 && setresuid(0, 0, 0) == 0 && setresgid(0, 0, 0) == 0;
+  }
+  if (!is_root || chdir("/") != 0 || !signals_restore() || !memory_guard()) {
+    complain("cannot go on after a PAM module: %s", strerror(errno));
+    _exit(1);
+  }
+  if (fcntl(signals_descriptor(), F_GETFD) < 0 || !standard_descriptors_start()) {
+    complain("a PAM module has closed what is not its own");
+    _exit(1);
+  }
+  errno = error;
+  return code;
+}
+
 int pam_begin(struct pam *pam, struct conversation *conversation, const char *service,
               const char *user, const char *rhost, const char *tty, const char *connection) {
   const struct pam_conv functions = {.conv = converse, .appdata_ptr = conversation};
@@ -127,17 +155,18 @@ int pam_begin(struct pam *pam, struct conversation *conversation, const char *se
 
 int pam_check_secret(struct pam *pam, bool allow_empty) {
   pam->conversation->delay_us = 0;
-  pam->last_code = pam_authenticate(pam->handle, allow_empty ? 0 : PAM_DISALLOW_NULL_AUTHTOK);
+  pam->last_code =
+      settle(pam_authenticate(pam->handle, allow_empty ? 0 : PAM_DISALLOW_NULL_AUTHTOK));
   return pam->last_code;
 }
 
 int pam_check_account(struct pam *pam) {
-  pam->last_code = pam_acct_mgmt(pam->handle, 0);
+  pam->last_code = settle(pam_acct_mgmt(pam->handle, 0));
   return pam->last_code;
 }
 
 int pam_change_secret(struct pam *pam) {
-  pam->last_code = pam_chauthtok(pam->handle, PAM_CHANGE_EXPIRED_AUTHTOK);
+  pam->last_code = settle(pam_chauthtok(pam->handle, PAM_CHANGE_EXPIRED_AUTHTOK));
   return pam->last_code;
 }
 
@@ -148,7 +177,7 @@ bool pam_user_changed(const struct pam *pam, const char *user) {
 }
 
 int pam_take_credentials(struct pam *pam) {
-  pam->last_code = pam_setcred(pam->handle, PAM_ESTABLISH_CRED);
+  pam->last_code = settle(pam_setcred(pam->handle, PAM_ESTABLISH_CRED));
   pam->has_credentials = true; /* even after an error: some module may have made some */
   return pam->last_code;
 }
@@ -156,7 +185,7 @@ int pam_take_credentials(struct pam *pam) {
 int pam_enter_session(struct pam *pam, const char *tty) {
   pam->last_code = tty[0] == '\0' ? PAM_SUCCESS : pam_set_item(pam->handle, PAM_TTY, tty);
   if (pam->last_code == PAM_SUCCESS) {
-    pam->last_code = pam_open_session(pam->handle, 0);
+    pam->last_code = settle(pam_open_session(pam->handle, 0));
   }
   pam->has_session = pam->last_code == PAM_SUCCESS;
   return pam->last_code;
@@ -168,14 +197,14 @@ void pam_finish(struct pam *pam) {
   }
   pam->conversation->mode = CONVERSE_NOT;
   if (pam->has_session) {
-    int code = pam_close_session(pam->handle, PAM_SILENT);
+    int code = settle(pam_close_session(pam->handle, PAM_SILENT));
     if (code != PAM_SUCCESS) {
       complain("pam_close_session: %s", pam_strerror(pam->handle, code));
     }
     pam->last_code = code;
   }
   if (pam->has_credentials) {
-    pam->last_code = pam_setcred(pam->handle, PAM_DELETE_CRED | PAM_SILENT);
+    pam->last_code = settle(pam_setcred(pam->handle, PAM_DELETE_CRED | PAM_SILENT));
   }
   pam_end(pam->handle, pam->last_code);
   pam->handle = NULL;

@@ -57,6 +57,15 @@ static bool clean_environment(void) {
   return cleaned;
 }
 
+bool standard_descriptors_start(void) {
+  for (;;) {
+    int descriptor = open("/dev/null", O_RDWR);
+    if (descriptor < 0 || descriptor > STDERR_FILENO) {
+      return descriptor >= 0 && close(descriptor) == 0;
+    }
+  }
+}
+
 bool title_start(int argc, char **argv) {
   if (argc < 1) {
     return false;
@@ -100,11 +109,7 @@ static void on_signal(int number) {
   errno = saved;
 }
 
-bool signals_start(void) {
-  if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
-    return false;
-  }
-  end_asked = 0;
+bool signals_restore(void) {
   const int caught[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) {
@@ -116,6 +121,14 @@ bool signals_start(void) {
   sigset_t none;
   sigemptyset(&none);
   return sigaction(SIGPIPE, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+bool signals_start(void) {
+  if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+    return false;
+  }
+  end_asked = 0;
+  return signals_restore();
 }
 
 void signals_forget(void) {
@@ -163,13 +176,51 @@ bool memory_guard(void) {
   return setrlimit(RLIMIT_CORE, &core) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0;
 }
 
-bool memory_core_limit(struct rlimit *core) {
-  if (getrlimit(RLIMIT_CORE, core) != 0) {
+bool limits_read(struct limits *limits) {
+  for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+    if (getrlimit((__rlimit_resource_t)resource, &limits->of[resource]) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Only what differs: a process without CAP_SYS_RESOURCE may still do that much. */
+bool limits_apply(const struct limits *limits) {
+  struct limits now;
+  if (!limits_read(&now)) {
     return false;
   }
-  bool is_ours = core->rlim_cur == 0 && core->rlim_max == old_core.rlim_max;
-  if (is_ours) {
+  for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+    const struct rlimit *is = &now.of[resource];
+    const struct rlimit *wanted = &limits->of[resource];
+    if ((is->rlim_cur != wanted->rlim_cur || is->rlim_max != wanted->rlim_max) &&
+        setrlimit((__rlimit_resource_t)resource, wanted) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool limits_take(const struct limits *ours, struct limits *users) {
+  if (!limits_read(users)) {
+    return false;
+  }
+  struct rlimit *core = &users->of[RLIMIT_CORE];
+  if (core->rlim_cur == 0 && core->rlim_max == old_core.rlim_max) {
     *core = old_core;
+  }
+  for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+    struct rlimit limit = ours->of[resource];
+    rlim_t most = users->of[resource].rlim_max;
+    if (setrlimit((__rlimit_resource_t)resource, &limit) != 0) {
+      /* Without CAP_SYS_RESOURCE (containers) what a module has lowered stays the most there is. */
+      limit.rlim_max = most;
+      limit.rlim_cur = limit.rlim_cur < most ? limit.rlim_cur : most;
+      if (setrlimit((__rlimit_resource_t)resource, &limit) != 0) {
+        return false;
+      }
+    }
   }
   return memory_guard();
 }

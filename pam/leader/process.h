@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+/* Opens what is closed of 0, 1 and 2, so that no link or file ever gets such a number. */
+bool standard_descriptors_start(void);
+
 /*
  * Remembers where argv lies, so that `ps` can show a title, and empties the environment but for the
  * time zone. Executes the program once more if there is too little room for a user's name.
@@ -21,6 +24,8 @@ __attribute__((format(printf, 1, 2))) void title_set(const char *format, ...);
  */
 bool signals_start(void);
 int signals_descriptor(void);
+/* Puts handlers and mask back, whatever code of others has made of them. */
+bool signals_restore(void);
 /* In a fork that goes on with handlers of its own: the pipe is the parent's (and closed). */
 void signals_forget(void);
 /* Empties the pipe. Sets *ended if the process was asked to end since the last time. */
@@ -32,8 +37,19 @@ void signals_reset(void);
 
 /* No core, not dumpable: memory holds passwords. The old limit of cores stays available to users. */
 bool memory_guard(void);
-/* The limit of cores for the user's processes: the one from before, or what a PAM module set since. */
-bool memory_core_limit(struct rlimit *core);
+
+/* Limits of resources. PAM's modules set those of the user on the process that called them. */
+struct limits {
+  struct rlimit of[RLIM_NLIMITS];
+};
+bool limits_read(struct limits *limits);
+/*
+ * Reads what is for the user's processes and puts `ours` back: a limit of the user's must not end,
+ * or starve, what acts for root. Cores: the limit from before `memory_guard`, or one set since.
+ */
+bool limits_take(const struct limits *ours, struct limits *users);
+bool limits_apply(const struct limits *limits);
+
 int64_t monotonic_ms(void);
 /* `sshdesk: ROLE: …` on stderr, control characters made harmless. */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);

@@ -19,10 +19,10 @@ struct shadow_entry {
 
 static void look_up(const struct account *account, struct shadow_entry *shadow) {
   struct spwd *found = NULL;
-  shadow->found = account->exists &&
-                  getspnam_r(account->name, &shadow->entry, shadow->buffer, sizeof shadow->buffer,
-                             &found) == 0 &&
-                  found != NULL;
+  /* An unknown user's too is looked up, for the time that it takes. */
+  int error = getspnam_r(account->name, &shadow->entry, shadow->buffer, sizeof shadow->buffer,
+                         &found);
+  shadow->found = account->exists && error == 0 && found != NULL;
 }
 
 enum shadow_state shadow_state(const struct account *account) {

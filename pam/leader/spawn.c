@@ -16,7 +16,7 @@
 #include "drop.h"
 #include "process.h"
 
-enum { NOTICE_EXITED = 10, CHILD_DESCRIPTORS = 5, MOVED_FROM = 10 };
+enum { NOTICE_EXITED = 10, CHILD_DESCRIPTORS = 5, MOVED_FROM = 10, PIPE_BYTES = 64 * 1024 };
 
 /* What the child gets: 0, 1, 2, report (-1: none) and the error pipe. */
 struct child_ends {
@@ -106,6 +106,21 @@ static int make_terminal(struct plumbing *plumbing, const struct account *accoun
   return error;
 }
 
+/*
+ * All pipes count as root's, and beyond fs.pipe-user-pages-soft the kernel makes the next ones
+ * small, since they are made without privilege: one user's many would slow those of all others.
+ */
+static void widen_pipes(const struct plumbing *plumbing) {
+  const int pipes[] = {plumbing->ours[0], plumbing->ours[1], plumbing->ours[2],
+                       plumbing->log_read};
+  for (size_t i = 0; i < sizeof pipes / sizeof pipes[0]; i++) {
+    int bytes = pipes[i] < 0 ? -1 : fcntl(pipes[i], F_GETPIPE_SZ); /* of a terminal: EBADF */
+    if (bytes >= 0 && bytes < PIPE_BYTES) {
+      fcntl(pipes[i], F_SETPIPE_SZ, PIPE_BYTES); /* refused: a small one works too */
+    }
+  }
+}
+
 static int make_plumbing(struct plumbing *plumbing, const struct account *account,
                          const struct spawn_order *order) {
   *plumbing = (struct plumbing){
@@ -141,6 +156,7 @@ static int make_plumbing(struct plumbing *plumbing, const struct account *accoun
   }
   int error = made ? 0 : errno;
   drop_restore();
+  widen_pipes(plumbing);
   return error;
 }
 
@@ -174,9 +190,15 @@ static int place_descriptors(const struct child_ends *ends) {
   return next;
 }
 
+/* Never waits: what reads here is told of this process only once it runs the program. */
 static void say(const void *text, size_t length) {
+  int flags = fcntl(STDERR_FILENO, F_GETFL);
+  if (length == 0 || flags < 0 || fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return;
+  }
   ssize_t written = write(STDERR_FILENO, text, length);
   (void)written; /* nobody reads: the program is started all the same */
+  fcntl(STDERR_FILENO, F_SETFL, flags);
 }
 
 /* The monitor leaves `SSH_TTY=` empty, because only here is known which terminal it is. */
@@ -199,7 +221,7 @@ _Noreturn static void run_child(const struct account *account, const struct spaw
     give_up(ends->error, errno);
   }
   int error_pipe = place_descriptors(ends);
-  if (setrlimit(RLIMIT_CORE, &order->core) != 0 || !drop_for_good(account)) {
+  if (!limits_apply(order->limits) || !drop_for_good(account)) {
     give_up(error_pipe, EPERM);
   }
   say(order->stderr_text.at, order->stderr_text.length);
@@ -412,14 +434,7 @@ void children_hang_up(const struct children *children) {
   }
 }
 
-int child_signal(const struct child *child, const struct account *account, int number) {
-  if (!child->alive) {
-    return ESRCH;
-  }
-  if (!drop_effective(account)) {
-    return EPERM;
-  }
-  int error = kill(-child->pid, number) != 0 ? errno : 0;
-  drop_restore();
-  return error;
+void signal_group(const void *data, struct helper_result *result) {
+  const struct group_signal *order = data;
+  result->error = kill(-order->group, order->number) != 0 ? errno : 0;
 }

@@ -1,9 +1,9 @@
 /* Starting processes of the user, and knowing when they end. Runs in: leader and its children. */
 #pragma once
-#include <sys/resource.h>
-
 #include "account.h"
+#include "helper.h"
 #include "link.h"
+#include "process.h"
 #include "pty.h"
 #include "ring.h"
 
@@ -46,7 +46,7 @@ struct spawn_order {
   bool report;
   bool essential;
   struct bytes stderr_text;
-  struct rlimit core; /* the limit that the user's processes get */
+  const struct limits *limits; /* that the user's processes get */
 };
 
 /* Returns 0 (the reply follows when execve has gone well or not) or an errno. */
@@ -60,5 +60,13 @@ struct child *children_by_handle(const struct children *children, uint32_t handl
 void child_ended(struct children *children, struct child *child, int status, struct link *link);
 /* SIGHUP to the sessions that have a terminal. */
 void children_hang_up(const struct children *children);
-/* kill(2) to the process group, with the user's rights. Returns 0 or an errno. */
-int child_signal(const struct child *child, const struct account *account, int number);
+
+struct group_signal {
+  pid_t group;
+  int number;
+};
+/*
+ * A helper_work: kill(2) to a process group. Not by the leader itself: the kernel looks at the real
+ * uid too, and root's reaches the setuid programs that the user may not touch.
+ */
+void signal_group(const void *input, struct helper_result *result);

@@ -23,6 +23,7 @@
 #include "worker.h"
 
 enum { CHILDREN_MAX = 65536, STARTS_MAX = 32, BACKLOG = 128, FILES_SOFT_MAX = 1024 };
+enum { WORKERS_PATIENCE_MS = 2000, LEADERS_PATIENCE_MS = 500, LOOK_EVERY_MS = 50 };
 enum { CALL_FORK_LEADER = 1, CALL_BIND = 2, CALL_START_WORKER = 3, NOTICE_CHILD_ENDED = 4,
        CALL_KILL_CHILD = 5 };
 
@@ -35,9 +36,14 @@ struct start {
   size_t length;
 };
 
+struct child_process {
+  pid_t pid;
+  bool is_worker;
+};
+
 struct zygote {
   struct link link;
-  pid_t *pids; /* children that have not been reported ended */
+  struct child_process *children; /* that have not been reported ended */
   size_t count;
   size_t room;
   struct start *starts[STARTS_MAX];
@@ -46,8 +52,8 @@ struct zygote {
 
 /* ---- children ---- */
 
-static void add_pid(struct zygote *zygote, pid_t pid) {
-  zygote->pids[zygote->count++] = pid;
+static void add_child(struct zygote *zygote, pid_t pid, bool is_worker) {
+  zygote->children[zygote->count++] = (struct child_process){.pid = pid, .is_worker = is_worker};
 }
 
 /* Before a fork, so that no child, those on their way included, is ever without a place. */
@@ -56,18 +62,19 @@ static bool make_room(struct zygote *zygote) {
     return true;
   }
   size_t room = zygote->room == 0 ? 64 : zygote->room * 2;
-  pid_t *pids = room > CHILDREN_MAX ? NULL : realloc(zygote->pids, room * sizeof *pids);
-  if (pids == NULL) {
+  struct child_process *children =
+      room > CHILDREN_MAX ? NULL : realloc(zygote->children, room * sizeof *children);
+  if (children == NULL) {
     return false;
   }
-  zygote->pids = pids;
+  zygote->children = children;
   zygote->room = room;
   return true;
 }
 
 static size_t find_pid(const struct zygote *zygote, pid_t pid) {
   size_t i = 0;
-  while (i < zygote->count && zygote->pids[i] != pid) {
+  while (i < zygote->count && zygote->children[i].pid != pid) {
     i++;
   }
   return i;
@@ -78,7 +85,7 @@ static bool remove_pid(struct zygote *zygote, pid_t pid) {
   if (i == zygote->count) {
     return false;
   }
-  zygote->pids[i] = zygote->pids[--zygote->count];
+  zygote->children[i] = zygote->children[--zygote->count];
   return true;
 }
 
@@ -116,7 +123,7 @@ static void fork_leader(struct zygote *zygote, const struct call *call, struct r
     link_fail(&zygote->link, call, error, NULL);
     return;
   }
-  add_pid(zygote, pid);
+  add_child(zygote, pid, false);
   struct writer writer;
   reply_start(&writer, call);
   write_uint32(&writer, (uint32_t)pid);
@@ -300,7 +307,7 @@ static void settle_start(struct zygote *zygote, size_t index) {
     free(start);
     return;
   }
-  add_pid(zygote, start->pid);
+  add_child(zygote, start->pid, true);
   struct writer writer;
   reply_start(&writer, &start->call);
   write_uint32(&writer, (uint32_t)start->pid);
@@ -383,6 +390,38 @@ static bool obey(struct zygote *zygote) {
   return false;
 }
 
+static void reap(struct zygote *zygote);
+
+static size_t count_children(const struct zygote *zygote, bool are_workers) {
+  size_t count = 0;
+  for (size_t i = 0; i < zygote->count; i++) {
+    count += zygote->children[i].is_worker == are_workers ? 1 : 0;
+  }
+  return count;
+}
+
+/*
+ * Leaders and workers see to their own ends: workers, and the leaders of logins, now that there is
+ * no monitor. They are waited for a while, because in a container nobody else may do it.
+ */
+_Noreturn static void end(struct zygote *zygote, int status) {
+  link_close(&zygote->link);
+  int64_t began_ms = monotonic_ms();
+  for (;;) {
+    reap(zygote);
+    int64_t spent_ms = monotonic_ms() - began_ms;
+    size_t workers = count_children(zygote, true) + zygote->start_count;
+    if (!(workers > 0 && spent_ms < WORKERS_PATIENCE_MS) &&
+        !(count_children(zygote, false) > 0 && spent_ms < LEADERS_PATIENCE_MS)) {
+      exit(status);
+    }
+    struct pollfd wait = {.fd = signals_descriptor(), .events = POLLIN};
+    poll(&wait, 1, LOOK_EVERY_MS);
+    bool ended;
+    signals_drain(&ended);
+  }
+}
+
 static void on_link(struct zygote *zygote) {
   for (;;) {
     enum received received = link_receive(&zygote->link);
@@ -390,11 +429,11 @@ static void on_link(struct zygote *zygote) {
       return;
     }
     if (received == RECEIVED_END) {
-      exit(0); /* leaders and workers see to their own ends */
+      end(zygote, 0);
     }
     if (received == RECEIVED_BROKEN || !obey(zygote)) {
       complain("malformed frame");
-      exit(65);
+      end(zygote, 65);
     }
     link_wipe(&zygote->link);
   }
@@ -442,7 +481,7 @@ static void turn(struct zygote *zygote) {
   }
   reap(zygote);
   if (ended) {
-    exit(0);
+    end(zygote, 0);
   }
   if (sources[1].revents != 0) {
     on_link(zygote);
@@ -463,6 +502,9 @@ void zygote_run(int descriptor) {
   title_set("sshdesk: zygote");
   prctl(PR_SET_NAME, "sshdesk-zygote");
   umask(022);
+  if (chdir("/") != 0) {
+    complain("chdir: %s", strerror(errno)); /* PAM's modules get along in any other folder too */
+  }
   lower_file_limit();
   /* Signals of the terminal in which the daemon may run are none of ours, nor of the leaders'. */
   if ((getsid(0) != getpid() && setsid() < 0) || !memory_guard() || !signals_start() ||

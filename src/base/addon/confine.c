@@ -5,7 +5,9 @@
  */
 #include "addon.h"
 
+#include <asm/sockios.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,7 +71,7 @@ static const int refused[] = {
     SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
     SYS_process_madvise, SYS_process_mrelease, SYS_kcmp, SYS_tkill, SYS_rt_sigqueueinfo,
     SYS_rt_tgsigqueueinfo, SYS_pidfd_open, SYS_pidfd_getfd, SYS_pidfd_send_signal,
-    SYS_migrate_pages, SYS_move_pages,
+    SYS_migrate_pages, SYS_move_pages, SYS_setpriority, SYS_ioprio_set,
     /* sockets of its own; accept(2) on a listener that was passed stays */
     SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_listen,
     /* namespaces and mounts */
@@ -152,6 +155,25 @@ static void allow_only(struct program *to, int number, unsigned int argument, un
   answer(to, REFUSE);
 }
 
+/* `number` is refused when the low word of `argument` is one of `values`. */
+static void refuse_values(struct program *to, int number, unsigned int argument,
+                          const unsigned int *values, unsigned char count) {
+  unless(to, (unsigned int)number, (unsigned char)(2 * count + 2));
+  load(to, LOW_WORD(argument));
+  for (unsigned char at = 0; at < count; at++) {
+    refuse_call(to, (int)values[at]);
+  }
+  answer(to, SECCOMP_RET_ALLOW);
+}
+
+static void refuse_flag(struct program *to, int number, unsigned int argument, unsigned int flag) {
+  unless(to, (unsigned int)number, 4);
+  load(to, LOW_WORD(argument));
+  add(to, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, 0, 1));
+  answer(to, REFUSE);
+  answer(to, SECCOMP_RET_ALLOW);
+}
+
 static void build(struct program *to) {
   unsigned int self = (unsigned int)getpid();
   to->length = 0;
@@ -181,14 +203,21 @@ static void build(struct program *to) {
   allow_only(to, SYS_kill, 0, self, self);
   allow_only(to, SYS_tgkill, 0, self, self);
   allow_only(to, SYS_prlimit64, 0, 0, self);
-  /* Typing into a terminal, or taking the other end of one that it was given the master of. */
-  unless(to, SYS_ioctl, 6);
-  load(to, LOW_WORD(1));
-  unless(to, TIOCSTI, 1);
-  answer(to, REFUSE);
-  unless(to, TIOCGPTPEER, 1);
-  answer(to, REFUSE);
-  answer(to, SECCOMP_RET_ALLOW);
+  allow_only(to, SYS_sched_setaffinity, 0, 0, self);
+  allow_only(to, SYS_sched_setscheduler, 0, 0, self);
+  allow_only(to, SYS_sched_setparam, 0, 0, self);
+  allow_only(to, SYS_sched_setattr, 0, 0, self);
+  /*
+   * Typing into a terminal, taking the other end of one that it was given the master of, loading
+   * line disciplines; and naming who gets the signals of a descriptor, which is kill(2) once more.
+   */
+  refuse_values(to, SYS_ioctl, 1,
+                (const unsigned int[]){TIOCSTI, TIOCGPTPEER, TIOCSETD, FIOSETOWN, SIOCSPGRP}, 5);
+  refuse_values(to, SYS_fcntl, 1, (const unsigned int[]){F_SETOWN, F_SETOWN_EX, F_SETSIG}, 3);
+  /* A listener that is shut down is an unconnected socket, which this flag connects. */
+  refuse_flag(to, SYS_sendto, 3, MSG_FASTOPEN);
+  refuse_flag(to, SYS_sendmsg, 2, MSG_FASTOPEN);
+  refuse_flag(to, SYS_sendmmsg, 3, MSG_FASTOPEN);
   /* Back to dumpable, or readable by a tracer. */
   unless(to, SYS_prctl, 9);
   load(to, LOW_WORD(0));
