@@ -40,7 +40,14 @@ export class Leaders implements LeaderPort {
       closeDescriptor,
       onFault: this.#onFault,
     });
-    const { uid, pid } = peerCredentials(descriptor);
+    let served: ReturnType<typeof peerCredentials>;
+    try {
+      served = peerCredentials(descriptor);
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
+    const { uid, pid } = served;
     if (uid !== process.getuid?.()) {
       peer.close();
       throw new NativeError('control', uid, `${directory}/control is served by uid ${uid}`);

@@ -152,8 +152,21 @@ export class MonitorConnections implements AuthenticationHost {
       randomBytes(cookieBytes),
     );
     const { loginGraceTimeMs } = this.config;
+    let copy: number;
+    try {
+      copy = duplicate(descriptor);
+    } catch (error) {
+      // Out of descriptors: this one is turned away, the daemon goes on.
+      this.#startups.leave();
+      this.log.error(`drop connection from ${connection.from}: ${(error as Error).message}`);
+      this.#turnAway(descriptor, 'Too many connections\r\n');
+      if (output !== undefined) {
+        closeDescriptor(output);
+      }
+      return;
+    }
     this.#unauthenticated.set(connection, {
-      duplicate: duplicate(descriptor),
+      duplicate: copy,
       graceTimer:
         loginGraceTimeMs === 0
           ? undefined
@@ -185,7 +198,12 @@ export class MonitorConnections implements AuthenticationHost {
   #cut(connection: Connection): void {
     const held = this.#unauthenticated.get(connection);
     if (held !== undefined) {
-      shutdownDescriptor(held.duplicate);
+      try {
+        shutdownDescriptor(held.duplicate);
+      } catch (error) {
+        // No socket (-i on pipes): the worker is told to close it.
+        this.log.debug(`ending a connection: ${(error as Error).message}`);
+      }
     }
     connection.worker.closeConnection(connection.number, 0, '');
     this.end(connection);
@@ -286,8 +304,13 @@ export class MonitorConnections implements AuthenticationHost {
     const worker = this.#workerOf.get(connection);
     this.#workerOf.delete(connection);
     worker?.connections.delete(connection.number);
-    this.#events.ended(connection);
-    for (const session of connection.sessions.values()) {
+    try {
+      this.#events.ended(connection);
+    } catch (error) {
+      // Such as a full disk under the store; the leader of the login must go all the same.
+      this.log.error(`end of ${connection.from}: ${(error as Error).stack ?? String(error)}`);
+    }
+    for (const session of connection.sessions.values().filter(({ isClosed }) => !isClosed)) {
       this.log.verbose(
         `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session.number}`,
       );

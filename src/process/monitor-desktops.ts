@@ -11,17 +11,20 @@ import { Broker } from '../broker/broker.ts';
 import { sessionCommand } from '../broker/environment.ts';
 import { processLeftovers } from '../broker/leftovers.ts';
 import { brokerLimits } from '../broker/limits.ts';
-import { DesktopDetach, desktopFailure } from '../broker/link.ts';
+import { DesktopDetach } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
-import { desktopRequests } from '../broker/requests/index.ts';
+import { RemoteDesktops } from '../broker/remote.ts';
+import type { DesktopRequest } from '../broker/requests/context.ts';
+import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
 import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
 import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
-import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
 import { ControlSocket } from './control-socket.ts';
+import { DesktopsElsewhere, DesktopsSocket } from './desktops-socket.ts';
 import type { Leaders } from './leaders.ts';
 import type { Places } from './places.ts';
 
@@ -39,7 +42,10 @@ export class MonitorDesktops {
   readonly #options: MonitorDesktopsOptions;
   readonly #leaders: Leaders;
   readonly #broker: Broker;
+  readonly #requests: readonly DesktopRequest[];
   readonly #control: ControlSocket;
+  readonly #socket: DesktopsSocket;
+  readonly #elsewhere: DesktopsElsewhere;
   #lock: number | undefined;
   #isOwner = false;
   #isReleased = false;
@@ -48,18 +54,22 @@ export class MonitorDesktops {
     this.#options = options;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
+    this.#requests = desktopRequests({ broker: this.#broker });
     this.#control = new ControlSocket(this.#broker, options);
+    const { places, log } = options;
+    const remote = new RemoteDesktops(this.#broker, this.#requests);
+    this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
+    this.#elsewhere = new DesktopsElsewhere(places.desktopsSocket, log);
   }
 
+  /** Where another monitor owns the desktops, it is asked. */
   get rows(): readonly AnyRow[] {
-    return desktopRequests({ broker: this.#broker }).map((row) => ({
+    return desktopRows(this.#requests).map((row) => ({
       ...row,
-      handle: (connection, values) => {
-        if (!this.#isOwner) {
-          throw new CallFailure(desktopFailure.refused, 'Another daemon owns the desktops now.');
-        }
-        return row.handle(connection, values);
-      },
+      handle: (connection, values) =>
+        this.#isOwner
+          ? row.handle(connection, values)
+          : this.#elsewhere.ask(row.schema, connection, values),
     }));
   }
 
@@ -108,18 +118,23 @@ export class MonitorDesktops {
     await this.#broker.recover();
     this.#isOwner = true;
     this.#control.listen();
+    this.#socket.listen();
   }
 
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
     peer.onNotice(DesktopDetach, ({ connection, viewer }) => {
-      if (owned(connection) !== undefined) {
+      const found = owned(connection);
+      if (found !== undefined && this.#isOwner) {
         this.#broker.detach(connection, viewer);
+      } else if (found !== undefined) {
+        this.#elsewhere.detach(found, viewer);
       }
     });
   }
 
   connectionEnded(connection: Connection): void {
-    if (!this.#isReleased) {
+    this.#elsewhere.connectionEnded(connection);
+    if (this.#isOwner) {
       this.#broker.connectionClosed(connection.number);
     }
   }
@@ -132,6 +147,7 @@ export class MonitorDesktops {
     this.#isReleased = true;
     this.#isOwner = false;
     this.#control.close();
+    this.#socket.close();
     this.#broker.close();
     if (this.#lock !== undefined) {
       closeSync(this.#lock);

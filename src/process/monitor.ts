@@ -4,12 +4,17 @@
  * Runs in: monitor.
  */
 import { mkdirSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Log } from '../audit/log.ts';
 import { setNotDumpable, setProcessTitle } from '../base/confine.native.ts';
 import { ConfigError } from '../base/errors.ts';
-import { Acceptor, closeDescriptor, localRemoteAddress, readMemfd } from '../base/socket.native.ts';
+import {
+  Acceptor,
+  closeDescriptor,
+  isDescriptorOfKind,
+  localRemoteAddress,
+  readMemfd,
+} from '../base/socket.native.ts';
 import type { HostKeys } from '../monitor/host-keys.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
@@ -174,10 +179,7 @@ export class Monitor {
     const keyTypes = new Set(blobs.map(keyTypeOf));
     const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
     return {
-      count:
-        this.#options.inherited === undefined
-          ? Math.max(2, desktopConfig.workers, cpus().length)
-          : 1,
+      count: this.#options.inherited === undefined ? desktopConfig.workers : 1,
       connectionsPerWorker: isolated ? 1 : desktopConfig.workerConnections,
       order: {
         arguments: [
@@ -265,7 +267,8 @@ export class Monitor {
   }
 
   #acceptInherited({ input, output }: { readonly input: number; readonly output: number }): void {
-    const addresses = localRemoteAddress(input);
+    // A Unix socket has no addresses to speak of, and may be one of two as pipes are.
+    const addresses = isDescriptorOfKind(input, 'tcp') ? localRemoteAddress(input) : undefined;
     this.#isDraining = true;
     if (addresses !== undefined) {
       this.#connections.accept({ ...addresses, descriptor: input }, this.#pool);
@@ -291,7 +294,7 @@ export class Monitor {
     });
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
       const found = owned(connection);
-      if (found?.sessions.delete(session) === true) {
+      if (found?.closeSession(session) === true) {
         this.#log.verbose(
           `Close session: user ${found.login?.user ?? ''} from ${found.from} id ${session}`,
         );

@@ -7,6 +7,8 @@ export interface Places {
   /** Sockets, lock and desktops; gone after a reboot. */
   readonly runtimeDirectory: string;
   readonly controlSocket: string;
+  /** For other monitors of the same uid. */
+  readonly desktopsSocket: string;
   readonly desktopsDirectory: string;
   readonly storeFile: string;
 }
@@ -22,6 +24,7 @@ export function placesFor(isRoot: boolean, environment: NodeJS.ProcessEnv): Plac
   return {
     runtimeDirectory,
     controlSocket: join(runtimeDirectory, 'control.sock'),
+    desktopsSocket: join(runtimeDirectory, 'desktops.sock'),
     desktopsDirectory: join(runtimeDirectory, 'desktops'),
     storeFile: isRoot ? '/var/lib/sshdesk/state.db' : join(state, 'state.db'),
   };

@@ -21,6 +21,7 @@ export interface WorkerPoolSettings {
 /** A worker that dies younger than this is replaced after the same time, not at once. */
 const minLifeMs = 1000;
 const readyTimeoutMs = 20_000;
+const sigkill = 9;
 
 export class Worker implements WorkerPort {
   readonly number: number;
@@ -29,6 +30,7 @@ export class Worker implements WorkerPort {
   readonly connections = new Map<number, Connection>();
   given = 0;
   isDraining = false;
+  isReady = false;
 
   constructor(number: number, pid: number, peer: Peer) {
     this.number = number;
@@ -146,6 +148,12 @@ export class WorkerPool {
     }, delayMs);
   }
 
+  #kill(pid: number): void {
+    this.#zygote
+      .kill(pid, sigkill)
+      .catch((error: unknown) => this.#log.debug(`worker ${pid}: ${String(error)}`));
+  }
+
   async #add(): Promise<void> {
     const number = ++this.#lastNumber;
     const { pid, skipped, peerDescriptor } = await this.#zygote.startWorker(this.#settings.order);
@@ -166,6 +174,10 @@ export class WorkerPool {
       readyTimeoutMs,
     );
     peer.onNotice(link.Ready, ({ skipped: more }) => {
+      if (worker.isReady) {
+        return;
+      }
+      worker.isReady = true;
       for (const step of more) {
         this.#log.info(`worker ${number}: confinement without ${step}`);
       }
@@ -182,7 +194,10 @@ export class WorkerPool {
       this.#workers.delete(worker);
       ready.reject(new Error('it ended before it was ready'));
       this.#events.died(worker);
-      if (!worker.isDraining) {
+      // One that has let go of its link alone would live on with its connections' sockets.
+      this.#kill(pid);
+      // Before it was ready, whoever started it starts the next.
+      if (!worker.isDraining && worker.isReady) {
         this.#log.error(
           `worker ${number} (pid ${pid}) ended${error === undefined ? '' : `: ${error.message}`}`,
         );
@@ -196,6 +211,7 @@ export class WorkerPool {
     } catch (error) {
       worker.isDraining = true;
       peer.close();
+      this.#kill(pid);
       throw error;
     } finally {
       clearTimeout(tooLate);

@@ -107,7 +107,15 @@ export class Zygote {
     readonly skipped: readonly string[];
     readonly peerDescriptor: number;
   }> {
-    const [ours, theirs] = socketPair();
+    const errors = duplicate(2);
+    let ours: number;
+    let theirs: number;
+    try {
+      [ours, theirs] = socketPair();
+    } catch (error) {
+      closeDescriptor(errors);
+      throw error;
+    }
     const text = (value: string): Buffer => Buffer.from(value);
     try {
       const { values } = await this.#peer.call(
@@ -117,7 +125,7 @@ export class Zygote {
           arguments: order.arguments.map(text),
           environment: order.environment.map(text),
         },
-        [theirs, duplicate(2)],
+        [theirs, errors],
         { timeoutMs: forkTimeoutMs },
       );
       return { ...values, peerDescriptor: ours };

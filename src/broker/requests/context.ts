@@ -3,6 +3,9 @@ import { MonitorRefusal } from '../../base/errors.ts';
 import type { Connection, Login } from '../../monitor/connection.ts';
 import { loginOf } from '../../monitor/login.ts';
 import { mayOpenDesktop } from '../../monitor/session-plan.ts';
+import type { Answer } from '../../monitor/request-table.ts';
+import type { Call } from '../../ssh/wire/call.ts';
+import type { AnyFields, Values } from '../../ssh/wire/field.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import type { Broker, Outcome, Owner } from '../broker.ts';
 import type { DesktopView, Opener } from '../desktop.ts';
@@ -10,6 +13,26 @@ import { desktopFailure } from '../link.ts';
 
 export interface DesktopRequestContext {
   readonly broker: Broker;
+}
+
+/** Who asks: a login of this monitor, or of another one over the desktops' socket. */
+export interface DesktopCaller {
+  readonly opener: Opener;
+  /** Throws when this session may not ask for desktops. */
+  owner(session: number): Owner;
+}
+
+export interface DesktopRequest<Q extends AnyFields = AnyFields, R extends AnyFields = AnyFields> {
+  readonly schema: Call<Q, R>;
+  handle(caller: DesktopCaller, values: Values<Q>): Promise<Answer<R>> | Answer<R>;
+}
+
+/** Ties the handler to its schema. */
+export function desktopRequest<Q extends AnyFields, R extends AnyFields>(
+  schema: Call<Q, R>,
+  handle: DesktopRequest<Q, R>['handle'],
+): DesktopRequest {
+  return { schema, handle } as unknown as DesktopRequest;
 }
 
 function isDesktopSession(connection: Connection, session: number): boolean {
@@ -22,7 +45,7 @@ function isDesktopSession(connection: Connection, session: number): boolean {
  * The owner whose desktops this login may open. A session that is no desktop subsystem ends the
  * connection; a grant that does not allow desktops is a refusal that the user reads.
  */
-export function ownerFor(connection: Connection, session: number): Owner {
+function ownerFor(connection: Connection, session: number): Owner {
   if (!isDesktopSession(connection, session)) {
     throw new MonitorRefusal(`session ${session} asks for desktops, but is no desktop subsystem`);
   }
@@ -51,11 +74,18 @@ export function wireDesktop(view: DesktopView) {
   };
 }
 
-export function openerOf(connection: Connection): Opener {
+function openerOf(connection: Connection): Opener {
   const { number, worker } = connection;
   return {
     connection: number,
     viewerEnd: (viewer, why) => worker.viewerEnd(number, viewer, why),
     viewerWarning: (viewer, line) => worker.viewerWarning(number, viewer, line),
+  };
+}
+
+export function callerOf(connection: Connection): DesktopCaller {
+  return {
+    opener: openerOf(connection),
+    owner: (session) => ownerFor(connection, session),
   };
 }

@@ -1,20 +1,21 @@
 /** A new desktop of the user. Runs in: monitor. */
-import { type AnyRow, row } from '../../monitor/request-table.ts';
 import { DesktopStart } from '../link.ts';
-import { type DesktopRequestContext, ownerFor, valueOf, wireDesktop } from './context.ts';
+import {
+  type DesktopRequest,
+  type DesktopRequestContext,
+  desktopRequest,
+  valueOf,
+  wireDesktop,
+} from './context.ts';
 
-export function desktopStart({ broker }: DesktopRequestContext): AnyRow {
-  return row({
-    schema: DesktopStart,
-    phase: ['postauth'],
-    once: false,
-    decides: false,
-    serial: false,
-    async handle(connection, { session, name, engine, type, width, height, depth }) {
-      const owner = ownerFor(connection, session);
+export function desktopStart({ broker }: DesktopRequestContext): DesktopRequest {
+  return desktopRequest(
+    DesktopStart,
+    async (caller, { session, name, engine, type, width, height, depth }) => {
+      const owner = caller.owner(session);
       const order = { name, protocol: engine, type, width, height, depth };
-      const desktop = valueOf(await broker.start(owner, order, connection.number));
+      const desktop = valueOf(await broker.start(owner, order, caller.opener.connection));
       return { values: { desktop: wireDesktop(desktop) } };
     },
-  });
+  );
 }

@@ -1,6 +1,6 @@
 /** The rows that desktops add to the monitor's table; joined in `process/monitor`. Runs in: monitor. */
-import type { AnyRow } from '../../monitor/request-table.ts';
-import type { DesktopRequestContext } from './context.ts';
+import { type AnyRow, row } from '../../monitor/request-table.ts';
+import { callerOf, type DesktopRequest, type DesktopRequestContext } from './context.ts';
 import { desktopAttach } from './desktop-attach.ts';
 import { desktopFind } from './desktop-find.ts';
 import { desktopList } from './desktop-list.ts';
@@ -8,7 +8,7 @@ import { desktopStart } from './desktop-start.ts';
 import { desktopSuspend } from './desktop-suspend.ts';
 import { desktopTerminate } from './desktop-terminate.ts';
 
-export function desktopRequests(context: DesktopRequestContext): readonly AnyRow[] {
+export function desktopRequests(context: DesktopRequestContext): readonly DesktopRequest[] {
   return [
     desktopList(context),
     desktopStart(context),
@@ -17,4 +17,18 @@ export function desktopRequests(context: DesktopRequestContext): readonly AnyRow
     desktopSuspend(context),
     desktopTerminate(context),
   ];
+}
+
+/** As rows of the monitor's table: behind authentication, as often as one likes, many at a time. */
+export function desktopRows(requests: readonly DesktopRequest[]): readonly AnyRow[] {
+  return requests.map(({ schema, handle }) =>
+    row({
+      schema,
+      phase: ['postauth'],
+      once: false,
+      decides: false,
+      serial: false,
+      handle: (connection, values) => handle(callerOf(connection), values),
+    }),
+  );
 }

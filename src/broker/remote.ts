@@ -1,0 +1,82 @@
+/**
+ * Desktops for the logins of another monitor on this machine (one that drains, or serves a single
+ * connection with -i): the same requests, over a SEQPACKET socket that only monitors of the same uid
+ * reach; such a peer has decided who its user is, and is believed. Runs in: monitor.
+ */
+import { call } from '../ssh/wire/call.ts';
+import { text, uint32 } from '../ssh/wire/field.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
+import type { Broker, Owner } from './broker.ts';
+import { DesktopDetach, desktopFailure } from './link.ts';
+import type { DesktopCaller, DesktopRequest } from './requests/context.ts';
+
+/** The first call: in whose name the others are made. */
+export const DesktopHello = call(87, 'desktop-hello', { user: text, uid: uint32 }, {});
+
+/** Beyond every number that the monitor gives its own connections. */
+const firstRemoteNumber = 0x8000_0000;
+
+class RemoteCaller implements DesktopCaller {
+  readonly #peer: Peer;
+  readonly number: number;
+  #owner: Owner | undefined;
+
+  constructor(peer: Peer, number: number) {
+    this.#peer = peer;
+    this.number = number;
+  }
+
+  set owned(owner: Owner) {
+    this.#owner = owner;
+  }
+
+  owner(): Owner {
+    if (this.#owner === undefined) {
+      throw new CallFailure(desktopFailure.refused, 'Nobody has said whose desktops these are.');
+    }
+    return this.#owner;
+  }
+
+  get opener() {
+    const peer = this.#peer;
+    return {
+      connection: this.number,
+      viewerEnd: (viewer: number, why: string) =>
+        peer.notify(ViewerEnd, { connection: 0, viewer, why }),
+      viewerWarning: (viewer: number, line: string) =>
+        peer.notify(ViewerWarning, { connection: 0, viewer, line }),
+    };
+  }
+}
+
+export class RemoteDesktops {
+  readonly #broker: Broker;
+  readonly #requests: readonly DesktopRequest[];
+  #lastNumber = firstRemoteNumber;
+
+  constructor(broker: Broker, requests: readonly DesktopRequest[]) {
+    this.#broker = broker;
+    this.#requests = requests;
+  }
+
+  /** The caller has checked that the peer runs as this monitor's own uid. */
+  serve(peer: Peer, onEnd: () => void): void {
+    const caller = new RemoteCaller(peer, ++this.#lastNumber);
+    peer.onCall(DesktopHello, async ({ user, uid }) => {
+      caller.owned = { user, uid };
+      return { values: {} };
+    });
+    for (const { schema, handle } of this.#requests) {
+      peer.onCall(schema, async (values) => {
+        const { values: reply, descriptors = [] } = await handle(caller, values);
+        return { values: reply, descriptors };
+      });
+    }
+    peer.onNotice(DesktopDetach, ({ viewer }) => this.#broker.detach(caller.number, viewer));
+    peer.onEnd = () => {
+      this.#broker.connectionClosed(caller.number);
+      onEnd();
+    };
+  }
+}
