@@ -246,22 +246,22 @@ export class Monitor {
   /** All or none. An address family that the host lacks is skipped, as sshd does. */
   async #bindAll(addresses: readonly ListenAddress[]): Promise<readonly number[]> {
     const bound: number[] = [];
-    let firstFailure: BindError | undefined;
+    const failures: BindError[] = [];
     for (const listen of addresses) {
       try {
         const { descriptor, port } = await this.#zygote.bind(listen.address, listen.port);
         bound.push(descriptor);
         this.#log.info(`Server listening on ${listen.address} port ${port}.`);
       } catch (error) {
-        firstFailure ??= new BindError(listen, error as Error);
-        this.#log.error(
-          (firstFailure.listen === listen ? firstFailure : new BindError(listen, error as Error))
-            .detail,
-        );
+        failures.push(new BindError(listen, error as Error));
       }
     }
+    const [first] = failures;
     if (bound.length === 0) {
-      throw firstFailure ?? new ConfigError('Cannot bind any address.');
+      throw first ?? new ConfigError('Cannot bind any address.');
+    }
+    for (const { detail } of failures) {
+      this.#log.error(detail);
     }
     return bound;
   }

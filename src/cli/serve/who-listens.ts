@@ -42,7 +42,11 @@ export function whoListens(port: number): string | undefined {
     return undefined;
   }
   const pid = readdirSync('/proc').find((name) => /^\d+$/.test(name) && holds(name, inodes));
-  return pid === undefined
-    ? "another user's process"
-    : `${readLines(`/proc/${pid}/comm`)[0] ?? '?'} (pid ${pid})`;
+  return pid === undefined ? "another user's process" : `${programOf(pid)} (pid ${pid})`;
+}
+
+/** What `ps` shows in front of the arguments; a title of ours whole. */
+function programOf(pid: string): string {
+  const shown = (readLines(`/proc/${pid}/cmdline`)[0] ?? '').split('\0', 1)[0] as string;
+  return shown === '' ? (readLines(`/proc/${pid}/comm`)[0] ?? '?') : shown.trim();
 }
