@@ -6,6 +6,9 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { TestKey } from './lab.ts';
 import type { TestServer } from './server.ts';
 
+/** What a client has to know of a server. */
+export type Reachable = Pick<TestServer, 'port' | 'knownHosts'>;
+
 export interface ClientOptions {
   readonly user?: string;
   readonly key?: TestKey;
@@ -26,7 +29,7 @@ export interface ClientOutcome {
 }
 
 /** Options that every stock client gets; `-p` is scp's and sftp's `-P`, so the port goes by -o. */
-export function clientArguments(server: TestServer, options: ClientOptions): readonly string[] {
+export function clientArguments(server: Reachable, options: ClientOptions): readonly string[] {
   return [
     ...['-F', 'none', '-o', `Port=${server.port}`],
     ...['-o', `UserKnownHostsFile=${server.knownHosts}`, '-o', 'GlobalKnownHostsFile=/dev/null'],
@@ -91,7 +94,7 @@ export async function outcomeOf(
 
 /** `ssh ARGS user@127.0.0.1 COMMAND…` */
 export async function ssh(
-  server: TestServer,
+  server: Reachable,
   options: ClientOptions,
   ...command: readonly string[]
 ): Promise<ClientOutcome> {
@@ -100,7 +103,7 @@ export async function ssh(
 }
 
 export function sshArguments(
-  server: TestServer,
+  server: Reachable,
   options: ClientOptions,
   ...command: readonly string[]
 ): readonly string[] {

@@ -45,17 +45,30 @@ const manifest = JSON.parse(readFileSync(`${installDirectory}/package.json`, 'ut
 };
 export const identification = `SSH-2.0-sshdesk_${manifest.version}`;
 
+function versionText(): string {
+  return `${identification.slice('SSH-2.0-'.length)}, OpenSSL ${process.versions.openssl}`;
+}
+
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
+}
+
+/** A log that cannot be written (disk full, reader gone) must not end the daemon; nobody can be told. */
+function writeLog(descriptor: number, text: string): void {
+  try {
+    writeSync(descriptor, text);
+  } catch {
+    // The line is lost, as under sshd.
+  }
 }
 
 function sinkFor(flags: ServeFlags): LogSink {
   if (flags.logFile !== undefined) {
     const descriptor = openSync(resolve(flags.logFile), 'a', 0o600);
-    return new StreamSink((text) => void writeSync(descriptor, text));
+    return new StreamSink((text) => writeLog(descriptor, text));
   }
   if (flags.logToStderr) {
-    return new StreamSink((text) => void writeSync(2, text));
+    return new StreamSink((text) => writeLog(2, text));
   }
   return new SyslogSink('sshd');
 }
@@ -71,7 +84,12 @@ function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
 function workerAccount(): { readonly uid: number; readonly gid: number } {
   try {
     const fields = execFileSync('getent', ['passwd', 'sshdesk'], { encoding: 'utf8' }).split(':');
-    return { uid: Number(fields[2]), gid: Number(fields[3]) };
+    const [uid, gid] = [Number(fields[2]), Number(fields[3])];
+    // 0 would mean to the zygote that the ids are not to be changed.
+    if (!(Number.isInteger(uid) && uid > 0 && Number.isInteger(gid) && gid > 0)) {
+      throw new Error(`sshdesk has uid ${fields[2]} and gid ${fields[3]}`);
+    }
+    return { uid, gid };
   } catch (error) {
     throw new ConfigError(
       'the system user sshdesk does not exist, workers would have nobody to run as; run ./setup',
@@ -194,7 +212,20 @@ function writePidFile(path: string | undefined, log: Log): () => void {
     log.error(`Couldn't create pid file "${path}": ${(error as Error).message}`);
     return () => {};
   }
-  return () => rmSync(path, { force: true });
+  return () => {
+    // A daemon that was started while this one drains has written its own.
+    if (isPidFileOf(path, process.pid)) {
+      rmSync(path, { force: true });
+    }
+  };
+}
+
+function isPidFileOf(path: string, pid: number): boolean {
+  try {
+    return readFileSync(path, 'utf8') === `${pid}\n`;
+  } catch {
+    return false; // gone already, or no longer a file that can be read: not ours to remove
+  }
 }
 
 /** What is wrong at the start, one line each, with the remedy where there is one. */
@@ -231,6 +262,9 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     if (flags.dump || flags.test) {
       return 0;
     }
+    // As sshd: what was mounted where the daemon was started can be unmounted.
+    process.chdir('/');
+    log.debug(versionText());
     for (const line of loaded.notices) {
       log.info(line);
     }
@@ -241,8 +275,13 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     if (!flags.inherited && flags.debug === 0) {
       stopped = writePidFile(loaded.config.pidFile, log);
     }
-    process.on('SIGTERM', () => monitor.drain());
+    process.on('SIGTERM', () => {
+      // Whoever waits for the end of the service, or starts it again, goes by the pid file.
+      stopped();
+      monitor.drain();
+    });
     process.on('SIGINT', () => {
+      stopped();
       monitor.drain();
       monitor.endConnections();
     });
@@ -263,10 +302,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
 }
 
 /** The exit code. `args` are those behind `serve`. */
-export async function serve(
-  args: readonly string[],
-  options: ServeOptions = {},
-): Promise<number> {
+export async function serve(args: readonly string[], options: ServeOptions = {}): Promise<number> {
   let flags: ServeFlags;
   try {
     flags = parseFlags(args);
@@ -279,7 +315,7 @@ export async function serve(
     throw error;
   }
   if (flags.version) {
-    say(`${identification.slice('SSH-2.0-'.length)}, OpenSSL ${process.versions.openssl}`);
+    say(versionText());
     return 0;
   }
   const staysHere = flags.foreground || flags.inherited || flags.test || flags.dump;
