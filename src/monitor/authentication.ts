@@ -83,6 +83,9 @@ export function authenticationOf(connection: Connection): Authentication {
   if (!(authentication instanceof Authentication)) {
     throw new MonitorRefusal('an attempt before userauth-begin');
   }
+  if (authentication.isOver) {
+    throw new MonitorRefusal('an attempt after the last one');
+  }
   return authentication;
 }
 
@@ -96,6 +99,7 @@ export class Authentication {
   #account: Account | undefined;
   #isValid = false;
   #failures = 0;
+  #isOver = false;
   #loggedUser: string;
   /** A conversation that waits for answers of the client. */
   conversation:
@@ -137,6 +141,10 @@ export class Authentication {
   /** The user in a log line: `U` or `invalid user U`. */
   get logged(): string {
     return this.#isValid ? this.#loggedUser : `invalid user ${this.#loggedUser}`;
+  }
+  /** The client was told to go (tries used up, account refused): a worker that goes on lies. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
   get loggedPlain(): string {
     return this.#loggedUser;
@@ -212,6 +220,7 @@ export class Authentication {
       log.info(
         `Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`,
       );
+      this.#isOver = true;
       return authReply(authIs.disconnect, {
         reason: 2,
         peerText: 'Too many authentication failures',
@@ -242,14 +251,19 @@ export class Authentication {
     return this.#isValid && (!isRoot || permitRootLogin(this.host.config, method, false).allowed);
   }
 
-  /** A conversation that the client has left for another request: it failed. */
-  async abandonConversation(): Promise<void> {
+  /**
+   * A conversation that the client has left for another request: a failed attempt like any other.
+   * What is returned is the answer to that other request, which is not looked at any more.
+   */
+  async abandonConversation(): Promise<AuthReply | undefined> {
     const { conversation } = this;
-    if (conversation !== undefined) {
-      this.conversation = undefined;
-      this.#failures++;
-      await conversation.abort();
+    if (conversation === undefined) {
+      return undefined;
     }
+    this.conversation = undefined;
+    await conversation.abort();
+    const reply = this.refuse('keyboard-interactive/pam', '');
+    return this.#isOver ? reply : undefined;
   }
 
   /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
@@ -257,6 +271,7 @@ export class Authentication {
     this.host.log.fatal(
       `Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`,
     );
+    this.#isOver = true;
     return authReply(authIs.disconnect, {
       banner: textOf(messages),
       reason: 2,

@@ -12,21 +12,24 @@ export function checkPassword(): AnyRow {
     serial: true,
     async handle(connection, { password }) {
       const authentication = authenticationOf(connection);
-      await authentication.abandonConversation();
+      const over = await authentication.abandonConversation();
+      if (over !== undefined) {
+        return { values: over };
+      }
       if (!authentication.methods.includes('password')) {
         return { values: authentication.refuse('password', '') };
       }
       const startedMs = authentication.host.nowMs();
-      const secret = Buffer.from(password);
       const mayPass = authentication.mayPass('password');
-      const result = await authentication.leader.authenticate({
+      const asked = authentication.leader.authenticate({
         mode: 1,
-        password: secret,
+        password,
         allowEmpty: false,
         refused: !mayPass,
       });
-      secret.fill(0);
+      // It is in the leader's frame by now, which the link erases.
       password.fill(0);
+      const result = await asked;
       if (mayPass && result.returnCode === 0 && !result.userChanged) {
         return { values: await authentication.accept('password', '', '', undefined) };
       }

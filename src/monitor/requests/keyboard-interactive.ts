@@ -102,7 +102,10 @@ export function startKeyboardInteractive(): AnyRow {
     serial: true,
     async handle(connection) {
       const authentication = authenticationOf(connection);
-      await authentication.abandonConversation();
+      const over = await authentication.abandonConversation();
+      if (over !== undefined) {
+        return { values: over };
+      }
       if (!authentication.methods.includes(method)) {
         return { values: authentication.refuse(method, '') };
       }

@@ -69,7 +69,10 @@ export function queryKey(readMemfd: ReadMemfd): AnyRow {
     serial: true,
     async handle(connection, { algorithm, blob }) {
       const authentication = authenticationOf(connection);
-      await authentication.abandonConversation();
+      const over = await authentication.abandonConversation();
+      if (over !== undefined) {
+        return { values: over };
+      }
       const described = describe(algorithm, blob);
       if ('refused' in described || !authentication.methods.includes('publickey')) {
         if ('refused' in described) {
@@ -97,7 +100,10 @@ export function checkKey(readMemfd: ReadMemfd): AnyRow {
     serial: true,
     async handle(connection, { algorithm, blob, signature }) {
       const authentication = authenticationOf(connection);
-      await authentication.abandonConversation();
+      const over = await authentication.abandonConversation();
+      if (over !== undefined) {
+        return { values: over };
+      }
       const described = describe(algorithm, blob);
       if ('refused' in described || !authentication.methods.includes('publickey')) {
         return { values: authentication.refuse('publickey', '') };

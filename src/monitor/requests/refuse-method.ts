@@ -3,6 +3,9 @@ import { RefuseMethod } from '../link.ts';
 import { authenticationOf } from '../authentication.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
+/** A name of RFC 4250 §4.6.1; anything else could pass for the rest of a log line. */
+const methodName = /^[\x21-\x2b\x2d-\x7e]{1,64}$/;
+
 export function refuseMethod(): AnyRow {
   return row({
     schema: RefuseMethod,
@@ -12,8 +15,11 @@ export function refuseMethod(): AnyRow {
     serial: true,
     async handle(connection, { method }) {
       const authentication = authenticationOf(connection);
-      await authentication.abandonConversation();
-      return { values: authentication.refuse(method, '') };
+      const over = await authentication.abandonConversation();
+      if (over !== undefined) {
+        return { values: over };
+      }
+      return { values: authentication.refuse(methodName.test(method) ? method : 'unknown', '') };
     },
   });
 }

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { LeaderClient, PamMessage } from '../../../../pam/leader-client.ts';
+import { Log } from '../../../../src/audit/log.ts';
+import { MonitorRefusal } from '../../../../src/base/errors.ts';
+import type { AuthReply } from '../../../../src/monitor/authentication.ts';
+import type { Connection } from '../../../../src/monitor/connection.ts';
+import { authIs } from '../../../../src/monitor/link.ts';
+import type { AnyRow } from '../../../../src/monitor/request-table.ts';
+import { checkPassword } from '../../../../src/monitor/requests/check-password.ts';
+import { startKeyboardInteractive } from '../../../../src/monitor/requests/keyboard-interactive.ts';
+import { refuseMethod } from '../../../../src/monitor/requests/refuse-method.ts';
+import { userauthBegin } from '../../../../src/monitor/requests/userauth-begin.ts';
+import type { ServerConfig } from '../../../../src/policy/config.ts';
+import { testConnection, testLogin } from '../../../support/monitor-connection.ts';
+
+/** PAM asks for one password and takes `right`; a conversation waits for its answer. */
+class Pam {
+  readonly passwords: string[] = [];
+  onPrompt: (messages: readonly PamMessage[]) => void = () => {};
+  #answered = Promise.withResolvers<void>();
+
+  async begin() {
+    return testLogin().account;
+  }
+  async account() {
+    return { returnCode: 0, newPasswordRequired: false, userChanged: false, messages: [] };
+  }
+  async establish() {
+    return testLogin().established;
+  }
+  async authenticate({ mode, password }: { mode: number; password: Buffer }) {
+    const given = password.toString();
+    if (mode === 0) {
+      this.#answered = Promise.withResolvers();
+      this.onPrompt([{ style: 1, text: Buffer.from('Password: ') }]);
+      await this.#answered.promise;
+    }
+    this.passwords.push(given);
+    const returnCode = given === 'right' ? 0 : 7;
+    return { returnCode, delayUs: 0, userChanged: false, messages: [] };
+  }
+  answer(): void {
+    this.#answered.resolve();
+  }
+}
+
+async function begun() {
+  const { connection } = testConnection();
+  const pam = new Pam();
+  const lines: string[] = [];
+  const host = {
+    config: {
+      usePam: true,
+      maxAuthTries: 3,
+      allowUsers: [],
+      permitRootLogin: 'yes',
+      pubkeyAuthentication: true,
+      passwordAuthentication: true,
+      kbdInteractiveAuthentication: true,
+    } as unknown as ServerConfig,
+    log: new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'VERBOSE'),
+    isRootless: false,
+    startLeader: async () => pam as unknown as LeaderClient,
+    authenticated: (one: Connection) => void (one.phase = 'postauth'),
+    nowMs: () => 0,
+    sleepMs: async () => {},
+  };
+  const ask = async (row: AnyRow, values: object): Promise<AuthReply> =>
+    (await row.handle(connection, { connection: 1, ...values })).values as unknown as AuthReply;
+  const service = 'ssh-connection';
+  await ask(userauthBegin(host), { user: Buffer.from('alice'), service });
+  return { connection, pam, lines, ask };
+}
+
+const password = (word: string) => ({ password: Buffer.from(word) });
+
+test('after the last try the right password is not even tried', async () => {
+  const { connection, pam, ask } = await begun();
+  for (const expected of [authIs.refused, authIs.refused, authIs.disconnect]) {
+    assert.equal((await ask(checkPassword(), password('wrong'))).is, expected);
+  }
+  await assert.rejects(ask(checkPassword(), password('right')), MonitorRefusal);
+  assert.deepEqual(pam.passwords, ['wrong', 'wrong', 'wrong']);
+  assert.equal(connection.phase, 'preauth');
+});
+
+test('a conversation that is left for another is a failed try', async () => {
+  const { lines, ask } = await begun();
+  const start = () => ask(startKeyboardInteractive(), { submethods: Buffer.alloc(0) });
+  for (const expected of [authIs.prompt, authIs.prompt, authIs.prompt, authIs.disconnect]) {
+    assert.equal((await start()).is, expected);
+  }
+  await assert.rejects(start(), MonitorRefusal);
+  const failed = lines.filter((line) => line.startsWith('Failed keyboard-interactive/pam'));
+  assert.equal(failed.length, 3);
+});
+
+test('a password is erased once the leader has it', async () => {
+  const { ask } = await begun();
+  const values = password('wrong');
+  await ask(checkPassword(), values);
+  assert.deepEqual(values.password, Buffer.alloc(5));
+});
+
+test('the name of a method cannot write the rest of a log line', async () => {
+  const { lines, ask } = await begun();
+  await ask(refuseMethod(), { method: 'password for root from 192.0.2.66 port 22 ssh2' });
+  await ask(refuseMethod(), { method: 'hostbased' });
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('Failed')).map((line) => line.split(' ')[1]),
+    ['unknown', 'hostbased'],
+  );
+});
