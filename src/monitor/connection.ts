@@ -44,9 +44,11 @@ export interface Session {
   readonly environment: [name: string, value: string][];
   environmentBytes: number;
   /** Empty until `session-start`; an internal subsystem's name opens the desktop requests. */
-  startedAs: '' | 'process' | 'rfb' | 'display';
+  startedAs: '' | 'starting' | 'process' | 'rfb' | 'display';
   handle: number | undefined;
   wasForced: boolean;
+  /** Its channel is closed; it counts for MaxSessions as long as its process runs, as in sshd. */
+  isClosed: boolean;
 }
 
 /** An authenticated user with everything that was decided about this login. */
@@ -112,9 +114,28 @@ export class Connection {
       startedAs: '',
       handle: undefined,
       wasForced: false,
+      isClosed: false,
     };
     this.sessions.set(session.number, session);
     return session;
+  }
+
+  /** False: there is no such session, or it was closed before. */
+  closeSession(number: number): boolean {
+    const session = this.sessions.get(number);
+    if (session === undefined || session.isClosed) {
+      return false;
+    }
+    session.isClosed = true;
+    this.forget(session);
+    return true;
+  }
+
+  /** Once it is closed and nothing of it runs or is being started. */
+  forget(session: Session): void {
+    if (session.isClosed && session.handle === undefined && session.startedAs !== 'starting') {
+      this.sessions.delete(session.number);
+    }
   }
 
   /** The leader reports an exit; the session may not know its handle yet. */
@@ -140,10 +161,13 @@ export class Connection {
 
   #tell(session: Session, { status, signal, coreDumped }: ExitReport): void {
     session.handle = undefined;
-    this.worker.sessionExit(this.number, session.number, {
-      status,
-      signalName: signal === 0 ? '' : signalName(signal),
-      coreDumped,
-    });
+    if (!session.isClosed) {
+      this.worker.sessionExit(this.number, session.number, {
+        status,
+        signalName: signal === 0 ? '' : signalName(signal),
+        coreDumped,
+      });
+    }
+    this.forget(session);
   }
 }

@@ -12,7 +12,7 @@ export function loginOf(connection: Connection): Login {
 /** A worker that names a session it was not given oversteps. */
 export function sessionOf(connection: Connection, number: number): Session {
   const session = connection.sessions.get(number);
-  if (session === undefined) {
+  if (session === undefined || session.isClosed) {
     throw new MonitorRefusal(`no session ${number} on this connection`);
   }
   return session;

@@ -122,38 +122,53 @@ export function sessionStart(host: SessionStartHost): AnyRow {
       ) {
         return refused;
       }
-      await login.established;
-      const plan = planSession(
-        login,
-        session,
-        kind as SessionKind,
-        command.toString('utf8'),
-        host.config.subsystems,
-      );
-      if (plan.is === 'refused') {
-        host.log.info(plan.why);
-        return refused;
+      // From here on a second start of the same session is refused, whatever is waited for.
+      session.startedAs = 'starting';
+      try {
+        return await start(host, connection, login, session, kind as SessionKind, command);
+      } finally {
+        if (session.startedAs === 'starting') {
+          session.startedAs = '';
+        }
+        connection.forget(session);
       }
-      if (plan.is === 'internal') {
-        session.startedAs = plan.name;
-        host.log.verbose(
-          `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
-        );
-        return { values: { is: startedAs.internal, isPty: false, internalName: plan.name } };
-      }
-      session.startedAs = 'process';
-      session.wasForced = plan.wasForced;
-      const order = await orderFor(host, connection, login, session, plan, kind === 'shell');
-      const spawned = await login.leader.spawn(order);
-      connection.assignHandle(session, spawned.handle);
-      const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
-      host.log.verbose(
-        `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
-      );
-      return {
-        values: { is: startedAs.process, isPty: session.terminal !== undefined, internalName: '' },
-        descriptors: spawned.descriptors,
-      };
     },
   });
+}
+
+async function start(
+  host: SessionStartHost,
+  connection: Connection,
+  login: Login,
+  session: Session,
+  kind: SessionKind,
+  command: Buffer,
+): Promise<Answer<StartReply>> {
+  await login.established;
+  const plan = planSession(login, session, kind, command.toString('utf8'), host.config.subsystems);
+  if (plan.is === 'refused') {
+    host.log.info(plan.why);
+    return refused;
+  }
+  if (plan.is === 'internal') {
+    session.startedAs = plan.name;
+    host.log.verbose(
+      `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
+    );
+    return { values: { is: startedAs.internal, isPty: false, internalName: plan.name } };
+  }
+  // sshd signals neither a forced command nor a subsystem.
+  session.wasForced = plan.wasForced || kind === 'subsystem';
+  const order = await orderFor(host, connection, login, session, plan, kind === 'shell');
+  const spawned = await login.leader.spawn(order);
+  session.startedAs = 'process';
+  connection.assignHandle(session, spawned.handle);
+  const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
+  host.log.verbose(
+    `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
+  );
+  return {
+    values: { is: startedAs.process, isPty: session.terminal !== undefined, internalName: '' },
+    descriptors: spawned.descriptors,
+  };
 }
