@@ -71,7 +71,8 @@ export class SeqpacketLink {
   }
 
   /**
-   * Takes the descriptors over: they are closed here once they have gone, or when the link ends.
+   * Takes the frame and the descriptors over: a frame may carry a password and is erased once it has
+   * gone, descriptors are closed then, or when the link ends.
    * Queues when the kernel's buffer is full; a queue that grows beyond its bound ends the link.
    */
   send(frame: Buffer, descriptors: readonly number[] = []): void {
@@ -84,6 +85,7 @@ export class SeqpacketLink {
       const result = addon.sendFrame(this.#descriptor, frame, held, held.length);
       if (result !== -errno.EAGAIN && result !== -errno.ENOBUFS) {
         closeAll(held);
+        frame.fill(0);
         this.#sent(result);
         return;
       }
@@ -165,6 +167,7 @@ export class SeqpacketLink {
       }
       closeAll(descriptors);
       this.#queuedBytes -= frame.length;
+      frame.fill(0);
       sent++;
       if (result < 0) {
         this.#queue.splice(0, sent);
@@ -189,8 +192,9 @@ export class SeqpacketLink {
   }
 
   #dropQueue(): void {
-    for (const { descriptors } of this.#queue) {
+    for (const { frame, descriptors } of this.#queue) {
       closeAll(descriptors);
+      frame.fill(0);
     }
     this.#queue = [];
     this.#queuedBytes = 0;

@@ -352,8 +352,18 @@ export class Peer {
     // #serve turns every failure into a reply, so nothing is lost here.
     void answer.then(({ write, descriptors: back }) => {
       this.#serving.delete(id);
-      this.#send(encode(number + replyBit, id, write), back);
+      this.#send(this.#encodeReply(number, id, write), back);
     });
+  }
+
+  /** An answer with values that its fields cannot carry is a fault of ours, not the process's end. */
+  #encodeReply(number: number, id: number, write: Reply['write']): Buffer {
+    try {
+      return encode(number + replyBit, id, write);
+    } catch (error) {
+      this.#fault(error, `reply ${number}`);
+      return encode(number + replyBit, id, (w) => w.byte(1).uint32(EIO).text('internal error'));
+    }
   }
 
   #closeAll(descriptors: readonly number[]): void {

@@ -248,3 +248,16 @@ test('1,000 links opened and closed leave no descriptor', limit, async () => {
   }
   assert.ok(await eventually(() => openDescriptors() === before));
 });
+
+test('a frame is erased once it has gone, and when the link ends before that', limit, async () => {
+  const [one, other] = linked();
+  const sent = Array.from({ length: 200 }, () => Buffer.alloc(64 * 1024, 'p'));
+  for (const frame of sent) {
+    one.send(frame);
+  }
+  assert.ok(sent[0]?.every((byte) => byte === 0));
+  assert.ok(sent[199]?.every((byte) => byte === 0x70));
+  one.close();
+  assert.ok(sent[199]?.every((byte) => byte === 0));
+  other.close();
+});

@@ -247,3 +247,10 @@ test(
     assert.deepEqual(closed, [40, 41]);
   },
 );
+
+test('an answer that its fields cannot carry is a fault of one call, not of the process', limit, async () => {
+  const { client, server, faults } = pair();
+  server.onCall(Add, async () => ({ values: { sum: -1 } }));
+  await assert.rejects(client.call(Add, { a: 1, b: 2 }), { code: 5 });
+  assert.equal(faults.length, 1);
+});
