@@ -20,7 +20,7 @@
 #include "helper.h"
 #include "process.h"
 
-enum { REMOVE_DEPTH_MAX = 64, REMOVE_PATIENCE_MS = 10000, KILL_PATIENCE_MS = 1000 };
+enum { REMOVE_DEPTH_MAX = 64, REMOVE_PATIENCE_MS = 5000, KILL_PATIENCE_MS = 1000 };
 enum { DESCENDANTS_MAX = 8192, BACKLOG = 8 };
 
 /* ---- the directory ---- */
@@ -185,40 +185,10 @@ int desktop_accept(const struct desktop *desktop) {
 
 struct family {
   pid_t pids[DESCENDANTS_MAX];
-  pid_t parents[DESCENDANTS_MAX];
   size_t count;
+  const int *signals;
+  size_t signal_count;
 };
-
-static void add_children_of_thread(struct family *family, pid_t parent, const char *thread) {
-  char path[96];
-  snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", parent, thread);
-  FILE *file = fopen(path, "re");
-  if (file == NULL) {
-    return; /* it has ended meanwhile */
-  }
-  int pid;
-  while (family->count < DESCENDANTS_MAX && fscanf(file, "%d", &pid) == 1) {
-    family->pids[family->count] = pid;
-    family->parents[family->count++] = parent;
-  }
-  fclose(file);
-}
-
-static void add_children(struct family *family, pid_t parent) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/task", parent);
-  DIR *threads = opendir(path);
-  if (threads == NULL) {
-    return;
-  }
-  const struct dirent *thread;
-  while ((thread = readdir(threads)) != NULL) {
-    if (!is_dot(thread->d_name)) {
-      add_children_of_thread(family, parent, thread->d_name);
-    }
-  }
-  closedir(threads);
-}
 
 static pid_t parent_of(pid_t pid) {
   char path[64];
@@ -254,17 +224,63 @@ static void signal_descendant(pid_t pid, pid_t parent, const int *signals, size_
   close(pinned);
 }
 
+static void add_children_of_thread(struct family *family, pid_t parent, const char *thread) {
+  char path[96];
+  snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", parent, thread);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) {
+    return; /* it has ended meanwhile */
+  }
+  int pid;
+  while (family->count < DESCENDANTS_MAX && fscanf(file, "%d", &pid) == 1) {
+    family->pids[family->count++] = pid;
+    if (family->signal_count > 0) {
+      signal_descendant(pid, parent, family->signals, family->signal_count); /* while it is there */
+    }
+  }
+  fclose(file);
+}
+
+static void add_children(struct family *family, pid_t parent) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task", parent);
+  DIR *threads = opendir(path);
+  if (threads == NULL) {
+    return;
+  }
+  const struct dirent *thread;
+  while ((thread = readdir(threads)) != NULL) {
+    if (!is_dot(thread->d_name)) {
+      add_children_of_thread(family, parent, thread->d_name);
+    }
+  }
+  closedir(threads);
+}
+
 size_t descendants_signal(const int *signals, size_t count) {
+  struct family *family = calloc(1, sizeof *family);
+  if (family == NULL) {
+    return 0;
+  }
+  family->signals = signals;
+  family->signal_count = count;
+  add_children(family, getpid());
+  for (size_t i = 0; i < family->count; i++) {
+    add_children(family, family->pids[i]);
+  }
+  size_t found = family->count;
+  free(family);
+  return found;
+}
+
+size_t children_of_process_kill(void) {
   struct family *family = calloc(1, sizeof *family);
   if (family == NULL) {
     return 0;
   }
   add_children(family, getpid());
   for (size_t i = 0; i < family->count; i++) {
-    add_children(family, family->pids[i]);
-  }
-  for (size_t i = 0; i < family->count; i++) {
-    signal_descendant(family->pids[i], family->parents[i], signals, count);
+    kill(family->pids[i], SIGKILL);
   }
   size_t found = family->count;
   free(family);

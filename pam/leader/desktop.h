@@ -41,5 +41,10 @@ int desktop_accept(const struct desktop *desktop);
 /* Removes `directory`: the user's part as the user, the rest as ourselves. */
 void desktop_remove_directory(const char *directory, const struct account *account);
 
+/*
+ * Kills the children of this process. Returns how many there were, dead ones included. Nobody else
+ * reaps them, so none of the pids can be another's.
+ */
+size_t children_of_process_kill(void);
 /* Signals every descendant of this process. Returns how many there were. */
 size_t descendants_signal(const int *signals, size_t count);

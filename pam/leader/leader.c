@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,7 +20,7 @@
 
 enum { CALL_LOG_TAIL = 13, NOTICE_DESKTOP_ENDED = 18, CALL_END = 19, EXIT_MALFORMED = 65 };
 enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
-enum { LOOK_EVERY_MS = 20, KILL_ROUNDS = 500, FRAMES_PER_TURN = 64 };
+enum { LOOK_EVERY_MS = 20, KILL_PATIENCE_MS = 10000, FRAMES_PER_TURN = 64, REAPED_PER_TURN = 1024 };
 enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
 
 static void nap(void) {
@@ -50,7 +51,6 @@ static void obey_while_ending(struct leader *leader) {
 static void end_descendants(struct leader *leader, uint32_t grace_ms) {
   const int asked[] = {SIGTERM, SIGCONT};
   const int reminded[] = {SIGHUP, SIGTERM}; /* shells at a terminal do not hear SIGTERM */
-  const int forced[] = {SIGKILL};
   grace_ms = grace_ms > GRACE_MAX_MS ? GRACE_MAX_MS : grace_ms;
   int64_t deadline = monotonic_ms() + grace_ms;
   bool is_reminded = false;
@@ -65,13 +65,21 @@ static void end_descendants(struct leader *leader, uint32_t grace_ms) {
     leader_reap(leader);
     left = descendants_signal(NULL, 0);
   }
-  /* What is orphaned meanwhile becomes a child of this process: none is missed. */
-  for (int round = 0; left > 0 && round < KILL_ROUNDS; round++) {
-    descendants_signal(forced, 1);
-    nap();
-    leader_reap(leader);
-    left = descendants_signal(NULL, 0);
+  /*
+   * What a killed one leaves behind becomes a child of this process: none is missed. Against
+   * processes that fork faster than they are found, this one must get its share of time, and rest
+   * only when nothing has ended.
+   */
+  int priority = getpriority(PRIO_PROCESS, 0);
+  setpriority(PRIO_PROCESS, 0, -20);
+  deadline = monotonic_ms() + KILL_PATIENCE_MS;
+  while (left > 0 && monotonic_ms() < deadline) {
+    left = children_of_process_kill();
+    if (left > 0 && leader_reap(leader) == 0) {
+      nap();
+    }
   }
+  setpriority(PRIO_PROCESS, 0, priority);
   if (left > 0) {
     complain("%zu processes cannot be killed", left);
   }
@@ -131,10 +139,17 @@ _Noreturn static void end_desktop(struct leader *leader) {
   leader_end(leader, ESSENTIAL_GRACE_MS, NULL);
 }
 
-void leader_reap(struct leader *leader) {
+size_t leader_reap(struct leader *leader) {
   int status;
-  pid_t pid;
-  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+  for (size_t reaped = 0;; reaped++) {
+    if (reaped == REAPED_PER_TURN) {
+      signals_wake(); /* processes that fork and end without end are not all there is to do */
+      return reaped;
+    }
+    pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) {
+      return reaped;
+    }
     struct child *child = children_by_pid(&leader->children, pid);
     if (child != NULL && child->starting) {
       spawn_settle(&leader->children, child, &leader->link);

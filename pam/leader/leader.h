@@ -34,5 +34,5 @@ struct leader {
 _Noreturn void leader_run(int descriptor);
 /* Ends everything in order, answers `call` (NULL: nobody asked) and exits. */
 _Noreturn void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *call);
-/* Reports the children that have ended since the last time. */
-void leader_reap(struct leader *leader);
+/* Reports the children that have ended since the last time, a good number at most. How many? */
+size_t leader_reap(struct leader *leader);

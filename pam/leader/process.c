@@ -95,6 +95,12 @@ void title_set(const char *format, ...) {
   snprintf(title_from, title_room, "%s", title_now);
 }
 
+void signals_wake(void) {
+  /* A full pipe wakes poll just as well. */
+  ssize_t written = write(signal_pipe[1], "", 1);
+  (void)written;
+}
+
 static void on_signal(int number) {
   int saved = errno;
   if (number != SIGCHLD) {
@@ -103,9 +109,7 @@ static void on_signal(int number) {
     }
     end_asked = 1;
   }
-  /* A full pipe wakes poll just as well. */
-  ssize_t written = write(signal_pipe[1], "", 1);
-  (void)written;
+  signals_wake();
   errno = saved;
 }
 

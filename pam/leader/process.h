@@ -28,6 +28,8 @@ int signals_descriptor(void);
 bool signals_restore(void);
 /* In a fork that goes on with handlers of its own: the pipe is the parent's (and closed). */
 void signals_forget(void);
+/* Lets poll return at once, as a signal does. */
+void signals_wake(void);
 /* Empties the pipe. Sets *ended if the process was asked to end since the last time. */
 void signals_drain(bool *ended);
 /* While true, a request to end ends the process at once: nothing is open that must be closed. */

@@ -14,6 +14,7 @@
  *   slow=MS        authenticate: takes MS milliseconds before it answers
  *   fail=PHASE     PHASE auth, account, cred or session fails with an error text
  *   expired        account: PAM_NEW_AUTHTOK_REQD
+ *   mess=PHASE     PHASE auth or session leaves other ids, folder, handlers, mask, alarm behind
  *   count=FILE     appends one line per call: phase, pid, PAM_USER, PAM_RHOST, PAM_TTY, rc
  *
  * setcred puts LABCRED=1, open_session LABSESS=tty:T,rhost:R into the PAM environment.
@@ -22,6 +23,7 @@
 #include <fcntl.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +159,24 @@ static int ask(pam_handle_t *handle, const char *how) {
   return rc;
 }
 
+/* What a careless module does to the process that called it. */
+static void mess(int argc, const char **argv, const char *phase) {
+  const char *which = option(argc, argv, "mess");
+  if (which == NULL || strcmp(which, phase) != 0) {
+    return;
+  }
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  signal(SIGCHLD, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGPIPE, SIG_DFL);
+  alarm(1);
+  if (chdir("/tmp") != 0 || setegid(65534) != 0 || seteuid(65534) != 0) {
+    abort();
+  }
+}
+
 int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **argv) {
   (void)flags;
   const char *how = option(argc, argv, "ask");
@@ -176,6 +196,7 @@ int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **
   if (rc == PAM_SUCCESS && user != NULL) {
     rc = pam_set_item(handle, PAM_USER, user);
   }
+  mess(argc, argv, "auth");
   return count(handle, argc, argv, "auth", rc);
 }
 
@@ -203,6 +224,7 @@ int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **
   snprintf(value, sizeof value, "LABSESS=tty:%s,rhost:%s", item(handle, PAM_TTY), item(handle, PAM_RHOST));
   pam_putenv(handle, value);
   int rc = fails(handle, argc, argv, "session") ? PAM_SESSION_ERR : PAM_SUCCESS;
+  mess(argc, argv, "session");
   return count(handle, argc, argv, "open", rc);
 }
 
