@@ -58,6 +58,8 @@ export interface AuthenticationHost {
 /** sshd cuts user names in its lines at 100 characters. */
 const loggedNameCharacters = 100;
 const maxUserBytes = 256;
+/** `shadowState` of leader-protocol.ts; with PAM it is the account stack's to say. */
+const shadowExpired = 2;
 
 export function textOf(messages: readonly PamMessage[]): Buffer {
   return Buffer.concat(messages.flatMap(({ text }) => [text, Buffer.from('\n')]));
@@ -178,6 +180,10 @@ export class Authentication {
     });
     if (!verdict.allowed) {
       log.info(verdict.detail);
+      return;
+    }
+    if (this.#account.shadowState === shadowExpired && !config.usePam) {
+      log.info(`Account ${this.#loggedUser} has expired`);
       return;
     }
     this.#isValid = true;

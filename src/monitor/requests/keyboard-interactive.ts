@@ -62,13 +62,20 @@ async function refuse(
   return authReply(authIs.prompt, { instruction: textOf(messages) });
 }
 
-async function changePassword(attempt: Attempt, told: readonly PamMessage[]): Promise<AuthReply> {
+async function changePassword(
+  attempt: Attempt,
+  reasons: readonly PamMessage[],
+): Promise<AuthReply> {
+  let told = reasons;
   const { authentication } = attempt;
   const { leader } = authentication;
   const conversation = new Conversation<Changed>(leader, () => leader.changePassword());
   const step: Step<Changed> = async (turn) => {
     if (turn.is === 'prompts') {
-      return ask(attempt, conversation, turn.messages, step);
+      // Why it is to be changed comes in front of the first question.
+      const shown = [...told, ...turn.messages];
+      told = [];
+      return ask(attempt, conversation, shown, step);
     }
     const { returnCode, messages } = turn.result;
     return returnCode === 0

@@ -7,6 +7,7 @@ import { stdio } from '../../../pam/leader-protocol.ts';
 import type { ServerConfig } from '../../policy/config.ts';
 import { mayTakeUserEnvironment } from '../../policy/grant.ts';
 import type { Log } from '../../audit/log.ts';
+import { textOf } from '../authentication.ts';
 import type { Connection, Login, Session } from '../connection.ts';
 import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
 import { SessionStart, startedAs } from '../link.ts';
@@ -47,6 +48,10 @@ async function userEnvironment(
   );
 }
 
+function onTerminal(text: Buffer): string {
+  return text.toString('utf8').replaceAll(/\r?\n/g, '\r\n');
+}
+
 type Program = Extract<Plan, { is: 'program' }>;
 
 async function orderFor(
@@ -77,13 +82,18 @@ async function orderFor(
   });
   const messages =
     isLoginShell && terminal !== undefined
-      ? login.messages.toString('utf8').replaceAll('\n', '\r\n')
+      ? onTerminal(Buffer.concat([login.messages, textOf(established.messages)]))
       : '';
   const program = failed
     ? {
         file: '/bin/sh',
         arguments: ['sh', '-c', 'exit 254'],
-        stderrText: `${established.sessionText}\r\n`,
+        // The module's own words, where it had any.
+        stderrText: onTerminal(
+          established.messages.length > 0
+            ? textOf(established.messages)
+            : Buffer.from(`${established.sessionText}\n`),
+        ),
       }
     : { ...plan, stderrText: messages + plan.stderrText };
   return {
