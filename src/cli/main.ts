@@ -4,6 +4,8 @@ import { commands } from './commands/index.ts';
 
 const usageFailed = 2;
 
+class UsageFailure extends Error {}
+
 async function main(args: readonly string[]): Promise<void> {
   const [name] = args;
   const wanted = commands.find((row) => row.name === name);
@@ -13,15 +15,23 @@ async function main(args: readonly string[]): Promise<void> {
     .demandCommand(1, 'Which command?')
     .strict()
     .exitProcess(false)
-    .fail((message, error) => {
-      process.stderr.write(`sshdesk: ${message ?? error.message}\nTry: sshdesk --help\n`);
-      process.exitCode = usageFailed;
+    .fail((message: string | null, error: Error | undefined) => {
+      // A command's own failure is no usage error. Thrown, because after a return yargs goes on.
+      throw error ?? new UsageFailure(message ?? 'Which command?');
     });
   // All are loaded for the overview only.
   for (const row of wanted === undefined ? commands : [wanted]) {
     parser.command(await row.load());
   }
-  await parser.parseAsync();
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    if (!(error instanceof UsageFailure) && (error as Error).name !== 'YError') {
+      throw error;
+    }
+    process.stderr.write(`sshdesk: ${(error as Error).message}\nTry: sshdesk --help\n`);
+    process.exitCode = usageFailed;
+  }
 }
 
 await main(process.argv.slice(2));

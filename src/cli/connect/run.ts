@@ -30,7 +30,8 @@ export interface ConnectRequest {
   readonly purpose: Purpose;
 }
 
-const exitCodes: Readonly<Record<ClientFailureKind, number>> = {
+/** A contract: docs/reference/commands.md. */
+export const exitCodes: Readonly<Record<ClientFailureKind, number>> = {
   desktop: 1,
   usage: 2,
   authentication: 5,

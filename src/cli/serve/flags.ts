@@ -27,13 +27,107 @@ export interface ServeFlags {
 
 export class UsageError extends Error {}
 
-const withValue = new Set([...'fphoEC']);
-const withoutValue = new Set([...'DetTidqV46']);
-const longNames = ['desktop-config', 'ready-descriptor'];
+/** One row per flag; the grammar, `--help`, the manual page and docs/reference are made of them. */
+export interface FlagRow {
+  /** One letter, or a long name. */
+  readonly name: string;
+  /** What stands behind it; undefined: nothing does. */
+  readonly value?: string;
+  readonly isRepeatable?: boolean;
+  readonly summary: string;
+  /** Between the launcher and its daemon; not for people. */
+  readonly isInternal?: boolean;
+}
+
+export const serveFlags: readonly FlagRow[] = [
+  { name: '4', summary: 'Listens on IPv4 addresses only.' },
+  { name: '6', summary: 'Listens on IPv6 addresses only.' },
+  {
+    name: 'C',
+    value: 'connection_spec',
+    isRepeatable: true,
+    summary: 'With -T or -t: checks user=, host=, addr=, laddr=, lport=; has no other effect yet.',
+  },
+  { name: 'D', summary: 'Stays in the foreground.' },
+  {
+    name: 'd',
+    isRepeatable: true,
+    summary: 'Debug: foreground, log on stderr, one connection; up to three times for more.',
+  },
+  { name: 'E', value: 'log_file', summary: 'Appends the log to this file.' },
+  { name: 'e', summary: 'Writes the log to stderr.' },
+  {
+    name: 'f',
+    value: 'config_file',
+    summary: 'Configuration instead of /etc/ssh/sshd_config.',
+  },
+  {
+    name: 'h',
+    value: 'host_key_file',
+    isRepeatable: true,
+    summary: 'A host key; replaces those of the configuration.',
+  },
+  { name: 'i', summary: 'Serves the one connection on stdin and stdout.' },
+  {
+    name: 'o',
+    value: 'option',
+    isRepeatable: true,
+    summary: 'A line of the configuration as Keyword=value; comes before the file.',
+  },
+  {
+    name: 'p',
+    value: 'port',
+    isRepeatable: true,
+    summary: 'A port to listen on; Port and ports of ListenAddress do not count then.',
+  },
+  { name: 'q', summary: 'Logs nothing.' },
+  { name: 'T', summary: 'Checks everything, prints the keywords in effect, and leaves.' },
+  { name: 't', summary: 'Checks configuration and host keys, and leaves.' },
+  { name: 'V', summary: 'Prints the version on stderr, and leaves.' },
+  {
+    name: 'desktop-config',
+    value: 'file',
+    summary: 'Configuration of desktops and workers instead of /etc/sshdesk/sshdesk_config.',
+  },
+  { name: 'help', summary: 'Prints this, and leaves.' },
+  {
+    name: 'ready-descriptor',
+    value: 'number',
+    summary: 'Where the daemon says that it listens.',
+    isInternal: true,
+  },
+];
+
+const rowOf = (name: string): FlagRow | undefined => serveFlags.find((row) => row.name === name);
+
+export function flagText({ name, value }: FlagRow): string {
+  const flag = name.length === 1 ? `-${name}` : `--${name}`;
+  return value === undefined ? flag : `${flag} ${value}`;
+}
 
 export const usage = `usage: sshdesk serve [-46DdeiqTtV] [-C connection_spec] [-E log_file]
                      [-f config_file] [-h host_key_file] [-o option]
-                     [-p port] [--desktop-config file]`;
+                     [-p port] [--desktop-config file] [--help]`;
+
+/** What `--help` prints. */
+export function serveHelp(): string {
+  const shown = serveFlags.filter((row) => row.isInternal !== true);
+  const width = Math.max(...shown.map((row) => flagText(row).length));
+  const lines = shown.map((row) => `  ${flagText(row).padEnd(width)}  ${row.summary}`);
+  return [usage, '', "The flags are sshd's:", ...lines, ''].join('\n');
+}
+
+/** `--help` at the place of a flag, not of a value; what else is wrong does not matter then. */
+export function asksForHelp(args: readonly string[]): boolean {
+  try {
+    return split(args).some(({ name }) => name === 'help');
+  } catch (error) {
+    if (error instanceof UsageError) {
+      return false; // parseFlags says what is wrong
+    }
+    throw error;
+  }
+}
 
 interface Given {
   readonly name: string;
@@ -54,10 +148,14 @@ function split(args: readonly string[]): readonly Given[] {
     const long = /^--([a-z-]+)(?:=(.*))?$/s.exec(word);
     if (long !== null) {
       const name = long[1] as string;
-      if (!longNames.includes(name)) {
+      const row = name.length > 1 ? rowOf(name) : undefined;
+      if (row === undefined) {
         throw new UsageError(`unknown option -- ${name}`);
       }
-      given.push({ name, value: long[2] ?? next(name) });
+      if (row.value === undefined && long[2] !== undefined) {
+        throw new UsageError(`option takes no argument -- ${name}`);
+      }
+      given.push({ name, value: row.value === undefined ? '' : (long[2] ?? next(name)) });
       continue;
     }
     if (!/^-./.test(word)) {
@@ -65,14 +163,16 @@ function split(args: readonly string[]): readonly Given[] {
     }
     for (let at = 1; at < word.length; at++) {
       const name = word.charAt(at);
-      if (withoutValue.has(name)) {
+      const row = rowOf(name);
+      if (row === undefined) {
+        throw new UsageError(`unknown option -- ${name}`);
+      }
+      if (row.value === undefined) {
         given.push({ name, value: '' });
-      } else if (withValue.has(name)) {
+      } else {
         const attached = word.slice(at + 1);
         given.push({ name, value: attached === '' ? next(name) : attached });
         break;
-      } else {
-        throw new UsageError(`unknown option -- ${name}`);
       }
     }
   }
@@ -92,6 +192,9 @@ export function parseFlags(args: readonly string[]): ServeFlags {
   const all = (name: string): readonly string[] =>
     given.filter((one) => one.name === name).map(({ value }) => value);
   const has = (name: string): boolean => all(name).length > 0;
+  if (has('help')) {
+    throw new UsageError('--help is answered before anything is served');
+  }
   const ready = all('ready-descriptor').at(-1);
   const flags: ServeFlags = {
     configFile: all('f').at(-1),
