@@ -260,6 +260,9 @@ export class Broker {
     }
     if (outcome.is === 'failed') {
       log.info(`desktop ${id} (${name}) of ${owner}: ${outcome.text}`);
+      if (this.#isClosed) {
+        return outcome; // the store and what is left belong to the next daemon
+      }
       if (!desktop.apply('fail', nowMs(), outcome.text)) {
         log.error(`desktop ${id}: failed in state ${desktop.record.state}`);
       }
@@ -290,6 +293,11 @@ export class Broker {
       if (started.is === 'started') {
         const { leader, watch, hasWindow } = started;
         desktop.leader = leader;
+        if (this.#isClosed) {
+          // The next daemon has looked for it already and knows nothing of this leader.
+          await this.#endLeader(desktop);
+          return failed('refused', 'The server is being shut down.');
+        }
         if (!desktop.apply('ready', nowMs())) {
           // It was to be ended while it started.
           await this.#endLeader(desktop);
@@ -342,6 +350,9 @@ export class Broker {
     await this.#starting.get(id);
     if (desktop.leader === undefined || !isLive(desktop.record.state)) {
       return notFound;
+    }
+    if (opener.isGone()) {
+      return failed('refused', 'The connection has ended.');
     }
     if (desktop.viewers.size >= limits.viewersPerDesktop) {
       return failed('userLimit', 'This desktop has as many viewers as it may have.');

@@ -2,7 +2,9 @@
  * The local control socket: JSON lines, each answered by one line, in order. Who asks is known from
  * the socket's peer credentials; a user sees and ends his own desktops, root all. Runs in: monitor.
  */
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Asker, Broker, Outcome } from './broker.ts';
 import type { DesktopView } from './desktop.ts';
 import type { DesktopRecord } from './store.ts';
@@ -130,6 +132,8 @@ export class ControlServer {
       return;
     }
     this.#open.set(socket, uid);
+    // Who has said all he wants to say still gets his answers.
+    socket.allowHalfOpen = true;
     socket.setTimeout(idleMs, () => socket.destroy());
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#open.delete(socket));
@@ -164,12 +168,18 @@ export class ControlServer {
         socket.setTimeout(0);
         const reply = await this.#answer(asker, line);
         socket.setTimeout(this.#limits.idleMs);
-        socket.write(`${JSON.stringify(reply)}\n`);
+        const isTaken = socket.write(`${JSON.stringify(reply)}\n`);
+        // A turn for others between two answers, and no answers for one who does not read them.
+        await (isTaken ? nextTurn() : Promise.race([once(socket, 'drain'), once(socket, 'close')]));
+        if (socket.destroyed) {
+          return;
+        }
       }
       if (input.length > this.#limits.lineBytes) {
         return;
       }
     }
+    socket.end();
   }
 
   async #answer(asker: Asker, line: string): Promise<ControlReply> {

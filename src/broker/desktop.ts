@@ -24,6 +24,8 @@ export interface DesktopView {
 /** Who looks at a desktop: a connection, and the way to tell its worker something. */
 export interface Opener {
   readonly connection: number;
+  /** It ended while it waited; whatever is set for it now would stay for ever. */
+  isGone(): boolean;
   viewerEnd(viewer: number, why: string): void;
   viewerWarning(viewer: number, line: string): void;
 }

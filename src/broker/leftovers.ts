@@ -3,19 +3,25 @@
  * uid and the exact XAUTHORITY of the desktop in their environment, which only this owner's own
  * processes can carry. Runs in: monitor.
  */
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 
 export interface LeftoverPort {
   /** Pids of the uid whose environment has this XAUTHORITY. */
   find(uid: number, xauthorityPath: string): Promise<readonly number[]>;
-  kill(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void;
+  /** Nothing, if by now the pid is another uid's. */
+  kill(pid: number, uid: number, signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+/** Real, effective and saved. */
+function isOfUid(status: string, uid: number): boolean {
+  const uids = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)/m.exec(status)?.slice(1).map(Number);
+  return uids?.every((one) => one === uid) === true;
 }
 
 async function isOf(pid: string, uid: number, entry: Buffer): Promise<boolean> {
   try {
-    const status = await readFile(`/proc/${pid}/status`, 'latin1');
-    const uids = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)/m.exec(status)?.slice(1).map(Number);
-    if (uids === undefined || uids.some((one) => one !== uid)) {
+    if (!isOfUid(await readFile(`/proc/${pid}/status`, 'latin1'), uid)) {
       return false;
     }
     const environment = Buffer.concat([
@@ -41,11 +47,15 @@ export const processLeftovers: LeftoverPort = {
     }
     return found;
   },
-  kill(pid, signal) {
+  kill(pid, uid, signal) {
     try {
-      process.kill(pid, signal);
+      // The search took its time, and a user can wear out pids: looked at again, without a turn between.
+      if (isOfUid(readFileSync(`/proc/${pid}/status`, 'latin1'), uid)) {
+        process.kill(pid, signal);
+      }
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) {
+      const code = error instanceof Error && 'code' in error ? error.code : '';
+      if (code !== 'ESRCH' && code !== 'ENOENT') {
         throw error;
       }
     }
@@ -69,7 +79,7 @@ export async function endLeftovers(
       return;
     }
     for (const pid of pids) {
-      port.kill(pid, signal);
+      port.kill(pid, uid, signal);
     }
     await sleepMs(waitMs);
   }

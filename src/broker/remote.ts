@@ -42,6 +42,7 @@ class RemoteCaller implements DesktopCaller {
     const peer = this.#peer;
     return {
       connection: this.number,
+      isGone: () => peer.hasEnded,
       viewerEnd: (viewer: number, why: string) =>
         peer.notify(ViewerEnd, { connection: 0, viewer, why }),
       viewerWarning: (viewer: number, line: string) =>

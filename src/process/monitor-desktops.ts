@@ -98,7 +98,12 @@ export class MonitorDesktops {
     const { places, isRootless } = this.#options;
     mkdirSync(places.desktopsDirectory, { recursive: true, mode: 0o711 });
     chmodSync(places.desktopsDirectory, isRootless ? 0o700 : 0o711);
-    prepareX11Directory(x11Directory, !isRootless);
+    try {
+      prepareX11Directory(x11Directory, !isRootless);
+    } catch (error) {
+      // Whoever put something else there keeps desktops from starting, but not the daemon.
+      this.#options.log.error(`${x11Directory}: ${(error as Error).message}`);
+    }
     this.#lock = openSync(join(places.runtimeDirectory, 'desktops.lock'), 'a', 0o600);
     await this.#own();
   }
@@ -116,6 +121,9 @@ export class MonitorDesktops {
       return;
     }
     await this.#broker.recover();
+    if (this.#isReleased) {
+      return; // another one owns the desktops and the paths of the sockets by now
+    }
     this.#isOwner = true;
     this.#control.listen();
     this.#socket.listen();

@@ -78,6 +78,7 @@ function openerOf(connection: Connection): Opener {
   const { number, worker } = connection;
   return {
     connection: number,
+    isGone: () => connection.closed,
     viewerEnd: (viewer, why) => worker.viewerEnd(number, viewer, why),
     viewerWarning: (viewer, line) => worker.viewerWarning(number, viewer, line),
   };

@@ -91,6 +91,7 @@ describe('broker', { timeout: 20_000 }, () => {
     return {
       connection,
       viewerEnd: (viewer: number, why: string) => told.push(`end ${connection} ${viewer} ${why}`),
+      isGone: () => false,
       viewerWarning: (viewer: number, line: string) => told.push(`warn ${viewer} ${line}`),
     };
   }
@@ -164,6 +165,24 @@ describe('broker', { timeout: 20_000 }, () => {
     ]) {
       assert.ok(environment.includes(entry), entry);
     }
+  });
+
+  test('a connection that ends while it waits for a desktop leaves no viewer', async () => {
+    const starting = broker.start(alice, plain, 1);
+    const [{ id } = { id: '' }] = broker.list('everybody');
+    const attaching = broker.attach(alice, id, { ...opener(2), isGone: () => true });
+    broker.connectionClosed(2);
+    valueOf(await starting);
+    assert.equal(failureOf(await attaching), 'refused');
+    assert.equal(broker.list('everybody')[0]?.viewers, 0);
+  });
+
+  test('a desktop that comes up while the daemon lets go is ended, not left without an owner', async () => {
+    const starting = broker.start(alice, plain, 1);
+    broker.close();
+    assert.equal(failureOf(await starting), 'refused');
+    assert.equal(leaders.started[0]?.orders.at(-1), 'end');
+    broker = makeBroker();
   });
 
   test('what PAM says of the environment counts, a bus or display of a login does not', async () => {

@@ -29,16 +29,27 @@ describe('control socket', { timeout: 10_000 }, () => {
   let server: Server;
   let asked: string[];
   let uid: number;
+  let rows: number;
+  let histories: number;
   beforeEach(async () => {
     root = mkdtempSync(join(tmpdir(), 'control-'));
     asked = [];
     uid = 1001;
+    rows = 1;
+    histories = 0;
     const broker = {
       list: (asker: unknown) => {
         asked.push(`list ${asker}`);
         return [view];
       },
-      history: () => [{ ...view, endedAtMs: 5_000, reason: 'terminated' }],
+      history: () => {
+        histories++;
+        return Array.from({ length: rows }, () => ({
+          ...view,
+          endedAtMs: 5_000,
+          reason: 'terminated',
+        }));
+      },
       suspend: (asker: unknown, which: string) => {
         asked.push(`suspend ${asker} ${which}`);
         return { is: 'failed', failure: 'notFound', text: 'There is no such desktop.' };
@@ -101,6 +112,16 @@ describe('control socket', { timeout: 10_000 }, () => {
     uid = 0;
     await talk('{"action":"list"}\n');
     assert.deepEqual(asked, ['list 1001', 'list everybody']);
+  });
+
+  test('whoever does not read his answers gets no more of them', async () => {
+    rows = 5_000;
+    const socket = open();
+    socket.on('error', () => {});
+    socket.write('{"action":"history"}\n'.repeat(60));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.ok(histories >= 1 && histories < 5, `${histories} were answered`);
+    socket.destroy();
   });
 
   test('several requests in one write are answered in order', async () => {
