@@ -69,6 +69,9 @@ process.stdout.write(
     killSelf: raw.syscall(numbers.kill as number, process.pid, 0),
     killParent: raw.syscall(numbers.kill as number, process.ppid, 0),
     forkByClone: raw.syscall(numbers.clone as number, 17, 0, 0, 0, 0),
+    linger: raw.syscall(numbers.setsockopt as number, 3, 1, 13, 0, 0),
+    noDelay: raw.syscall(numbers.setsockopt as number, 3, 6, 1, 0, 0),
+    keepAlive: raw.syscall(numbers.setsockopt as number, 3, 1, 9, 0, 0),
     ownLimit: raw.syscall(numbers.prlimit64 as number, 0, 7, 0, 0),
     spawn: spawnSync('/bin/true').error === undefined ? 'allowed' : 'refused',
     connect: await codeOf(

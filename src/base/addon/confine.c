@@ -218,6 +218,17 @@ static void build(struct program *to) {
   refuse_flag(to, SYS_sendto, 3, MSG_FASTOPEN);
   refuse_flag(to, SYS_sendmsg, 2, MSG_FASTOPEN);
   refuse_flag(to, SYS_sendmmsg, 3, MSG_FASTOPEN);
+  /*
+   * close(2) of a socket that lingers waits, for whoever closes it last: that can be the monitor,
+   * which holds duplicates and closes what a worker sends.
+   */
+  unless(to, SYS_setsockopt, 6);
+  load(to, LOW_WORD(1));
+  unless(to, SOL_SOCKET, 3);
+  load(to, LOW_WORD(2));
+  unless(to, SO_LINGER, 1);
+  answer(to, REFUSE);
+  answer(to, SECCOMP_RET_ALLOW);
   /* Back to dumpable, or readable by a tracer. */
   unless(to, SYS_prctl, 9);
   load(to, LOW_WORD(0));

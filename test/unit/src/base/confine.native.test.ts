@@ -27,7 +27,7 @@ const mustBeRefused = [
   ...['request_key', 'userfaultfd', 'kexec_load', 'init_module', 'finit_module', 'personality'],
   ...['shmget', 'msgget', 'semget', 'mq_open', 'kill', 'prlimit64'],
 ];
-const needed = [...mustBeRefused, 'prctl', 'clone', 'clone3', 'getpid'];
+const needed = [...mustBeRefused, 'prctl', 'clone', 'clone3', 'getpid', 'setsockopt'];
 
 /** Python: io_uring_setup (425 on both architectures) says ENOSYS from here on, as under the zygote. */
 const withoutRings = `
@@ -146,6 +146,12 @@ test('signals and limits reach itself only', () => {
   assert.equal(seen.killSelf, 0);
   assert.equal(seen.killParent, EPERM);
   assert.equal(seen.ownLimit, 0);
+});
+
+test('a socket cannot be made to linger, which would stop the monitor that closes it', () => {
+  assert.equal(seen.linger, EPERM);
+  // Other options get as far as the kernel, which misses the socket or the value.
+  assert.ok(seen.noDelay !== EPERM && seen.keepAlive !== EPERM);
 });
 
 test('node cannot spawn, connect, listen or bind', () => {
