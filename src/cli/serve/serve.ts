@@ -82,20 +82,21 @@ function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
 
 /** NSS by way of getent: the account may come from a directory. */
 function workerAccount(): { readonly uid: number; readonly gid: number } {
+  let fields: readonly string[];
   try {
-    const fields = execFileSync('getent', ['passwd', 'sshdesk'], { encoding: 'utf8' }).split(':');
-    const [uid, gid] = [Number(fields[2]), Number(fields[3])];
-    // 0 would mean to the zygote that the ids are not to be changed.
-    if (!(Number.isInteger(uid) && uid > 0 && Number.isInteger(gid) && gid > 0)) {
-      throw new Error(`sshdesk has uid ${fields[2]} and gid ${fields[3]}`);
-    }
-    return { uid, gid };
+    fields = execFileSync('getent', ['passwd', 'sshdesk'], { encoding: 'utf8' }).split(':');
   } catch (error) {
     throw new ConfigError(
       'the system user sshdesk does not exist, workers would have nobody to run as; run ./setup',
       { cause: error },
     );
   }
+  const [uid, gid] = [Number(fields[2]), Number(fields[3])];
+  // 0 would mean to the zygote that the ids are not to be changed.
+  if (!(Number.isInteger(uid) && uid > 0 && Number.isInteger(gid) && gid > 0)) {
+    throw new ConfigError(`the system user sshdesk has uid ${fields[2]} and gid ${fields[3]}`);
+  }
+  return { uid, gid };
 }
 
 /** The launcher's part: the same command again, detached, until it says that it listens. */
