@@ -163,17 +163,19 @@ export const SessionEnv = call(
   { connection: uint32, session: uint32, name: string, value: string },
   { allowed: bool },
 );
-export const startedAs = { refused: 0, process: 1, internal: 2 } as const;
+export const startedAs = { refused: 0, process: 1, internal: 2, told: 3 } as const;
 /**
  * kind `shell`, `exec`, `subsystem` (command: its name). Once per session. `process`: descriptors as
  * `Spawn`, [stdin, stdout, stderr] or [pty master]; `internal`: the worker runs the subsystem
- * `internalName` on the channel itself (`rfb`, `display`).
+ * `internalName` on the channel itself (`rfb`, `display`). greeting: goes out before the process's own
+ * output (PAM's messages in front of a shell without a terminal). `told`: nothing runs; greeting goes
+ * to stderr and the session exits with `status`.
  */
 export const SessionStart = call(
   43,
   'session-start',
   { connection: uint32, session: uint32, kind: text, command: string },
-  { is: byte, isPty: bool, internalName: text },
+  { is: byte, isPty: bool, internalName: text, greeting: string, status: uint32 },
 );
 export const SessionSignal = call(
   44,

@@ -43,6 +43,9 @@ export interface RequestHost {
 
 /** errno EPERM */
 const refusedCode = 1;
+/** RFC 4254 §5.1 SSH_OPEN_RESOURCE_SHORTAGE: what waits for an answer is held in memory. */
+const tooManyCode = 4;
+const maxInFlight = 256;
 
 /** Why a row may not run now; undefined: it may. */
 export function objection(row: AnyRow, connection: Connection): string | undefined {
@@ -61,6 +64,7 @@ export function objection(row: AnyRow, connection: Connection): string | undefin
 
 /** Registers every row on the link of one worker. */
 export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: RequestHost): void {
+  const inFlight = new WeakMap<Connection, number>();
   const running = new WeakMap<Connection, Set<string>>();
   const runningOf = (connection: Connection): Set<string> => {
     const found = running.get(connection) ?? new Set<string>();
@@ -85,6 +89,11 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
         host.refuse(connection, new MonitorRefusal(why));
         throw new CallFailure(refusedCode, 'refused');
       }
+      const count = inFlight.get(connection) ?? 0;
+      if (count >= maxInFlight) {
+        throw new CallFailure(tooManyCode, 'too many requests at once');
+      }
+      inFlight.set(connection, count + 1);
       connection.spent.add(name);
       if (row.serial) {
         lanes.add(lane);
@@ -95,6 +104,7 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
       } catch (error) {
         throw failureOf(error, connection, name, host);
       } finally {
+        inFlight.set(connection, (inFlight.get(connection) ?? 1) - 1);
         if (row.serial) {
           lanes.delete(lane);
         }

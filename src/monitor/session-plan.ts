@@ -12,6 +12,8 @@ export type Internal = 'rfb' | 'display';
 export type Plan =
   | { readonly is: 'refused'; readonly why: string }
   | { readonly is: 'internal'; readonly name: Internal }
+  /** Nothing runs: the user reads why, and the session exits with `status`. */
+  | { readonly is: 'told'; readonly text: string; readonly status: number }
   | {
       readonly is: 'program';
       readonly file: string;
@@ -20,7 +22,7 @@ export type Plan =
       readonly wasForced: boolean;
       /** For the VERBOSE line `Starting session: …`. */
       readonly logged: string;
-      /** Runs in place of what was asked (open_session failed, password expired). */
+      /** For the user, before the program starts. */
       readonly stderrText: string;
     };
 
@@ -78,13 +80,9 @@ export function planSession(
   if (login.mustChangePassword) {
     return session.terminal === undefined
       ? {
-          is: 'program',
-          file: '/bin/sh',
-          arguments: ['sh', '-c', 'exit 1'],
-          originalCommand: undefined,
-          wasForced: true,
-          logged: 'shell',
-          stderrText: 'Password change required but no TTY available.\r\n',
+          is: 'told',
+          text: 'Password change required but no TTY available.\r\n',
+          status: 1,
         }
       : {
           is: 'program',

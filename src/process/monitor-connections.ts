@@ -56,6 +56,7 @@ export class MonitorConnections implements AuthenticationHost {
   readonly #waiting: Waiting[] = [];
   #lastNumber = 0;
   #dropped = 0;
+  #throttledSinceMs = 0;
   /** Called whenever the number of connections falls to 0. */
   onIdle: () => void = () => {};
 
@@ -85,6 +86,7 @@ export class MonitorConnections implements AuthenticationHost {
     const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
     if (!this.#startups.enter()) {
       if (this.#dropped++ === 0) {
+        this.#throttledSinceMs = this.nowMs();
         this.log.error('beginning MaxStartups throttling');
       }
       this.log.info(
@@ -94,7 +96,10 @@ export class MonitorConnections implements AuthenticationHost {
       return;
     }
     if (this.#dropped > 0 && this.#startups.unauthenticated < this.config.maxStartups.start) {
-      this.log.info(`exited MaxStartups throttling, ${this.#dropped} connections dropped`);
+      const after = timeFrame(this.nowMs() - this.#throttledSinceMs);
+      this.log.info(
+        `exited MaxStartups throttling after ${after}, ${this.#dropped} connections dropped`,
+      );
       this.#dropped = 0;
     }
     this.#waiting.push({ descriptor, endpoints, output });
@@ -337,4 +342,12 @@ export class MonitorConnections implements AuthenticationHost {
       this.end(connection);
     }
   }
+}
+
+/** `01:02:03`; hours beyond a day go on counting. */
+function timeFrame(durationMs: number): string {
+  const seconds = Math.floor(durationMs / 1000);
+  return [seconds / 3600, (seconds / 60) % 60, seconds % 60]
+    .map((part) => String(Math.floor(part)).padStart(2, '0'))
+    .join(':');
 }

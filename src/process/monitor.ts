@@ -16,6 +16,7 @@ import {
   readMemfd,
 } from '../base/socket.native.ts';
 import type { HostKeys } from '../monitor/host-keys.ts';
+import { LineBudget } from '../monitor/line-budget.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
@@ -306,7 +307,15 @@ export class Monitor {
         this.#connections.closed(found, why, initiator);
       }
     });
+    const budget = new LineBudget(() => performance.now());
     peer.onNotice(link.Log, ({ level, line }) => {
+      const dropped = budget.take();
+      if (dropped === undefined) {
+        return;
+      }
+      if (dropped > 0) {
+        this.#log.error(`worker ${worker.number}: ${dropped} lines of it were dropped`);
+      }
       // A worker's lines are its own account of things: marked, and never above ERROR.
       const known = level === 'ERROR' || level === 'INFO' || level === 'VERBOSE' ? level : 'DEBUG1';
       this.#log.at(known, `worker ${worker.number}: ${line}`);

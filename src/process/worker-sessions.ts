@@ -8,6 +8,7 @@ import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import type { ForwardHost } from '../forwarding/host.ts';
 import * as link from '../monitor/link.ts';
+import type { LendingSource } from '../ssh/connection/pump.ts';
 import { PipeSource } from '../session/pipe-source.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import type {
@@ -34,6 +35,21 @@ function closeAll(descriptors: readonly number[]): void {
   for (const descriptor of descriptors) {
     closeDescriptor(descriptor);
   }
+}
+
+/** What the monitor has the user read first goes out in front of what the process writes. */
+function greeted(source: LendingSource, greeting: Buffer): LendingSource {
+  return greeting.length === 0
+    ? source
+    : {
+        start: (take, end) => {
+          take(greeting);
+          source.start(take, end);
+        },
+        pause: () => source.pause(),
+        resume: () => source.resume(),
+        destroy: () => source.destroy(),
+      };
 }
 
 class MonitorSession implements HostedSession {
@@ -104,6 +120,10 @@ class MonitorSession implements HostedSession {
       closeAll(descriptors);
       return { is: 'internal', name: values.internalName };
     }
+    if (values.is === link.startedAs.told) {
+      closeAll(descriptors);
+      return { is: 'told', text: values.greeting, status: values.status };
+    }
     if (values.is !== link.startedAs.process) {
       closeAll(descriptors);
       return { is: 'refused' };
@@ -124,7 +144,7 @@ class MonitorSession implements HostedSession {
     return {
       is: 'process',
       stdin: new Socket({ fd: stdin, readable: false, writable: true }),
-      stdout: new PipeSource(stdout, this.#lentBuffer),
+      stdout: greeted(new PipeSource(stdout, this.#lentBuffer), values.greeting),
       stderr: new PipeSource(stderr, this.#lentBuffer),
     };
   }

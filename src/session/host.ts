@@ -33,6 +33,8 @@ export type Started =
       readonly stderr: Readable | LendingSource;
     }
   | { readonly is: 'pty'; readonly pty: PtyStream }
+  /** Nothing runs: the user reads why on stderr, and the session exits with `status`. */
+  | { readonly is: 'told'; readonly text: Buffer; readonly status: number }
   /** A subsystem that runs in this process, on the channel itself. */
   | { readonly is: 'internal'; readonly name: string };
 

@@ -160,6 +160,13 @@ class SessionChannel {
       return this.#runInternal(started.name);
     }
     this.#state = 'running';
+    if (started.is === 'told') {
+      return () => {
+        this.#channel.err.write(started.text);
+        this.#channel.sendExitStatus(started.status);
+        this.#channel.close();
+      };
+    }
     this.#hasProcess = true;
     this.#channel.holdClose();
     // Nothing of the process, its exit least of all, goes out before the answer to the request.

@@ -22,12 +22,17 @@ export interface SessionStartHost {
 }
 
 const maxCommandBytes = 256 * 1024 - 1;
+/** A leader takes 16 KiB of text, and LF may become CR LF. */
+const maxGreetingBytes = 7 * 1024;
+const nothing = Buffer.alloc(0);
+/** sshd's exit status when pam_open_session has failed. */
+const failedSessionStatus = 254;
 const maxUserEnvironmentBytes = 64 * 1024;
 const kinds: readonly string[] = ['shell', 'exec', 'subsystem'] satisfies readonly SessionKind[];
 type StartReply = (typeof SessionStart)['reply'];
 
 const refused: Answer<StartReply> = {
-  values: { is: startedAs.refused, isPty: false, internalName: '' },
+  values: { is: startedAs.refused, isPty: false, internalName: '', greeting: nothing, status: 0 },
 };
 
 async function userEnvironment(
@@ -48,6 +53,12 @@ async function userEnvironment(
   );
 }
 
+function told(greeting: Buffer, status: number): Answer<StartReply> {
+  return {
+    values: { is: startedAs.told, isPty: false, internalName: '', greeting, status },
+  };
+}
+
 function onTerminal(text: Buffer): string {
   return text.toString('utf8').replaceAll(/\r?\n/g, '\r\n');
 }
@@ -60,11 +71,10 @@ async function orderFor(
   login: Login,
   session: Session,
   plan: Program,
-  isLoginShell: boolean,
+  greeting: Buffer,
 ): Promise<SpawnOrder> {
   const established = await login.established;
   const { terminal } = session;
-  const failed = established.sessionCode !== 0;
   const environment = buildEnvironment({
     client: session.environment,
     account: {
@@ -80,25 +90,9 @@ async function orderFor(
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,
   });
-  const messages =
-    isLoginShell && terminal !== undefined
-      ? onTerminal(Buffer.concat([login.messages, textOf(established.messages)]))
-      : '';
-  const program = failed
-    ? {
-        file: '/bin/sh',
-        arguments: ['sh', '-c', 'exit 254'],
-        // The module's own words, where it had any.
-        stderrText: onTerminal(
-          established.messages.length > 0
-            ? textOf(established.messages)
-            : Buffer.from(`${established.sessionText}\n`),
-        ),
-      }
-    : { ...plan, stderrText: messages + plan.stderrText };
   return {
-    file: program.file,
-    arguments: program.arguments.map((argument) => Buffer.from(argument)),
+    file: plan.file,
+    arguments: plan.arguments.map((argument) => Buffer.from(argument)),
     environment: environment.map((line) => Buffer.from(line)),
     directory: login.account.home,
     stdio: terminal === undefined ? stdio.pipes : stdio.pty,
@@ -109,7 +103,7 @@ async function orderFor(
     modes: terminal?.modes ?? Buffer.alloc(0),
     reportDescriptor: false,
     essential: false,
-    stderrText: Buffer.from(program.stderrText),
+    stderrText: Buffer.from(onTerminal(greeting) + plan.stderrText),
   };
 }
 
@@ -160,16 +154,41 @@ async function start(
     host.log.info(plan.why);
     return refused;
   }
+  if (plan.is === 'told') {
+    return told(Buffer.from(plan.text), plan.status);
+  }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;
     host.log.verbose(
       `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
     );
-    return { values: { is: startedAs.internal, isPty: false, internalName: plan.name } };
+    return {
+      values: {
+        is: startedAs.internal,
+        isPty: false,
+        internalName: plan.name,
+        greeting: nothing,
+        status: 0,
+      },
+    };
+  }
+  const { sessionCode, sessionText, messages } = await login.established;
+  if (sessionCode !== 0) {
+    // The module's own words, where it had any.
+    const why = messages.length > 0 ? textOf(messages) : Buffer.from(`${sessionText}\n`);
+    return told(Buffer.from(onTerminal(why.subarray(0, maxGreetingBytes))), failedSessionStatus);
   }
   // sshd signals neither a forced command nor a subsystem.
   session.wasForced = plan.wasForced || kind === 'subsystem';
-  const order = await orderFor(host, connection, login, session, plan, kind === 'shell');
+  const greeting = Buffer.concat([login.messages, textOf(messages)]).subarray(0, maxGreetingBytes);
+  const order = await orderFor(
+    host,
+    connection,
+    login,
+    session,
+    plan,
+    kind === 'shell' && session.terminal !== undefined ? greeting : nothing,
+  );
   const spawned = await login.leader.spawn(order);
   session.startedAs = 'process';
   connection.assignHandle(session, spawned.handle);
@@ -178,7 +197,13 @@ async function start(
     `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
   );
   return {
-    values: { is: startedAs.process, isPty: session.terminal !== undefined, internalName: '' },
+    values: {
+      is: startedAs.process,
+      isPty: session.terminal !== undefined,
+      internalName: '',
+      greeting: kind === 'shell' && session.terminal === undefined ? greeting : nothing,
+      status: 0,
+    },
     descriptors: spawned.descriptors,
   };
 }

@@ -126,3 +126,16 @@ test('a handler that breaks ends its connection', async () => {
   await assert.rejects(ask());
   assert.deepEqual(refused, ['ask broke']);
 });
+
+test('one connection has a bounded number of requests in flight, and may ask again after them', async () => {
+  const gate = Promise.withResolvers<void>();
+  const { ask, refused } = setUp({ handle: () => gate.promise });
+  const asked = Array.from({ length: 300 }, () => ask().catch((error) => (error as Error).message));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  gate.resolve();
+  const answers = await Promise.all(asked);
+  assert.equal(answers.filter((answer) => answer === true).length, 256);
+  assert.equal(answers.filter((answer) => answer === 'too many requests at once').length, 44);
+  assert.equal(await ask(), true);
+  assert.deepEqual(refused, []);
+});
