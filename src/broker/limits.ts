@@ -7,8 +7,11 @@ export interface BrokerLimits {
   readonly viewersPerDesktop: number;
 }
 export const brokerLimits: BrokerLimits = {
+  /** An Xvnc with a plain session needs 60 to 100 MB. */
   desktopsPerUser: 16,
+  /** Of all users; each has a display number and a leader. */
   desktops: 512,
+  /** Each gets every change of the picture once more. */
   viewersPerDesktop: 32,
 };
 

@@ -1,0 +1,238 @@
+/**
+ * docs/reference/limits.md, made from the constants in the sources. Where a file of limits gives
+ * the reason in a comment, that is the reason; the others have theirs here. Runs in: test.
+ */
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+export interface Limit {
+  readonly file: string;
+  readonly name: string;
+  readonly value: number;
+  readonly why: string;
+}
+
+/** Numeric constants and properties of one file, each with the comment above it or its group. */
+export function limitsOf(file: string): readonly Limit[] {
+  const limits: Limit[] = [];
+  let comment: string[] = [];
+  let isInside = false;
+  const lines = readFileSync(path.join(root, file), 'utf8').split('\n');
+  for (const line of lines.slice(lines.findIndex((one) => one.trimEnd().endsWith('*/')) + 1)) {
+    const text = line.trim();
+    if (text.startsWith('/**')) {
+      comment = [];
+      isInside = true;
+    }
+    if (isInside) {
+      comment.push(text.replace(/^\/?\*+\/?/, '').replace(/\*\/$/, ''));
+      isInside = !text.endsWith('*/');
+      continue;
+    }
+    if (text === '') {
+      comment = [];
+    }
+    const found = /^(?:(?:export )?const (\w+) =|(\w+):) ([\d_\s*+-]+)[;,]$/.exec(text);
+    const name = found?.[1] ?? found?.[2];
+    if (name !== undefined) {
+      const why = comment
+        .map((part) => part.trim())
+        .join(' ')
+        .trim();
+      limits.push({ file, name, value: valueOf(found?.[3] as string), why });
+    }
+  }
+  return limits;
+}
+
+/** Sums, products and powers of whole numbers: what the sources write limits with. */
+function valueOf(text: string): number {
+  const power = (part: string) =>
+    part
+      .split('**')
+      .map((one) => Number(one.replaceAll('_', '')))
+      .reduceRight((exponent, base) => base ** exponent);
+  const product = (part: string) =>
+    part
+      .split(/(?<!\*)\*(?!\*)/)
+      .map(power)
+      .reduce((a, b) => a * b);
+  const value = text
+    .split(/(?=[+-])/)
+    .map((part) =>
+      part.startsWith('-') ? -product(part.slice(1)) : product(part.replace('+', '')),
+    )
+    .reduce((a, b) => a + b);
+  if (!Number.isSafeInteger(value)) {
+    throw new Error(`not a number: ${text}`);
+  }
+  return value;
+}
+
+/** Files that are nothing but limits: every line of them is on the page. */
+const whole = ['src/base/limits.ts', 'src/ssh/transport/limits.ts', 'src/broker/limits.ts'];
+
+/** Elsewhere: `file name` and why it is that much. */
+const scattered: readonly (readonly [file: string, name: string, why: string])[] = [
+  ['src/base/link.native.ts', 'maxFrameBytes', 'one frame between two of our processes'],
+  ['src/base/link.native.ts', 'maxFrameDescriptors', 'descriptors of one frame'],
+  [
+    'src/base/link.native.ts',
+    'maxQueuedFrames',
+    'frames that wait for a reader; then the link ends',
+  ],
+  ['src/base/link.native.ts', 'maxQueuedBytes', 'the same in bytes'],
+  ['src/base/link.native.ts', 'maxFramesPerTurn', 'read from one link per turn of the loop'],
+  [
+    'src/base/socket.native.ts',
+    'maxAcceptsPerTurn',
+    'accepted per turn of the loop, then the others',
+  ],
+  ['src/base/socket.native.ts', 'exhaustedPauseMs', 'pause of accepting when descriptors ran out'],
+  ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
+  ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
+  [
+    'src/monitor/authorized-keys-source.ts',
+    'maxKeyFileBytes',
+    'authorized_keys; sshd has no limit',
+  ],
+  [
+    'src/monitor/host-keys.ts',
+    'maxKeyFileBytes',
+    'a host key file; the largest RSA key needs 13 kB',
+  ],
+  [
+    'src/monitor/failure-delay.ts',
+    'firstStepMs',
+    'a wrong password is answered no sooner: longer than any hash takes, so that time tells nothing',
+  ],
+  ['src/monitor/requests/session-env.ts', 'maxVariables', 'env requests of one session'],
+  ['src/monitor/requests/session-env.ts', 'maxEnvironmentBytes', 'the same in bytes'],
+  [
+    'src/monitor/requests/session-start.ts',
+    'maxCommandBytes',
+    'a command; what the kernel takes as one argument is 128 KiB',
+  ],
+  [
+    'src/monitor/requests/session-start.ts',
+    'maxGreetingBytes',
+    'texts of PAM before a shell; a leader takes 16 KiB',
+  ],
+  ['src/monitor/requests/session-start.ts', 'maxUserEnvironmentBytes', '~/.ssh/environment'],
+  ['src/monitor/requests/session-pty.ts', 'maxTermBytes', 'TERM'],
+  [
+    'src/monitor/requests/session-pty.ts',
+    'maxModesBytes',
+    'terminal modes: 5 bytes each, 256 there can be',
+  ],
+  ['src/process/zygote.ts', 'forkTimeoutMs', 'start of a leader or worker; 0.1 ms are usual'],
+  ['src/process/worker-pool.ts', 'readyTimeoutMs', 'a worker says that it is confined'],
+  [
+    'src/process/worker-pool.ts',
+    'minLifeMs',
+    'a worker that dies younger is replaced after this time',
+  ],
+  ['pam/leader-client.ts', 'localStepMs', 'a step of a leader that asks no person and no network'],
+  ['pam/leader-client.ts', 'remoteStepMs', 'account, credentials and session may ask a directory'],
+  ['keys/public-key.ts', 'maxBlobBytes', 'a public key; a modulus of 16384 bits needs 2.1 kB'],
+  [
+    'keys/authorized-keys.ts',
+    'maxLineBytes',
+    'a line of authorized_keys; a longer one does not count',
+  ],
+  ['src/broker/start.ts', 'endGraceMs', 'the same for a desktop that does not start'],
+  ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
+  ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
+  ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],
+  ['src/broker/start.ts', 'windowTimeoutMs', 'without a window until then: a warning'],
+  ['src/broker/start.ts', 'logTailBytes', 'of the log of a desktop that did not start'],
+  [
+    'src/broker/broker.ts',
+    'endGraceMs',
+    'between SIGTERM and SIGKILL of what is left of a desktop',
+  ],
+  ['src/broker/control.ts', 'connectionsPerUid', 'local control socket: of one user'],
+  ['src/broker/control.ts', 'connections', 'local control socket: of all'],
+  ['src/broker/control.ts', 'requestsPerConnection', 'local control socket: then it is closed'],
+  ['src/broker/control.ts', 'lineBytes', 'local control socket: one request'],
+  ['src/broker/control.ts', 'idleMs', 'local control socket: without a request'],
+  ['src/broker/control.ts', 'historyRows', 'shown by `sessions history`'],
+  [
+    'src/broker/directory-removal.ts',
+    'maxDepth',
+    "a user's directories below a desktop's; deeper ones stay",
+  ],
+  ['src/broker/directory-removal.ts', 'maxEntries', 'the same, files'],
+  ['subsystems/display/dialogue.ts', 'maxLineBytes', 'a line of the display dialogue'],
+  ['subsystems/display/dialogue.ts', 'maxLines', 'lines of one dialogue'],
+  ['subsystems/display/dialogue.ts', 'maxInputBytes', 'bytes of one dialogue'],
+  ['src/policy/read-config.ts', 'maxDepth', 'Include inside Include'],
+  ['src/policy/read-config.ts', 'maxFiles', 'files of one configuration'],
+  ['src/policy/read-config.ts', 'maxTotalBytes', 'the same in bytes'],
+  ['src/audit/log.ts', 'maxLineCharacters', 'a line of the log'],
+];
+
+/** What looks like a limit in the privileged half and is none that anybody can run into. */
+export const notOnThePage = new Set([
+  'cookieBytes',
+  'maxReportBytes',
+  'busyTimeoutMs',
+  'lockRetryMs',
+  'maxReasonCharacters',
+  'settleMs',
+  'farewellMs',
+  'leaveMs',
+  'maxDisplayTries',
+  'lastStepMs',
+  'environmentBytes',
+]);
+
+/** Bounds in the monitor, the broker and the links, wherever they stand. */
+export function privilegedBounds(): readonly Limit[] {
+  return globSync('src/{monitor,broker}/**/*.ts', { cwd: root })
+    .toSorted()
+    .flatMap(limitsOf)
+    .filter(({ name }) => /^max[A-Z]|(Bytes|Ms)$/.test(name));
+}
+
+export function allLimits(): readonly Limit[] {
+  return [
+    ...whole.flatMap(limitsOf),
+    ...scattered.map(([file, name, why]) => {
+      const found = limitsOf(file).find((limit) => limit.name === name);
+      if (found === undefined) {
+        throw new Error(`${file} has no ${name} any more`);
+      }
+      return { ...found, why };
+    }),
+  ];
+}
+
+function unitOf(name: string): string {
+  const unit = /(Bytes|Ms|Characters|Percent|Side)$/.exec(name)?.[1];
+  return { Bytes: 'bytes', Ms: 'ms', Characters: 'characters', Side: 'pixels' }[unit ?? ''] ?? '';
+}
+
+export function limitReference(): string {
+  let last = '';
+  const lines = allLimits().map(({ file, name, value, why }) => {
+    const begins = file === last ? '' : `\`${file}\``;
+    last = file;
+    const said = why.replaceAll('|', '\\|');
+    return `| ${begins} | ${name} | ${value.toLocaleString('en')} | ${unitOf(name)} | ${said} |`;
+  });
+  return `# Limits
+
+Made from the sources; a test compares. To write it anew:
+\`UPDATE_REFERENCE=1 node --test test/unit/docs/reference/limits.test.ts\`
+
+What nobody can exceed, and why it is that much. What an administrator sets instead (MaxStartups,
+MaxSessions, MaxAuthTries, LoginGraceTime, WorkerConnections, Workers) is in config.md.
+
+| where | name | value | unit | why |
+|---|---|---|---|---|
+${lines.join('\n')}
+`;
+}
