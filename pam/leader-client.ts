@@ -100,7 +100,9 @@ export class LeaderClient {
     strict: boolean,
     maxBytes: number,
   ): Promise<
-    { readonly is: 'read'; readonly descriptor: number } | { readonly is: 'absent' } | { readonly is: 'refused'; readonly reason: string }
+    | { readonly is: 'read'; readonly descriptor: number }
+    | { readonly is: 'absent' }
+    | { readonly is: 'refused'; readonly reason: string }
   > {
     const { values, descriptors } = await this.#peer.call(
       protocol.ReadFile,
@@ -161,6 +163,11 @@ export class LeaderClient {
   async watchWindows(socketPath: string, cookie: Buffer, timeoutMs: number): Promise<number> {
     const values = { socketPath, cookie, timeoutMs };
     return (await this.#order(protocol.WatchWindows, values, timeoutMs + localStepMs)).mapped;
+  }
+
+  /** Of the desktop as it is now; fails when the display does not answer. */
+  displaySize(socketPath: string): Promise<ReplyOf<typeof protocol.DisplaySize>> {
+    return this.#order(protocol.DisplaySize, { socketPath });
   }
 
   /** Answers when everything is cleaned up; the leader exits then. */

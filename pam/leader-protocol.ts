@@ -239,3 +239,11 @@ export const DesktopEnded = notice(18, 'desktop-ended', { reason: text, tail: st
  * same for a login's leader.
  */
 export const End = call(19, 'end', { graceMs: uint32 }, {});
+
+/** As the user, over X11, with the desktop's own cookie: the size of the display as it is now. */
+export const DisplaySize = call(
+  20,
+  'display-size',
+  { socketPath: text },
+  { width: uint32, height: uint32 },
+);

@@ -22,6 +22,9 @@ struct desktop {
   char reason[160];
   uint8_t tail[8192];
   size_t tail_length;
+  /* As written into the user's file: with it the leader's own children reach the display. */
+  uint8_t xauthority[XAUTHORITY_MAX];
+  size_t xauthority_length;
 };
 
 struct helper_result;

@@ -345,7 +345,10 @@ static void start_helper(struct leader *leader, const struct call *call, helper_
 
 static void order_read_file(struct leader *leader, const struct call *call,
                             struct reader *reader) {
-  struct read_file_input input = {.home = leader->account.home, .uid = leader->account.uid};
+  struct read_file_input input = {.home = leader->account.home,
+                                  .user = leader->account.name,
+                                  .uid = leader->account.uid,
+                                  .gid = leader->account.gid};
   input.path = read_text(reader);
   input.strict = read_bool(reader);
   input.max_bytes = read_uint32(reader);
@@ -410,6 +413,36 @@ static void order_watch_windows(struct leader *leader, const struct call *call,
   }
   start_helper(leader, call, watch_windows, &input, windows_are_watched,
                (int64_t)input.timeout_ms + HELPER_PATIENCE_MS);
+}
+
+static void size_is_known(struct leader *leader, const struct call *call,
+                          const struct helper_result *result) {
+  if (result->error != 0) {
+    link_fail(&leader->link, call, result->error, NULL);
+    return;
+  }
+  struct writer writer;
+  reply_start(&writer, call);
+  write_uint32(&writer, result->number >> 16);
+  write_uint32(&writer, result->number & 0xffff);
+  link_reply(&leader->link, call, &writer, NULL, 0);
+}
+
+static void order_display_size(struct leader *leader, const struct call *call,
+                               struct reader *reader) {
+  const struct desktop *desktop = &leader->desktop;
+  struct display_size_input input = {
+      .socket_path = read_text(reader),
+      .xauthority = {.at = desktop->xauthority, .length = desktop->xauthority_length},
+  };
+  if (!reader_done(reader)) {
+    return;
+  }
+  if (reader->has_nul) {
+    link_fail(&leader->link, call, EINVAL, NULL);
+    return;
+  }
+  start_helper(leader, call, display_size, &input, size_is_known, HELPER_PATIENCE_MS);
 }
 
 static void order_spawn(struct leader *leader, const struct call *call, struct reader *reader) {
@@ -509,13 +542,15 @@ static void desktop_is_made(struct leader *leader, const struct call *call,
   link_reply_empty(&leader->link, call);
 }
 
-static int keep_desktop(struct desktop *desktop, const char *id, const char *directory,
-                        const char *started_at) {
+static int keep_desktop(struct desktop *desktop, const char *id, const char *started_at,
+                        const struct xauthority_input *input) {
   free(desktop->id);
   free(desktop->started_at);
   desktop->id = strdup(id);
   desktop->started_at = strdup(started_at);
-  desktop->directory = strdup(directory);
+  desktop->directory = strdup(input->directory);
+  memcpy(desktop->xauthority, input->xauthority.at, input->xauthority.length);
+  desktop->xauthority_length = input->xauthority.length;
   return desktop->id == NULL || desktop->started_at == NULL || desktop->directory == NULL ? ENOMEM
                                                                                            : 0;
 }
@@ -539,7 +574,7 @@ static void desktop_begin(struct leader *leader, const struct call *call, struct
     error = desktop_make_directory(directory, &leader->account);
   }
   if (error == 0) {
-    error = keep_desktop(&leader->desktop, id, directory, started_at);
+    error = keep_desktop(&leader->desktop, id, started_at, &input);
     error = error != 0 ? error
                        : helper_start(&leader->helpers, &leader->account, call,
                                       desktop_make_user_part, &input, desktop_is_made,
@@ -617,6 +652,7 @@ static const struct {
     {16, DESKTOP, desktop_note},
     {17, ESTABLISHED, order_watch_windows},
     {19, FRESH | BEGUN | ESTABLISHED, end},
+    {20, DESKTOP, order_display_size},
 };
 
 static unsigned phase_of(const struct leader *leader) {

@@ -1,5 +1,5 @@
 /*
- * Is there a window on the display? Requests and replies of the X11 protocol, Encoding appendix.
+ * Is there a window on the display, and how large is it? Requests and replies of the X11 protocol, Encoding appendix.
  * Runs in: a child of a leader, as the user.
  */
 #include "x11.h"
@@ -17,6 +17,7 @@
 
 enum {
   LOOK_EVERY_MS = 200,
+  SIZE_PATIENCE_MS = 1000,
   WINDOWS_MAX = 4096,
   SETUP_MAX = 256 * 1024,
   GET_WINDOW_ATTRIBUTES = 3,
@@ -29,6 +30,8 @@ enum {
 struct display {
   int descriptor;
   uint32_t root;
+  uint16_t width;
+  uint16_t height;
   int64_t deadline_ms;
 };
 
@@ -84,7 +87,7 @@ static bool receive_all(const struct display *display, uint8_t *bytes, size_t le
   return true;
 }
 
-/* The root window of the first screen stands behind the vendor's name and the pixmap formats. */
+/* The first screen stands behind the vendor's name and the pixmap formats. */
 static bool find_root(struct display *display, const uint8_t *setup, size_t length) {
   if (length < 32) {
     return false;
@@ -92,10 +95,12 @@ static bool find_root(struct display *display, const uint8_t *setup, size_t leng
   size_t vendor = get16(setup + 16);
   size_t formats = setup[21];
   size_t screen = 32 + ((vendor + 3) & ~(size_t)3) + formats * 8;
-  if (setup[20] == 0 || screen + 4 > length) {
+  if (setup[20] == 0 || screen + 24 > length) {
     return false;
   }
   display->root = get32(setup + screen);
+  display->width = get16(setup + screen + 20);
+  display->height = get16(setup + screen + 22);
   return true;
 }
 
@@ -200,6 +205,42 @@ static bool count_windows(const struct display *display, uint32_t *count) {
   }
   free(children);
   return alive;
+}
+
+/* The data of an entry: behind the family, the address, the number and the name. */
+static struct bytes cookie_of(struct bytes entry) {
+  enum { ADDRESS, NUMBER, NAME, DATA };
+  size_t at = 2;
+  for (int field = ADDRESS; at + 2 <= entry.length; field++) {
+    size_t length = (size_t)(entry.at[at] << 8 | entry.at[at + 1]);
+    at += 2;
+    if (length > entry.length - at) {
+      break;
+    }
+    if (field == DATA) {
+      return (struct bytes){.at = entry.at + at, .length = length};
+    }
+    at += length;
+  }
+  return (struct bytes){0};
+}
+
+void display_size(const void *data, struct helper_result *result) {
+  const struct display_size_input *input = data;
+  struct display display = {
+      .descriptor = connect_unix_path(input->socket_path),
+      .deadline_ms = monotonic_ms() + SIZE_PATIENCE_MS,
+  };
+  if (display.descriptor < 0) {
+    result->error = errno;
+    return;
+  }
+  if (greet(&display, cookie_of(input->xauthority))) {
+    result->number = (uint32_t)display.width << 16 | display.height;
+  } else {
+    result->error = EPROTO;
+  }
+  close(display.descriptor);
 }
 
 static void nap(int64_t deadline_ms) {

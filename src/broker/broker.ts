@@ -18,7 +18,7 @@ import { asId, defaultName, isId, isName } from './naming.ts';
 import { type StartHost, startDesktop, windowTimeoutMs } from './start.ts';
 import { isLive } from './states.ts';
 import type { DesktopRecord, DesktopStore } from './store.ts';
-import { cookieBytes, freeDisplay, removeStaleSocket } from './x-display.ts';
+import { cookieBytes, displaySocket, freeDisplay, removeStaleSocket } from './x-display.ts';
 
 export interface Owner {
   readonly user: string;
@@ -60,6 +60,8 @@ const maxDisplayTries = 5;
 const endGraceMs = 2_000;
 /** A leader that has said goodbye is waited for before its directory is looked at. */
 const leaveMs = 10_000;
+/** So long a list waits for displays to say their sizes. */
+const measureMs = 1_500;
 
 const defaultOrder: DesktopOrder = {
   name: defaultName,
@@ -69,6 +71,10 @@ const defaultOrder: DesktopOrder = {
   height: 0,
   depth: 0,
 };
+
+function isSide(side: number): boolean {
+  return side >= minSide && side <= maxSide;
+}
 
 function done<T>(value: T): Outcome<T> {
   return { is: 'done', value };
@@ -101,6 +107,40 @@ export class Broker {
     return [...this.#desktops.values()]
       .filter((desktop) => this.#mayAsk(asker, desktop) && isLive(desktop.record.state))
       .map((desktop) => desktop.view);
+  }
+
+  /** With the sizes that the displays have now: viewers change them without our knowledge. */
+  async listMeasured(asker: Asker): Promise<readonly DesktopView[]> {
+    const asked = [...this.#desktops.values()].filter((desktop) => this.#mayAsk(asker, desktop));
+    // A display belongs to its user and may never answer: its last size is shown then.
+    await Promise.race([
+      Promise.all(asked.map((desktop) => this.#measure(desktop))),
+      this.#host.sleepMs(measureMs),
+    ]);
+    return this.list(asker);
+  }
+
+  /** One question at a time. Never rejects. */
+  #measure(desktop: Desktop): Promise<void> {
+    const { leader, record } = desktop;
+    if (leader === undefined || !isLive(record.state)) {
+      return Promise.resolve();
+    }
+    const { log, x11Directory } = this.#host;
+    desktop.measured ??= leader
+      .displaySize(displaySocket(x11Directory, record.display))
+      .then(
+        ({ width, height }) => {
+          if (!this.#isClosed && isLive(desktop.record.state) && isSide(width) && isSide(height)) {
+            desktop.resized(width, height);
+          }
+        },
+        (error: unknown) => log.debug(`desktop ${record.id}: its size: ${String(error)}`),
+      )
+      .finally(() => {
+        desktop.measured = undefined;
+      });
+    return desktop.measured;
   }
 
   history(asker: Asker, maxRows: number): readonly DesktopRecord[] {
@@ -170,7 +210,6 @@ export class Broker {
       height: order.height || defaultGeometry.height,
       depth: order.depth || defaultGeometry.depth,
     };
-    const isSide = (side: number): boolean => side >= minSide && side <= maxSide;
     const isKnown = engine.depths.includes(wanted.depth);
     return isSide(wanted.width) && isSide(wanted.height) && isKnown ? wanted : undefined;
   }
@@ -413,6 +452,8 @@ export class Broker {
   #viewersLeft(desktop: Desktop): void {
     if (desktop.viewers.size === 0 && desktop.apply('last viewer left', this.#host.nowMs())) {
       desktop.used(this.#host.nowMs());
+      // What is known of it when it ends unseen.
+      void this.#measure(desktop);
     }
   }
 

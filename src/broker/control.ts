@@ -190,7 +190,7 @@ export class ControlServer {
     const { action, which = '' } = request;
     switch (action) {
       case 'list':
-        return { is: 'done', desktops: this.#broker.list(asker).map(listed) };
+        return { is: 'done', desktops: (await this.#broker.listMeasured(asker)).map(listed) };
       case 'history': {
         const records = this.#broker.history(asker, this.#limits.historyRows);
         const shown = records.filter(({ id, name }) => [id, name, ''].includes(which));

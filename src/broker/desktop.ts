@@ -39,6 +39,8 @@ export class Desktop {
   readonly viewers = new Map<number, Opener>();
   /** The connection that started it and has not looked at it yet. */
   startedBy: number | undefined;
+  /** Its display is being asked for its size. */
+  measured: Promise<void> | undefined;
   /** For viewers, as soon as there is one. */
   warning: string | undefined;
   /** Settled when it has ended and nothing of it is left. */
@@ -93,6 +95,13 @@ export class Desktop {
   used(nowMs: number): void {
     this.#store.setUsed(this.#record.id, nowMs);
     this.#record = { ...this.#record, lastUsedAtMs: nowMs };
+  }
+
+  resized(width: number, height: number): void {
+    if (width !== this.#record.width || height !== this.#record.height) {
+      this.#store.setSize(this.#record.id, width, height);
+      this.#record = { ...this.#record, width, height };
+    }
   }
 
   moveTo(display: number): void {

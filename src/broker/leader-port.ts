@@ -16,6 +16,7 @@ export type DesktopLeader = Pick<
   | 'spawn'
   | 'connectUnix'
   | 'watchWindows'
+  | 'displaySize'
   | 'logTail'
   | 'end'
   | 'drop'

@@ -149,6 +149,13 @@ export class DesktopStore {
     this.#database.prepare('UPDATE desktop SET display = ? WHERE id = ?').run(display, id);
   }
 
+  /** A viewer or a program of the user has chosen another one. */
+  setSize(id: string, width: number, height: number): void {
+    this.#database
+      .prepare('UPDATE desktop SET width = ?, height = ? WHERE id = ?')
+      .run(width, height, id);
+  }
+
   setUsed(id: string, lastUsedAtMs: number): void {
     this.#database.prepare('UPDATE desktop SET lastUsedAt = ? WHERE id = ?').run(lastUsedAtMs, id);
   }

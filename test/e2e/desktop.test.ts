@@ -130,6 +130,7 @@ describe('a desktop', lab, () => {
     await greetRfb(viewer);
     const [desktop] = listDesktops(alice);
     assert.ok(desktop !== undefined);
+    const list = 'listsession --status="running"\nquit\n';
     const setEncodings = Buffer.from([2, 0, 0, 1, 0, 0, 0, 0]);
     setEncodings.writeInt32BE(-308 /* ExtendedDesktopSize */, 4);
     const setDesktopSize = Buffer.alloc(24);
@@ -145,6 +146,14 @@ describe('a desktop', lab, () => {
         await output('xdpyinfo', [], { env: desktopEnvironment(desktop) }),
       ),
     );
+    assert.equal(listDesktops(alice)[0]?.geometry, '777x555');
+    const { text } = await ssh(server, { ...asAlice(), args: ['-s'], input: list }, 'display');
+    assert.match(text, new RegExp(`${desktop.id} -RD--PSA    24 777x555 `));
+    // The one who comes back finds it as large as it was left.
+    const again = openSubsystem(server, 'rfb', asAlice());
+    assert.deepEqual(await greetRfb(again), { width: 777, height: 555 });
+    again.child.kill('SIGKILL');
+    await again.status;
     viewer.child.kill('SIGKILL');
     await viewer.status;
   });

@@ -213,6 +213,7 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
         run1(leader.stdio.log),
         frame(leader.DesktopNote, { note: text }),
         frame(leader.DesktopDescribe, {}),
+        frame(leader.DisplaySize, { socketPath: '/run/fuzz/none' }),
         frame(leader.LogTail, { handle: 1, maxBytes: 100 }),
       ],
     ],

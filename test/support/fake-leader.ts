@@ -87,6 +87,13 @@ export class FakeLeader {
     this.orders.push(`connect ${path.split('/').at(-1)}`);
     return openSync('/dev/null', 'r');
   }
+  /** Of the display, when it is asked. */
+  size: () => Promise<{ width: number; height: number }> = async () => {
+    throw new Error('ECONNREFUSED');
+  };
+  displaySize() {
+    return this.size();
+  }
   watchWindows() {
     return this.mapped;
   }

@@ -268,6 +268,12 @@ describe("a desktop's leader", lab, () => {
     assert.ok((await watching) >= 1);
     const wrong = await leader.client.watchWindows(socket, Buffer.alloc(16), 600);
     assert.equal(wrong, 0, 'with the wrong cookie nothing is seen');
+    await assert.rejects(
+      leader.client.displaySize(socket),
+      CallFailure,
+      'the cookie of the desktop is not that of this server',
+    );
+    await assert.rejects(leader.client.displaySize('/tmp/.X11-unix/X78'), CallFailure);
     await leader.client.end(1000);
     assert.ok(!isAlive(server.pid));
   });

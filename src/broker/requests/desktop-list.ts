@@ -8,8 +8,8 @@ import {
 } from './context.ts';
 
 export function desktopList({ broker }: DesktopRequestContext): DesktopRequest {
-  return desktopRequest(DesktopList, (caller, { session }) => {
+  return desktopRequest(DesktopList, async (caller, { session }) => {
     const { uid } = caller.owner(session);
-    return { values: { desktops: broker.list(uid).map(wireDesktop) } };
+    return { values: { desktops: (await broker.listMeasured(uid)).map(wireDesktop) } };
   });
 }

@@ -123,6 +123,38 @@ describe('broker', { timeout: 20_000 }, () => {
     rmSync(root, { recursive: true, force: true });
   });
 
+  test('a list has the sizes that the displays say, and the last one when they say none', async () => {
+    const { id } = valueOf(await broker.start(alice, plain, 1));
+    const leader = leaders.started[0] as FakeLeader;
+    const shown = async () => {
+      const [desktop] = await broker.listMeasured(alice.uid);
+      return `${desktop?.width}x${desktop?.height}`;
+    };
+    const first = await shown();
+    leader.size = async () => ({ width: 777, height: 555 });
+    assert.equal(await shown(), '777x555');
+    for (const nonsense of [0, 65_535, Number.NaN]) {
+      leader.size = async () => ({ width: nonsense, height: 555 });
+      assert.equal(await shown(), '777x555');
+    }
+    assert.notEqual(first, '777x555');
+    // One that never answers holds up nobody; the next list does not ask it again.
+    let asked = 0;
+    leader.size = () => {
+      asked++;
+      return new Promise(() => {});
+    };
+    assert.equal(await shown(), '777x555');
+    assert.equal(await shown(), '777x555');
+    assert.equal(asked, 1);
+    // What is stored outlives the daemon.
+    leaders.reachable.set(join(root, 'desktops', id), leader);
+    broker.close();
+    broker = makeBroker();
+    await broker.recover();
+    assert.equal(await shown(), '777x555');
+  });
+
   test('a start goes through account, session, server and session command in this order', async () => {
     const desktop = valueOf(await broker.start(alice, plain, 1));
     assert.equal(desktop.state, 'running');

@@ -38,7 +38,7 @@ describe('control socket', { timeout: 10_000 }, () => {
     rows = 1;
     histories = 0;
     const broker = {
-      list: (asker: unknown) => {
+      listMeasured: async (asker: unknown) => {
         asked.push(`list ${asker}`);
         return [view];
       },
