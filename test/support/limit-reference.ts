@@ -143,6 +143,12 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'a line of authorized_keys; a longer one does not count',
   ],
   ['src/broker/start.ts', 'endGraceMs', 'the same for a desktop that does not start'],
+  [
+    'src/monitor/request-table.ts',
+    'maxInFlight',
+    'requests of one connection that wait for their answer',
+  ],
+  ['src/broker/broker.ts', 'measureMs', 'a list waits for displays to say their sizes'],
   ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
   ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],

@@ -65,7 +65,7 @@ export const serveFlags: readonly FlagRow[] = [
     name: 'h',
     value: 'host_key_file',
     isRepeatable: true,
-    summary: 'A host key; replaces those of the configuration.',
+    summary: 'A host key, besides those of the configuration.',
   },
   { name: 'i', summary: 'Serves the one connection on stdin and stdout.' },
   {
@@ -78,7 +78,7 @@ export const serveFlags: readonly FlagRow[] = [
     name: 'p',
     value: 'port',
     isRepeatable: true,
-    summary: 'A port to listen on; Port and ports of ListenAddress do not count then.',
+    summary: 'A port instead of those of Port; one in ListenAddress stays.',
   },
   { name: 'q', summary: 'Logs nothing.' },
   { name: 'T', summary: 'Checks everything, prints the keywords in effect, and leaves.' },
