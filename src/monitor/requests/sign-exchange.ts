@@ -59,6 +59,7 @@ export function signExchange(hostKeys: HostKeys, version: string): AnyRow {
         throw new MonitorRefusal('sign-exchange: no such host key');
       }
       const hash = exchangeHash(kexAlgorithm, values);
+      values.sharedSecret.fill(0);
       connection.sessionId ??= hash;
       connection.cookie = randomBytes(cookieBytes);
       return {

@@ -11,6 +11,10 @@ import { Writer } from './writer.ts';
 
 const replyBit = 0x80;
 const maxInFlight = 4096;
+/** What a link of ours carries in one frame; a longer one would end it for everybody on it. */
+const maxFrameBytes = 128 * 1024;
+/** errno of a call whose values do not fit into a frame. */
+const E2BIG = 7;
 /** errno of a call that got no answer in time. */
 const ETIMEDOUT = 110;
 /** errno of a call whose handler broke. */
@@ -119,6 +123,10 @@ export class Peer {
     }
     const id = this.#takeId();
     const frame = encode(to.number, id, (w) => record(to.request).write(w, values));
+    if (frame.length > maxFrameBytes) {
+      this.#closeAll(descriptors);
+      return Promise.reject(new CallFailure(E2BIG, `${to.name}: ${frame.length} bytes`));
+    }
     return new Promise<Answer<R>>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const finish = () => {
@@ -356,10 +364,14 @@ export class Peer {
     });
   }
 
-  /** An answer with values that its fields cannot carry is a fault of ours, not the process's end. */
+  /** An answer that its fields or a frame cannot carry is a fault of ours, and of this call only. */
   #encodeReply(number: number, id: number, write: Reply['write']): Buffer {
     try {
-      return encode(number + replyBit, id, write);
+      const frame = encode(number + replyBit, id, write);
+      if (frame.length > maxFrameBytes) {
+        throw new Error(`an answer of ${frame.length} bytes`);
+      }
+      return frame;
     } catch (error) {
       this.#fault(error, `reply ${number}`);
       return encode(number + replyBit, id, (w) => w.byte(1).uint32(EIO).text('internal error'));

@@ -10,6 +10,7 @@ import { CallFailure, LinkEnded, Peer } from '../../../../../src/ssh/wire/peer.t
 const limit = { timeout: 20_000 };
 const Add = call(1, 'add', { a: uint32, b: uint32 }, { sum: uint32 });
 const Say = notice(2, 'say', { line: text });
+const Echo = call(4, 'echo', { line: text }, { line: text });
 const Names = call(3, 'names', {}, { names: list(text, 4) });
 
 /** One end of a pair in memory; frames arrive in a later turn, as they do over a socket. */
@@ -248,9 +249,25 @@ test(
   },
 );
 
-test('an answer that its fields cannot carry is a fault of one call, not of the process', limit, async () => {
-  const { client, server, faults } = pair();
-  server.onCall(Add, async () => ({ values: { sum: -1 } }));
-  await assert.rejects(client.call(Add, { a: 1, b: 2 }), { code: 5 });
+test(
+  'an answer that its fields cannot carry is a fault of one call, not of the process',
+  limit,
+  async () => {
+    const { client, server, faults } = pair();
+    server.onCall(Add, async () => ({ values: { sum: -1 } }));
+    await assert.rejects(client.call(Add, { a: 1, b: 2 }), { code: 5 });
+    assert.equal(faults.length, 1);
+  },
+);
+
+test('what does not fit into a frame fails the call and leaves the link alone', limit, async () => {
+  const { client, server, faults, ends } = pair();
+  const long = 'x'.repeat(128 * 1024);
+  server.onCall(Names, async () => ({ values: { names: [long] } }));
+  server.onCall(Echo, async ({ line }) => ({ values: { line } }));
+  await assert.rejects(client.call(Names, {}), { code: 5 });
   assert.equal(faults.length, 1);
+  await assert.rejects(client.call(Echo, { line: long }), { code: 7 });
+  assert.deepEqual((await client.call(Echo, { line: 'y' })).values, { line: 'y' });
+  assert.deepEqual(ends, []);
 });
