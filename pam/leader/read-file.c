@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A directory of more accounts is not asked further: the group counts as shared. */
+enum { ACCOUNTS_LOOKED_AT = 20000 };
 
 __attribute__((format(printf, 2, 3))) static void refuse(struct helper_result *result,
                                                          const char *format, ...) {
@@ -22,8 +27,33 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct helper_result *r
   va_end(arguments);
 }
 
-static bool is_safe(const struct stat *status, uid_t uid) {
-  return (status->st_uid == 0 || status->st_uid == uid) && (status->st_mode & 022) == 0;
+/*
+ * The user's own group, with nobody else in it: Debian's sshd lets it write, because an umask of 002
+ * goes with such groups. Whoever has it as primary group counts as well.
+ */
+static bool is_private_group(gid_t gid, const struct read_file_input *input) {
+  struct group *group = gid == input->gid ? getgrgid(gid) : NULL;
+  if (group == NULL) {
+    return false;
+  }
+  for (char **member = group->gr_mem; *member != NULL; member++) {
+    if (strcmp(*member, input->user) != 0) {
+      return false;
+    }
+  }
+  bool alone = true;
+  int left = ACCOUNTS_LOOKED_AT;
+  setpwent();
+  for (struct passwd *other = getpwent(); alone && other != NULL; other = getpwent()) {
+    alone = --left > 0 && (other->pw_gid != gid || other->pw_uid == input->uid);
+  }
+  endpwent();
+  return alone;
+}
+
+static bool is_safe(const struct stat *status, const struct read_file_input *input) {
+  return (status->st_uid == 0 || status->st_uid == input->uid) && (status->st_mode & 002) == 0 &&
+         ((status->st_mode & 020) == 0 || is_private_group(status->st_gid, input));
 }
 
 /* Every directory from the file's up to home, or to / when the file is outside of it. */
@@ -40,7 +70,7 @@ static bool directories_are_safe(const struct read_file_input *input,
     char *parent = dirname(path);
     memmove(path, parent, strlen(parent) + 1);
     struct stat status;
-    if (stat(path, &status) != 0 || !is_safe(&status, input->uid)) {
+    if (stat(path, &status) != 0 || !is_safe(&status, input)) {
       refuse(result, "bad ownership or modes for directory %.400s", path);
       return false;
     }
@@ -113,7 +143,7 @@ void read_file(const void *data, struct helper_result *result) {
     result->error = errno;
   } else if (!S_ISREG(status.st_mode)) {
     refuse(result, "%.400s is not a regular file", input->path);
-  } else if (input->strict && !is_safe(&status, input->uid)) {
+  } else if (input->strict && !is_safe(&status, input)) {
     refuse(result, "bad ownership or modes for file %.400s", input->path);
   } else if (!input->strict || directories_are_safe(input, result)) {
     result->descriptor = copy_sealed(from, input->max_bytes, result);

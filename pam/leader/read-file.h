@@ -5,7 +5,9 @@
 struct read_file_input {
   const char *path;
   const char *home;
+  const char *user;
   uid_t uid;
+  gid_t gid;
   bool strict;
   uint32_t max_bytes;
 };
