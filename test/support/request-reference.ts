@@ -56,7 +56,7 @@ Made from the monitor's table; a test compares. To write it anew:
 What is not here does not exist. A request outside its phase, a second one of those that are allowed
 once, or a second one while the first of its kind is being answered ends the connection, and the log
 says \`monitor: refused\`. A request for a connection that this worker was not given is answered with a
-failure. Only rows that decide can make a connection authenticated; of those, one runs at a time.
+failure. So is one of which too many already wait (limits.md). Only rows that decide can make a connection authenticated; of those, one runs at a time.
 
 | number | name | phase | once | decides | one at a time | fields |
 |---|---|---|---|---|---|---|
