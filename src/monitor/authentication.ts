@@ -332,7 +332,10 @@ export class Authentication {
       hasNoSession: false,
     };
     login.established.then(
-      ({ sessionCode, sessionText }) => {
+      ({ setcredCode, sessionCode, sessionText }) => {
+        if (setcredCode !== 0) {
+          log.error(`PAM: pam_setcred(): code ${setcredCode} for ${this.#loggedUser}`);
+        }
         if (sessionCode !== 0) {
           login.hasNoSession = true;
           log.error(`PAM: pam_open_session(): ${sessionText}`);

@@ -1,5 +1,6 @@
 /** `check-password` (RFC 4252 §8): the one password answers PAM's echo-off prompts. */
-import { authenticationOf } from '../authentication.ts';
+import { type AuthReply, authenticationOf } from '../authentication.ts';
+import type { Connection } from '../connection.ts';
 import { CheckPassword } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
@@ -11,31 +12,36 @@ export function checkPassword(): AnyRow {
     decides: true,
     serial: true,
     async handle(connection, { password }) {
-      const authentication = authenticationOf(connection);
-      const over = await authentication.abandonConversation();
-      if (over !== undefined) {
-        return { values: over };
+      try {
+        return { values: await check(connection, password) };
+      } finally {
+        password.fill(0);
       }
-      if (!authentication.methods.includes('password')) {
-        return { values: authentication.refuse('password', '') };
-      }
-      const startedMs = authentication.host.nowMs();
-      const mayPass = authentication.mayPass('password');
-      const asked = authentication.leader.authenticate({
-        mode: 1,
-        password,
-        allowEmpty: false,
-        refused: !mayPass,
-      });
-      // It is in the leader's frame by now, which the link erases.
-      password.fill(0);
-      const result = await asked;
-      if (mayPass && result.returnCode === 0 && !result.userChanged) {
-        return { values: await authentication.accept('password', '', '', undefined) };
-      }
-      return {
-        values: await authentication.refuseSecret('password', '', startedMs, result.delayUs),
-      };
     },
   });
+}
+
+async function check(connection: Connection, password: Buffer): Promise<AuthReply> {
+  const authentication = authenticationOf(connection);
+  const over = await authentication.abandonConversation();
+  if (over !== undefined) {
+    return over;
+  }
+  if (!authentication.methods.includes('password')) {
+    return authentication.refuse('password', '');
+  }
+  const startedMs = authentication.host.nowMs();
+  const mayPass = authentication.mayPass('password');
+  const asked = authentication.leader.authenticate({
+    mode: 1,
+    password,
+    allowEmpty: false,
+    refused: !mayPass,
+  });
+  // It is in the leader's frame by now, which the link erases.
+  password.fill(0);
+  const result = await asked;
+  return mayPass && result.returnCode === 0 && !result.userChanged
+    ? authentication.accept('password', '', '', undefined)
+    : authentication.refuseSecret('password', '', startedMs, result.delayUs);
 }
