@@ -1,0 +1,114 @@
+/**
+ * Desktops of a daemon that an ordinary user runs: the same, for that user alone, in the user's own
+ * places. Runs in: test, in the lab.
+ */
+import assert from 'node:assert/strict';
+import { chownSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { type Child, eventually } from '../support/child.ts';
+import { isFilled, lookForColour, lookThrough, randomColour } from '../support/desktop-look.ts';
+import { type ListedDesktop, listeningPorts } from '../support/desktop-session.ts';
+import {
+  checkout,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  run,
+  type TestKey,
+} from '../support/lab.ts';
+import { allProcesses, readProcFile, startServer, type TestServer } from '../support/server.ts';
+import { ssh } from '../support/stock-client.ts';
+import { drawWindow } from '../support/x-window.ts';
+
+const lab = inLab(import.meta.url, 110_000);
+const area = { x: 500, y: 60, width: 200, height: 160 };
+const inner = { x: 520, y: 110, width: 160, height: 90 };
+
+describe('a daemon without root', lab, () => {
+  let server: TestServer;
+  let key: TestKey;
+  let alice: LabUser;
+  let runtime: string;
+  let window: Child | undefined;
+  const asAlice = () => ({ user: 'alice', key });
+  const as = (user: LabUser) => ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`];
+
+  before(async () => {
+    key = makeKey('ed25519');
+    alice = makeUser('alice', { authorizedKeys: [key.line] });
+    makeUser('bob', { authorizedKeys: [key.line] });
+    runtime = `/run/user/${alice.uid}`;
+    mkdirSync(runtime, { mode: 0o700 });
+    chownSync(runtime, alice.uid, alice.gid);
+    server = await start();
+  });
+  after(async () => {
+    await window?.stop();
+    await server?.stop();
+  });
+
+  function start(): Promise<TestServer> {
+    // Keys and configuration are made by root a moment before.
+    return startServer({
+      wrapper: [
+        ...['bash', '-c', 'chown -R alice: /tmp/server-* && exec "$@"', 'sh'],
+        ...[...as(alice), '--init-groups'],
+      ],
+      environment: { HOME: alice.home, USER: 'alice', XDG_RUNTIME_DIR: runtime },
+    });
+  }
+
+  function sessions(...words: string[]): string {
+    const [file = '', ...rest] = [...as(alice), '--init-groups'];
+    return run(file, [
+      ...rest,
+      ...['env', `HOME=${alice.home}`, `XDG_RUNTIME_DIR=${runtime}`],
+      ...[process.execPath, '--no-warnings', `${checkout}/src/cli/main.ts`, 'sessions', ...words],
+    ]);
+  }
+  const list = (): readonly ListedDesktop[] =>
+    JSON.parse(sessions('list', '--json')) as ListedDesktop[];
+
+  test('a desktop with a window, and the same one after a restart of the daemon', async () => {
+    await lookThrough(server, asAlice());
+    const [desktop] = list();
+    assert.ok(desktop !== undefined);
+    assert.deepEqual([desktop.owner, desktop.name], ['alice', 'default']);
+    const directory = `${runtime}/sshdesk/desktops/${desktop.id}`;
+    assert.equal(lstatSync(`${runtime}/sshdesk`).mode & 0o7777, 0o700);
+    const shown = randomColour();
+    const environment = {
+      ...process.env,
+      DISPLAY: `:${desktop.display}`,
+      XAUTHORITY: `${directory}/user/Xauthority`,
+    };
+    window = await drawWindow(environment, { colour: shown, area });
+    await lookForColour(server, asAlice(), inner, shown);
+    assert.deepEqual(listeningPorts(), [server.port]);
+
+    process.kill(server.pid, 'SIGTERM');
+    await eventually('the old daemon to end', async () =>
+      ['', 'Z'].includes(/^State:\t(\w)/m.exec(readProcFile(server.pid, 'status'))?.[1] ?? ''),
+    );
+    server = await start();
+    await eventually('the desktop', async () => list()[0]?.id === desktop.id);
+    await lookForColour(server, asAlice(), inner, shown);
+    assert.equal(isFilled(await lookThrough(server, asAlice()), inner, randomColour()), false);
+
+    sessions('terminate', 'default');
+    assert.deepEqual(list(), []);
+    assert.deepEqual(readdirSync(`${runtime}/sshdesk/desktops`), []);
+    const left = allProcesses().filter(
+      ({ uid, title }) => uid === alice.uid && /Xvnc|icewm|dbus/.test(title),
+    );
+    assert.deepEqual(left, []);
+  });
+
+  test('nobody else is served', async () => {
+    const bob = await ssh(server, { user: 'bob', key, args: ['-s'] }, 'rfb');
+    assert.equal(bob.status, 255);
+    assert.match(bob.stderr, /Permission denied/);
+    assert.deepEqual(list(), []);
+  });
+});
