@@ -58,12 +58,13 @@ static bool clean_environment(void) {
 }
 
 bool standard_descriptors_start(void) {
-  for (;;) {
-    int descriptor = open("/dev/null", O_RDWR);
-    if (descriptor < 0 || descriptor > STDERR_FILENO) {
-      return descriptor >= 0 && close(descriptor) == 0;
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+    /* The lowest number that is free is the one that is given out. */
+    if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDWR) != descriptor) {
+      return false;
     }
   }
+  return true;
 }
 
 bool title_start(int argc, char **argv) {

@@ -20,6 +20,7 @@ const raw = createRequire(import.meta.url)(process.argv[2] as string) as {
   syscall(...values: number[]): number;
 };
 const numbers = JSON.parse(process.argv[3] as string) as Record<string, number>;
+const fastOpen = 0x2000_0000;
 const before = numbers.x32Bit === undefined ? 0 : raw.syscall(39 + numbers.x32Bit);
 
 setNotDumpable();
@@ -73,6 +74,21 @@ process.stdout.write(
     noDelay: raw.syscall(numbers.setsockopt as number, 3, 6, 1, 0, 0),
     keepAlive: raw.syscall(numbers.setsockopt as number, 3, 1, 9, 0, 0),
     ownLimit: raw.syscall(numbers.prlimit64 as number, 0, 7, 0, 0),
+    byArgument: {
+      setOwn: raw.syscall(numbers.fcntl as number, -1, 8, process.ppid),
+      setSignal: raw.syscall(numbers.fcntl as number, -1, 10, 9),
+      setOwnEx: raw.syscall(numbers.fcntl as number, -1, 15, 0),
+      getFlags: raw.syscall(numbers.fcntl as number, -1, 3, 0),
+      lineDiscipline: raw.syscall(numbers.ioctl as number, -1, 0x5423, 0),
+      ioctlOwner: raw.syscall(numbers.ioctl as number, -1, 0x8901, 0),
+      socketGroup: raw.syscall(numbers.ioctl as number, -1, 0x8902, 0),
+      windowSize: raw.syscall(numbers.ioctl as number, -1, 0x5413, 0),
+      fastOpenTo: raw.syscall(numbers.sendto as number, -1, 0, 0, fastOpen, 0, 0),
+      fastOpenMessage: raw.syscall(numbers.sendmsg as number, -1, 0, fastOpen),
+      fastOpenMessages: raw.syscall(numbers.sendmmsg as number, -1, 0, 0, fastOpen),
+      send: raw.syscall(numbers.sendto as number, -1, 0, 0, 0, 0, 0),
+      sendMessage: raw.syscall(numbers.sendmsg as number, -1, 0, 0),
+    },
     spawn: spawnSync('/bin/true').error === undefined ? 'allowed' : 'refused',
     connect: await codeOf(
       () =>

@@ -26,8 +26,14 @@ const mustBeRefused = [
   ...['io_uring_enter', 'io_uring_register', 'bpf', 'perf_event_open', 'keyctl', 'add_key'],
   ...['request_key', 'userfaultfd', 'kexec_load', 'init_module', 'finit_module', 'personality'],
   ...['shmget', 'msgget', 'semget', 'mq_open', 'kill', 'prlimit64'],
+  ...['setpriority', 'ioprio_set', 'sched_setaffinity', 'sched_setscheduler', 'sched_setparam'],
+  ...['sched_setattr'],
 ];
-const needed = [...mustBeRefused, 'prctl', 'clone', 'clone3', 'getpid', 'setsockopt'];
+const byArgument = ['ioctl', 'fcntl', 'sendto', 'sendmsg', 'sendmmsg'];
+const needed = [
+  ...[...mustBeRefused, ...byArgument],
+  ...['prctl', 'clone', 'clone3', 'getpid', 'setsockopt'],
+];
 
 /** Python: io_uring_setup (425 on both architectures) says ENOSYS from here on, as under the zygote. */
 const withoutRings = `
@@ -102,6 +108,25 @@ for (const name of mustBeRefused) {
     assert.equal(seen.calls[name], EPERM);
   });
 }
+
+test('signals to others by way of a descriptor, line disciplines, and connecting by sending', () => {
+  const EBADF = -9;
+  assert.deepEqual(seen.byArgument, {
+    setOwn: EPERM,
+    setSignal: EPERM,
+    setOwnEx: EPERM,
+    getFlags: EBADF,
+    lineDiscipline: EPERM,
+    ioctlOwner: EPERM,
+    socketGroup: EPERM,
+    windowSize: EBADF,
+    fastOpenTo: EPERM,
+    fastOpenMessage: EPERM,
+    fastOpenMessages: EPERM,
+    send: EBADF,
+    sendMessage: EBADF,
+  });
+});
 
 test('a process that holds an io_uring is not confined: it fails with EBUSY or has none', () => {
   const module = import.meta.resolve('../../../../src/base/confine.native.ts');
