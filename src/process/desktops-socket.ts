@@ -134,7 +134,12 @@ export class DesktopsElsewhere {
     peer.onNotice(ViewerEnd, ({ viewer, why }) => worker.viewerEnd(number, viewer, why));
     peer.onNotice(ViewerWarning, ({ viewer, line }) => worker.viewerWarning(number, viewer, line));
     peer.onEnd = () => this.#peers.delete(connection);
-    await peer.call(DesktopHello, owner);
+    try {
+      await peer.call(DesktopHello, owner);
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
     return peer;
   }
 
