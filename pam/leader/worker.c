@@ -337,6 +337,20 @@ static void drop_ids(struct confinement *confinement) {
   }
 }
 
+/* What it may not read it would find out about after execve, in words that name no remedy. */
+static void check_readable(const struct confinement *confinement) {
+  for (char **path = confinement->order->read_only; *path != NULL; path++) {
+    if (access(*path, R_OK | X_OK) != 0) {
+      fail(confinement, *path);
+    }
+  }
+  for (char **argument = confinement->order->arguments; *argument != NULL; argument++) {
+    if ((*argument)[0] == '/' && access(*argument, R_OK) != 0) {
+      fail(confinement, *argument);
+    }
+  }
+}
+
 /* ---- descriptors ---- */
 
 /* null → 0 and 1, stderr → 2, link → 3, report → 4 (closed by execve), nothing else. */
@@ -394,6 +408,7 @@ void worker_become(const struct worker_order *order, int report) {
   }
   drop_bounding_set(&confinement);
   drop_ids(&confinement);
+  check_readable(&confinement);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     fail(&confinement, "no_new_privs");
   }

@@ -8,6 +8,7 @@ import type { Log } from '../audit/log.ts';
 import type { Connection, WorkerPort } from '../monitor/connection.ts';
 import * as link from '../monitor/link.ts';
 import { Peer } from '../ssh/wire/peer.ts';
+import { WorkerStartError } from './worker-start-error.ts';
 import type { Zygote, WorkerOrder } from './zygote.ts';
 
 export interface WorkerPoolSettings {
@@ -104,7 +105,11 @@ export class WorkerPool {
   }
 
   async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.#settings.count }, () => this.#add()));
+    try {
+      await Promise.all(Array.from({ length: this.#settings.count }, () => this.#add()));
+    } catch (error) {
+      throw new WorkerStartError(error as Error);
+    }
   }
 
   /** The worker with the fewest connections that still takes any. */
