@@ -22,7 +22,7 @@
 #include "process.h"
 #include "worker.h"
 
-enum { CHILDREN_MAX = 65536, STARTS_MAX = 32, BACKLOG = 128, FILES_SOFT_MAX = 1024 };
+enum { CHILDREN_MAX = 65536, STARTS_MAX = 32, BACKLOG = 128 };
 enum { WORKERS_PATIENCE_MS = 2000, LEADERS_PATIENCE_MS = 500, LOOK_EVERY_MS = 50 };
 enum { CALL_FORK_LEADER = 1, CALL_BIND = 2, CALL_START_WORKER = 3, NOTICE_CHILD_ENDED = 4,
        CALL_KILL_CHILD = 5 };
@@ -488,16 +488,16 @@ static void turn(struct zygote *zygote) {
   }
 }
 
-/* Node has raised the soft limit to the hard one: programs of users expect the usual one. */
-static void lower_file_limit(void) {
+/* Node has raised the soft limit to the hard one: programs of users get what the daemon had. */
+static void lower_file_limit(rlim_t soft) {
   struct rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > FILES_SOFT_MAX) {
-    files.rlim_cur = FILES_SOFT_MAX;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > soft) {
+    files.rlim_cur = soft;
     setrlimit(RLIMIT_NOFILE, &files);
   }
 }
 
-void zygote_run(int descriptor) {
+void zygote_run(int descriptor, rlim_t soft_files) {
   struct zygote zygote = {0};
   title_set("sshdesk: zygote");
   prctl(PR_SET_NAME, "sshdesk-zygote");
@@ -505,7 +505,7 @@ void zygote_run(int descriptor) {
   if (chdir("/") != 0) {
     complain("chdir: %s", strerror(errno)); /* PAM's modules get along in any other folder too */
   }
-  lower_file_limit();
+  lower_file_limit(soft_files);
   /* Signals of the terminal in which the daemon may run are none of ours, nor of the leaders'. */
   if ((getsid(0) != getpid() && setsid() < 0) || !memory_guard() || !signals_start() ||
       !link_open(&zygote.link, descriptor)) {

@@ -3,6 +3,8 @@
  * Runs in: zygote.
  */
 #pragma once
+#include <sys/resource.h>
 
 /* Owns `descriptor`. Ends with its link. */
-_Noreturn void zygote_run(int descriptor);
+/* soft_files: the soft limit of open files that the daemon was started with. */
+_Noreturn void zygote_run(int descriptor, rlim_t soft_files);

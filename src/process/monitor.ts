@@ -66,6 +66,8 @@ export interface MonitorOptions {
   readonly inherited?: { readonly input: number; readonly output: number };
   /** -d: one connection, then the daemon ends. */
   readonly servesOne: boolean;
+  /** Soft limit of open files before Node raised it, for users' programs. */
+  readonly softFiles?: number;
   /** What a worker runs; the tests put a hostile one in its place. */
   readonly workerProgram?: string;
 }
@@ -155,7 +157,7 @@ export class Monitor {
       recursive: true,
       mode: options.isRootless ? 0o700 : 0o755,
     });
-    const zygote = new Zygote(leaderExecutable, (error, name) =>
+    const zygote = new Zygote(leaderExecutable, options.softFiles, (error, name) =>
       log.error(`internal error in ${name}: ${(error as Error).stack ?? String(error)}`),
     );
     const monitor = new Monitor(options, zygote);

@@ -31,14 +31,23 @@ export class Zygote {
   /** The zygote is gone: nothing can be started any more. */
   onGone: () => void = () => {};
 
-  constructor(executable: string, onFault: (error: unknown, name: string) => void) {
+  /** softFiles: the soft limit of open files that users' programs get; undefined: the usual one. */
+  constructor(
+    executable: string,
+    softFiles: number | undefined,
+    onFault: (error: unknown, name: string) => void,
+  ) {
     const [ours, theirs] = socketPair();
     // A process group of its own: a Ctrl-C at the terminal is the monitor's to handle.
-    this.#process = spawn(executable, ['-z'], {
-      detached: true,
-      env: {},
-      stdio: ['ignore', 'ignore', 2, theirs],
-    });
+    this.#process = spawn(
+      executable,
+      softFiles === undefined ? ['-z'] : ['-z', String(softFiles)],
+      {
+        detached: true,
+        env: {},
+        stdio: ['ignore', 'ignore', 2, theirs],
+      },
+    );
     closeDescriptor(theirs);
     this.#process.on('error', (error) => onFault(error, 'zygote'));
     this.#peer = new Peer(new SeqpacketLink(ours), { closeDescriptor, onFault });

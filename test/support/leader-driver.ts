@@ -30,7 +30,7 @@ export class ZygoteDriver {
   readonly #leaders: DrivenLeader[] = [];
 
   constructor(executable = leaderExecutable) {
-    this.zygote = new Zygote(executable, fault);
+    this.zygote = new Zygote(executable, undefined, fault);
   }
 
   async fork(): Promise<DrivenLeader> {

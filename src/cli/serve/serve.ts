@@ -199,6 +199,7 @@ async function begin(
     workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
     ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),
     servesOne: flags.debug > 0,
+    ...softFiles(),
     ...(workerProgram === undefined ? {} : { workerProgram }),
   });
 }
@@ -227,6 +228,12 @@ function isPidFileOf(path: string, pid: number): boolean {
   } catch {
     return false; // gone already, or no longer a file that can be read: not ours to remove
   }
+}
+
+/** The `sshdesk` script tells it: Node raises the limit before the first line of ours runs. */
+function softFiles(): { readonly softFiles?: number } {
+  const told = Number(process.env.SSHDESK_SOFT_FILES);
+  return Number.isInteger(told) && told > 0 ? { softFiles: told } : {};
 }
 
 /** What is wrong at the start, one line each, with the remedy where there is one. */
