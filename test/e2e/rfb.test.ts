@@ -255,6 +255,70 @@ describe('rfb', lab, () => {
     }
   });
 
+  test('forty viewers that are killed leave nothing of them, and the desktop as it was', async () => {
+    const desktop = desktopOf('alice');
+    await eventually('detached', async () => desktopOf('alice').state === 'detached');
+    const base = await server.settled();
+    for (let round = 0; round < 10; round++) {
+      await Promise.all([1, 2, 3, 4].map(() => lookThrough(server, asAlice())));
+    }
+    await eventually('detached', async () => desktopOf('alice').state === 'detached');
+    assert.deepEqual(await server.leftovers(base), []);
+    assert.equal(desktopOf('alice').id, desktop.id);
+  });
+
+  test('a storm of sizes, at its edges too: the last one counts, nobody is thrown out', async () => {
+    const [one, two] = [1, 2].map(() => openSubsystem(server, 'rfb', asAlice()));
+    assert.ok(one !== undefined && two !== undefined);
+    await greetRfb(one);
+    await greetRfb(two);
+    const sizes = Array.from({ length: 60 }, (_, i) => [300 + 7 * i, 900 - 5 * i] as const);
+    const storm = [[1, 1], [65_535, 65_535], [0, 0], ...sizes, [1111, 701]] as const;
+    const setEncodings = Buffer.from([2, 0, 0, 1, 0, 0, 0, 0]);
+    setEncodings.writeInt32BE(-308 /* ExtendedDesktopSize */, 4);
+    const wanted = storm.map(([width, height]) => {
+      const message = Buffer.alloc(24);
+      message[0] = 251;
+      message.writeUInt16BE(width, 2);
+      message.writeUInt16BE(height, 4);
+      message[6] = 1;
+      message.writeUInt16BE(width, 16);
+      message.writeUInt16BE(height, 18);
+      return message;
+    });
+    one.child.stdin.write(Buffer.concat([setEncodings, ...wanted]));
+    await eventually('the last size', async () => desktopOf('alice').geometry === '1111x701');
+    assert.deepEqual([desktopOf('alice').viewers, desktopOf('alice').state], [2, 'running']);
+    for (const viewer of [one, two]) {
+      viewer.child.kill('SIGKILL');
+      await viewer.status;
+    }
+    await eventually('detached', async () => desktopOf('alice').state === 'detached');
+    const seen = await lookThrough(server, asAlice());
+    assert.deepEqual([seen.width, seen.height], [1111, 701]);
+  });
+
+  test('a display that does not answer holds up nobody', async () => {
+    const desktop = desktopOf('alice');
+    const xvnc = processNamed(desktop, 'Xvnc');
+    process.kill(xvnc, 'SIGSTOP');
+    try {
+      const since = Date.now();
+      assert.deepEqual(
+        listDesktops().map(({ id }) => id),
+        [desktop.id],
+      );
+      assert.ok(Date.now() - since < 6_000, `${Date.now() - since} ms`);
+      // Somebody else starts, looks and ends meanwhile.
+      await lookThrough(server, { user: 'bob', key });
+      assert.equal(sessionsCommand(['terminate', 'default'], bob).status, 0);
+    } finally {
+      process.kill(xvnc, 'SIGCONT');
+    }
+    await lookThrough(server, asAlice());
+    assert.equal(desktopOf('alice').id, desktop.id);
+  });
+
   test('suspend ends its viewers, the window stays', async () => {
     const desktop = desktopOf('alice');
     const viewers = [1, 2].map(() => openSubsystem(server, 'rfb', asAlice()));
