@@ -72,6 +72,7 @@ describe('the zygote', lab, () => {
 
   test('does not hand its own descriptors to a leader', async () => {
     const leader = await driver.fork();
+    await begin(leader.client, 'alice'); // it is up
     // Its standard streams, its link, and the pipe that wakes it.
     const open = run('ls', [`/proc/${leader.client.pid}/fd`])
       .trim()
