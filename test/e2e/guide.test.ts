@@ -1,0 +1,117 @@
+/**
+ * Every `sh` block of docs/guide is run, line by line and in order, by those whom it is for, against
+ * a server on port 22 of the lab. A block that is not run says why. Runs in: test, as root, in the lab.
+ */
+import assert from 'node:assert/strict';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  chownSync,
+} from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { run as finish } from '../support/child.ts';
+import {
+  authorize,
+  checkout,
+  findUser,
+  inLab,
+  type LabUser,
+  makeUser,
+  run,
+} from '../support/lab.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const lab = inLab(import.meta.url, 300_000);
+
+/** In the order in which a person reads them. */
+const pages = ['first-login', 'desktop', 'instead-of-sshd', 'rootless', 'troubleshooting'] as const;
+/** Blocks that are not run, so that no further one slips in. */
+const notRun: Readonly<Record<(typeof pages)[number], number>> = {
+  'first-login': 2,
+  desktop: 2,
+  'instead-of-sshd': 1,
+  rootless: 0,
+  troubleshooting: 1,
+};
+
+interface Block {
+  readonly info: string;
+  readonly lines: readonly string[];
+}
+
+function blocksOf(page: string): readonly Block[] {
+  const text = readFileSync(path.join(checkout, 'docs/guide', `${page}.md`), 'utf8');
+  return [...text.matchAll(/^```(sh\b.*)\n([\s\S]*?)^```$/gm)].map((match) => ({
+    info: match[1] as string,
+    lines: (match[2] as string).split('\n').filter((line) => line.trim() !== ''),
+  }));
+}
+
+/** Nothing but a PATH and a home, as at a new login. */
+function as(user: LabUser, line: string): readonly string[] {
+  const ids = ['--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups'];
+  const environment = [`PATH=${process.env.PATH}`, `HOME=${user.home}`, 'LANG=C.UTF-8'];
+  return [...ids, 'env', '-i', ...environment, 'sh', '-c', line];
+}
+
+describe('the guide', lab, () => {
+  let visitor: LabUser;
+  let alice: LabUser;
+  let server: TestServer;
+
+  before(async () => {
+    visitor = makeUser('visitor');
+    alice = makeUser('alice');
+    const ssh = path.join(visitor.home, '.ssh');
+    mkdirSync(ssh, { mode: 0o700 });
+    chownSync(ssh, visitor.uid, visitor.gid);
+    appendFileSync('/etc/hosts', '127.0.0.1 desk.example\n');
+    // As on a fresh Debian, whatever this machine has made of it.
+    copyFileSync('/usr/share/openssh/sshd_config', '/etc/ssh/sshd_config');
+    run('ssh-keygen', ['-A']);
+    server = await startServer({
+      config: ['Port 22', 'UsePAM yes', 'Subsystem sftp /usr/lib/openssh/sftp-server'],
+    });
+  });
+  after(async () => {
+    await server?.stop();
+  });
+
+  /** What ssh-copy-id does. */
+  const bringKey = (): void => {
+    const key = path.join(visitor.home, '.ssh/id_ed25519.pub');
+    if (existsSync(key)) {
+      authorize(alice, [readFileSync(key, 'utf8').trim()]);
+    }
+  };
+  const actors: Readonly<Record<string, () => LabUser>> = {
+    sh: () => visitor,
+    'sh alice': () => alice,
+    'sh root': () => findUser('root'),
+  };
+
+  for (const page of pages) {
+    test(`docs/guide/${page}.md`, { timeout: 120_000 }, async () => {
+      const blocks = blocksOf(page);
+      assert.ok(blocks.length > 0);
+      const left = blocks.filter(({ info }) => info.startsWith('sh not-run: '));
+      assert.equal(left.length, notRun[page], 'blocks that are not run');
+      for (const { info, lines } of blocks.filter((block) => !left.includes(block))) {
+        const actor = actors[info];
+        assert.ok(actor !== undefined, `nobody runs a block of \`${info}\``);
+        for (const line of lines) {
+          const { code, stdout, stderr } = await finish('setpriv', as(actor(), line), {
+            cwd: checkout,
+            timeoutMs: 40_000,
+          });
+          assert.equal(code, 0, `${info}: ${line}\n${stdout}${stderr}\n${server.log()}`);
+          bringKey();
+        }
+      }
+    });
+  }
+});
