@@ -35,6 +35,7 @@ interface Waiting {
   readonly descriptor: number;
   readonly endpoints: Omit<Accepted, 'descriptor'>;
   readonly output: number | undefined;
+  readonly graceTimer: NodeJS.Timeout | undefined;
 }
 
 export interface ConnectionEvents {
@@ -53,7 +54,7 @@ export class MonitorConnections implements AuthenticationHost {
   readonly #unauthenticated = new Map<Connection, Unauthenticated>();
   readonly #leaders = new Map<Connection, LeaderClient>();
   readonly #workerOf = new Map<Connection, Worker>();
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting = new Set<Waiting>();
   #lastNumber = 0;
   #dropped = 0;
   #throttledSinceMs = 0;
@@ -73,7 +74,7 @@ export class MonitorConnections implements AuthenticationHost {
     new Promise((resolve) => setTimeout(resolve, ms));
 
   get count(): number {
-    return this.#workerOf.size;
+    return this.#workerOf.size + this.#waiting.size;
   }
   get all(): readonly Connection[] {
     return [...this.#workerOf.keys()];
@@ -102,7 +103,17 @@ export class MonitorConnections implements AuthenticationHost {
       );
       this.#dropped = 0;
     }
-    this.#waiting.push({ descriptor, endpoints, output });
+    const { loginGraceTimeMs } = this.config;
+    const waiting: Waiting = {
+      descriptor,
+      endpoints,
+      output,
+      graceTimer:
+        loginGraceTimeMs === 0
+          ? undefined
+          : setTimeout(() => this.#letGo(waiting), loginGraceTimeMs),
+    };
+    this.#waiting.add(waiting);
     this.giveWaiting(pool);
   }
 
@@ -111,12 +122,13 @@ export class MonitorConnections implements AuthenticationHost {
    * dropped; MaxStartups bounds how many may wait.
    */
   giveWaiting(pool: WorkerPool): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+    for (const next of this.#waiting) {
       const worker = pool.choose();
       if (worker === undefined) {
         return;
       }
-      this.#waiting.shift();
+      this.#waiting.delete(next);
+      clearTimeout(next.graceTimer);
       this.#give(worker, next.descriptor, next.endpoints, next.output);
       pool.retireIfSpent(worker);
     }
@@ -124,12 +136,22 @@ export class MonitorConnections implements AuthenticationHost {
 
   /** The daemon ends: those whom no worker has taken are let go. */
   dropWaiting(): void {
-    for (const { descriptor, output } of this.#waiting.splice(0)) {
-      closeDescriptor(descriptor);
-      if (output !== undefined) {
-        closeDescriptor(output);
-      }
-      this.#startups.leave();
+    for (const waiting of this.#waiting) {
+      this.#letGo(waiting);
+    }
+  }
+
+  #letGo(waiting: Waiting): void {
+    const { descriptor, output, graceTimer } = waiting;
+    clearTimeout(graceTimer);
+    this.#waiting.delete(waiting);
+    closeDescriptor(descriptor);
+    if (output !== undefined) {
+      closeDescriptor(output);
+    }
+    this.#startups.leave();
+    if (this.count === 0) {
+      this.onIdle();
     }
   }
 
@@ -331,7 +353,7 @@ export class MonitorConnections implements AuthenticationHost {
       }
       leader.drop();
     }
-    if (this.#workerOf.size === 0) {
+    if (this.count === 0) {
       this.onIdle();
     }
   }

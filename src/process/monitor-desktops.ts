@@ -37,6 +37,8 @@ export interface MonitorDesktopsOptions {
 }
 
 const lockRetryMs = 250;
+/** A leader or a file system that hangs keeps its desktop from being found, not the others. */
+const recoverTimeoutMs = 10_000;
 
 export class MonitorDesktops {
   readonly #options: MonitorDesktopsOptions;
@@ -49,6 +51,8 @@ export class MonitorDesktops {
   #lock: number | undefined;
   #isOwner = false;
   #isReleased = false;
+  /** What there was when the daemon started has been found again, or another one owns it. */
+  #settled: Promise<void> = Promise.resolve();
 
   constructor(options: MonitorDesktopsOptions, leaders: Leaders) {
     this.#options = options;
@@ -66,10 +70,12 @@ export class MonitorDesktops {
   get rows(): readonly AnyRow[] {
     return desktopRows(this.#requests).map((row) => ({
       ...row,
-      handle: (connection, values) =>
-        this.#isOwner
+      handle: async (connection, values) => {
+        await this.#settled;
+        return this.#isOwner
           ? row.handle(connection, values)
-          : this.#elsewhere.ask(row.schema, connection, values),
+          : this.#elsewhere.ask(row.schema, connection, values);
+      },
     }));
   }
 
@@ -93,8 +99,11 @@ export class MonitorDesktops {
     });
   }
 
-  /** Resolves at once; where another monitor still owns the desktops, they come when it lets go. */
-  async begin(): Promise<void> {
+  /**
+   * Resolves when what there was has been found again, or at once where another monitor still owns
+   * the desktops: they come when it lets go.
+   */
+  begin(): Promise<void> {
     const { places, isRootless } = this.#options;
     mkdirSync(places.desktopsDirectory, { recursive: true, mode: 0o711 });
     chmodSync(places.desktopsDirectory, isRootless ? 0o700 : 0o711);
@@ -105,7 +114,12 @@ export class MonitorDesktops {
       this.#options.log.error(`${x11Directory}: ${(error as Error).message}`);
     }
     this.#lock = openSync(join(places.runtimeDirectory, 'desktops.lock'), 'a', 0o600);
-    await this.#own();
+    const own = this.#own().catch((error: unknown) =>
+      this.#options.log.error(`desktops: ${String(error)}`),
+    );
+    const tooLong = new Promise<void>((resolve) => setTimeout(resolve, recoverTimeoutMs).unref());
+    this.#settled = Promise.race([own, tooLong]);
+    return this.#settled;
   }
 
   async #own(): Promise<void> {

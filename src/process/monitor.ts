@@ -101,6 +101,7 @@ export class Monitor {
   readonly #acceptors: Acceptor[] = [];
   readonly #ended = Promise.withResolvers<number>();
   #isDraining = false;
+  #isOver = false;
 
   private constructor(options: MonitorOptions, zygote: Zygote) {
     const { config, log } = options;
@@ -151,6 +152,8 @@ export class Monitor {
   static async start(options: MonitorOptions): Promise<Monitor> {
     setProcessTitle('sshdesk: monitor');
     setNotDumpable();
+    // What the daemon makes has modes of its own, whoever starts it.
+    process.umask(0o022);
     const { log } = options;
     mkdirSync(dirname(options.places.storeFile), { recursive: true, mode: 0o700 });
     mkdirSync(options.places.runtimeDirectory, {
@@ -364,6 +367,10 @@ export class Monitor {
   }
 
   #end(code: number): void {
+    if (this.#isOver) {
+      return; // ending the last connection leads here again
+    }
+    this.#isOver = true;
     this.#stopListening();
     this.#connections.dropWaiting();
     for (const connection of this.#connections.all) {
