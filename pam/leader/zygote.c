@@ -433,7 +433,7 @@ static void on_link(struct zygote *zygote) {
     }
     if (received == RECEIVED_BROKEN || !obey(zygote)) {
       complain("malformed frame");
-      end(zygote, 65);
+      exit(65);
     }
     link_wipe(&zygote->link);
   }
