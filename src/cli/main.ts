@@ -3,6 +3,8 @@ import yargs from 'yargs';
 import { commands } from './commands/index.ts';
 
 const usageFailed = 2;
+/** A fault of ours: no number that a command means something by. */
+const broke = 255;
 
 class UsageFailure extends Error {}
 
@@ -27,7 +29,9 @@ async function main(args: readonly string[]): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     if (!(error instanceof UsageFailure) && (error as Error).name !== 'YError') {
-      throw error;
+      process.stderr.write(`sshdesk: internal error: ${(error as Error).stack ?? String(error)}\n`);
+      process.exitCode = broke;
+      return;
     }
     process.stderr.write(`sshdesk: ${(error as Error).message}\nTry: sshdesk --help\n`);
     process.exitCode = usageFailed;
