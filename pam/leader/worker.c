@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -414,6 +415,10 @@ void worker_become(const struct worker_order *order, int report) {
     fail(&confinement, "no_new_privs");
   }
   refuse_io_uring(&confinement);
+  /* One that hangs would not see its link end. A change of ids would have undone this. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    fail(&confinement, "parent's death");
+  }
   execve(order->arguments[0], order->arguments, order->environment);
   fail(&confinement, order->arguments[0]);
 }

@@ -20,7 +20,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child, eventually } from '../support/child.ts';
-import { Ground, listening } from '../support/daemon.ts';
+import { end, Ground, listening } from '../support/daemon.ts';
 import {
   checkout,
   inLab,
@@ -228,6 +228,36 @@ describe('the daemon', lab, () => {
     await again.finished;
     await nothingLeft();
   });
+
+  for (const [name, signals] of [
+    ['two SIGTERMs', ['SIGTERM', 'SIGTERM']],
+    ['SIGKILL', ['SIGKILL']],
+  ] as const) {
+    test(`a worker that hangs does not hold the daemon up, nor outlive it: ${name}`, async () => {
+      await using ground = await Ground.make();
+      const daemon = await ground.daemon();
+      const client = stay(ground);
+      await isIn(client);
+      const workers = find(daemon.pid, /^sshdesk: worker/);
+      for (const { pid } of workers) {
+        process.kill(pid, 'SIGSTOP');
+      }
+      try {
+        for (const signal of signals) {
+          daemon.process.kill(signal);
+          await delay(100);
+        }
+        const timer = setTimeout(() => daemon.process.kill('SIGKILL'), 6_000);
+        const { code } = await daemon.finished;
+        clearTimeout(timer);
+        assert.equal(code, name === 'SIGKILL' ? null : 0);
+        await nothingLeft();
+        assert.equal((await client.finished).code, 255);
+      } finally {
+        await end(workers);
+      }
+    });
+  }
 
   test('the zygote killed by -9: the daemon says so and ends with 255, at once', async () => {
     await using ground = await Ground.make();
