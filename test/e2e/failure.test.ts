@@ -224,6 +224,34 @@ describe('a desktop that does not come up', lab, () => {
     await nothingIsLeft();
   });
 
+  test('no room for the desktop’s files: the reason of the system', async () => {
+    session('exec xterm');
+    run('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=3,mode=711', 'tmpfs', desktopsDirectory]);
+    try {
+      assert.deepEqual(await refusedRfb(), [
+        'The desktop could not be started: No space left on device',
+      ]);
+    } finally {
+      run('umount', [desktopsDirectory]);
+    }
+  });
+
+  test('an X server that is killed: its viewers end, and history says why', async () => {
+    session('exec xterm');
+    const viewer = openSubsystem(server, 'rfb', asAlice());
+    await greetRfb(viewer);
+    const [desktop] = listDesktops();
+    assert.ok(desktop !== undefined);
+    process.kill(processNamed(desktop, 'Xvnc'), 'SIGKILL');
+    assert.equal(await viewer.status, 0);
+    await eventually('its end', async () => listDesktops().length === 0);
+    await nothingIsLeft();
+    const [past] = JSON.parse(sessionsCommand(['history', '--json']).stdout);
+    assert.equal(past.id, desktop.id);
+    // Its clients lose it in the same moment: the session may be the first that is seen to end.
+    assert.match(past.reason, /^(Xvnc ended \(signal 9|bash ended \(exit status)/);
+  });
+
   test('no window within ten seconds: a warning on stderr, through connect too', async () => {
     session('exec sleep 1000');
     const viewer = openSubsystem(server, 'rfb', asAlice());

@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Child, eventually } from '../support/child.ts';
 import { isFilled, lookForColour, lookThrough, randomColour } from '../support/desktop-look.ts';
 import {
@@ -218,6 +219,44 @@ describe('a desktop with a window on it', lab, () => {
     await gone([draining.pid], 'the old daemon to end');
     await endDesktop();
   });
+
+  test('a client that goes while its desktop starts: the desktop waits for it', async () => {
+    const client = openSubsystem(server, 'rfb', asAlice());
+    await eventually('the start', async () => listDesktops().length === 1);
+    client.child.kill('SIGKILL');
+    await client.status;
+    await detached();
+    await lookThrough(server, asAlice());
+    await endDesktop();
+  });
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    test(`${signal} to the daemon at any moment of a start: a desktop or nothing, no half of one`, async () => {
+      for (const delayMs of [40, 120, 250]) {
+        const client = openSubsystem(server, 'rfb', asAlice());
+        await delay(delayMs);
+        process.kill(server.pid, signal);
+        const old = server;
+        server = await startDesktopServer();
+        client.child.kill('SIGKILL');
+        await client.status;
+        await gone([old.pid], 'the old daemon');
+        const [left] = listDesktops();
+        assert.ok(left === undefined || left.state === 'detached', left?.state);
+        const title = /^(\S*Xvnc|dbus-|icewm|xterm|sshdesk: leader)/;
+        await eventually(
+          'no process of a desktop that is not listed',
+          async () =>
+            left !== undefined || !allProcesses().some((entry) => title.test(entry.title)),
+        );
+        assert.deepEqual(readdirSync(desktopsDirectory), left === undefined ? [] : [left.id]);
+        await lookThrough(server, asAlice());
+        assert.equal(only().id, left?.id ?? only().id);
+        assert.equal(sessionsCommand(['terminate', 'default']).status, 0);
+      }
+      await server.stop();
+    });
+  }
 
   test('a reboot: nothing is left, hostile names are only names, and it starts again', async () => {
     await server.stop();
