@@ -125,7 +125,7 @@ Made from the definitions of the commands; a test compares. To write it anew:
 \`UPDATE_REFERENCE=1 node --test test/unit/docs/reference/commands.test.ts\`
 
 The exit status is a contract: a number keeps its meaning. \`sshdesk\` without a command, or with one
-that does not exist: 2. Not set up, or a fault of sshdesk itself (`internal error`): 255. An error is a line on stderr; stdout has only what was asked
+that does not exist: 2. Not set up, or a fault of sshdesk itself (\`internal error\`): 255. An error is a line on stderr; stdout has only what was asked
 for. \`sshdesk --help\` and \`sshdesk --version\`: 0.
 
 ${parts.join('\n')}`;
