@@ -197,7 +197,7 @@ export class WorkerPool {
     this.#events.serve(worker);
     peer.onEnd = (error) => {
       this.#workers.delete(worker);
-      ready.reject(new Error('it ended before it was ready'));
+      ready.reject(new Error('it ended before it was ready, the log says why'));
       this.#events.died(worker);
       // One that has let go of its link alone would live on with its connections' sockets.
       this.#kill(pid);

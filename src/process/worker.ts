@@ -14,6 +14,13 @@ import { WorkerConnections } from './worker-connections.ts';
 
 const linkDescriptor = 3;
 
+/** Not confined, it serves nobody: the monitor sees it end, and does not start or tries another. */
+function refuse(peer: Peer, error: Error): void {
+  const line = `confinement: ${error.message}`;
+  peer.notify(link.Log, { level: 'ERROR', connection: 0, line });
+  setImmediate(() => process.exit(1));
+}
+
 function main(): void {
   checkEngineShape();
   const peer = new Peer(new SeqpacketLink(linkDescriptor), {
@@ -30,7 +37,13 @@ function main(): void {
     const settings = JSON.parse(json.toString('utf8')) as link.WorkerSettings;
     setProcessTitle(`sshdesk: worker ${settings.worker}`);
     const connections = new WorkerConnections(peer, settings);
-    const skipped = confine(settings.confinement);
+    let skipped: readonly string[];
+    try {
+      skipped = confine(settings.confinement);
+    } catch (error) {
+      refuse(peer, error as Error);
+      return;
+    }
     peer.notify(link.Ready, { skipped });
     process.on('uncaughtException', (error) => {
       // It can be tied to no connection: the worker ends, the monitor replaces it.

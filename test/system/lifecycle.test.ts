@@ -320,6 +320,19 @@ describe('the daemon', lab, () => {
         chmodSync(place, before);
         await nothingLeft();
       }
+      const fences = path.join(copy, 'src/process/worker-confinement.ts');
+      const whole = readFileSync(fences, 'utf8');
+      const spoilt = whole.replace(
+        "['seccomp', installSeccomp]",
+        "['seccomp', () => { throw new NativeError('seccomp', 1, 'no filter here'); }]",
+      );
+      assert.notEqual(spoilt, whole);
+      writeFileSync(fences, spoilt);
+      const unfenced = await ground.ended('-D', '-e', '-f', ground.configFile);
+      assert.equal(unfenced.code, 255, 'a worker that cannot confine itself serves nobody');
+      assert.match(unfenced.stderr, /confinement: no filter here/);
+      writeFileSync(fences, whole);
+      await nothingLeft();
       // A home that only its owner may enter is none of the workers' business.
       chmodSync('/var/lib', 0o700);
       const daemon = await ground.daemon();
