@@ -195,6 +195,10 @@ export class Monitor {
           `--allow-fs-read=${installDirectory}`,
           '--disable-sigusr1',
           '--no-warnings',
+          // Bulk data makes little but external garbage: collecting each 64 MiB of it costs a third
+          // of the time of a transfer (measured: 1.5 s of CPU for 2 GiB, 1.0 s with these two).
+          '--external-memory-accounted-in-global-limit',
+          '--max-semi-space-size=1',
           this.#options.workerProgram ?? defaultWorkerProgram,
         ],
         environment: [],
