@@ -50,14 +50,21 @@ async function run(port: number): Promise<number> {
   for (const file of folder.made) {
     process.stdout.write(`sshdesk: made ${file}\n`);
   }
+  const launcher = launcherFromHere();
   return serve(['-D', '-e', '-f', folder.configFile], {
     onReady: () => {
-      process.stdout.write(`${invitation(user, port, folder)}\n`);
+      process.stdout.write(`${invitation(user, port, folder, launcher)}\n`);
     },
   });
 }
 
-function invitation(user: InvokingUser, port: number, folder: Folder): string {
+/** As it is called from the folder where the person is: the daemon goes to `/` later. */
+function launcherFromHere(): string {
+  const isHere = realpathSync(process.cwd()) === realpathSync(installDirectory);
+  return isHere ? './sshdesk' : quotedForShell(join(installDirectory, 'sshdesk'));
+}
+
+function invitation(user: InvokingUser, port: number, folder: Folder, launcher: string): string {
   const options = [
     ...['-p', String(port), '-i', folder.loginKey],
     ...['-o', `UserKnownHostsFile=${quotedForSsh(folder.knownHosts)}`],
@@ -65,8 +72,6 @@ function invitation(user: InvokingUser, port: number, folder: Folder): string {
   ]
     .map(quotedForShell)
     .join(' ');
-  const here = realpathSync(process.cwd()) === realpathSync(installDirectory);
-  const launcher = here ? './sshdesk' : quotedForShell(join(installDirectory, 'sshdesk'));
   return [
     '',
     `sshdesk serves ${user.name} on ${address}:${port}; Ctrl-C ends it, desktops stay.`,
