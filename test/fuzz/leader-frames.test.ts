@@ -105,7 +105,7 @@ class RawLink {
   /** Sends a frame and waits until something comes back, the link ends, or nothing happens. */
   async send(bytes: Buffer, descriptors: readonly number[] = []): Promise<void> {
     this.#arrived = Promise.withResolvers<void>();
-    this.#link.send(bytes, descriptors);
+    this.#link.send(Buffer.from(bytes), descriptors); // a sent frame is erased
     const patience = new AbortController();
     const waited = delay(250, undefined, { signal: patience.signal }).catch(() => undefined);
     await Promise.race([this.#arrived.promise, waited]);
