@@ -539,6 +539,7 @@ static void desktop_is_made(struct leader *leader, const struct call *call,
     return;
   }
   desktop->begun = true;
+  standard_descriptors_drop();
   link_reply_empty(&leader->link, call);
 }
 

@@ -67,6 +67,18 @@ bool standard_descriptors_start(void) {
   return true;
 }
 
+void standard_descriptors_drop(void) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) {
+    complain("/dev/null: %s", strerror(errno));
+    return;
+  }
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+    dup2(null, descriptor);
+  }
+  close(null);
+}
+
 bool title_start(int argc, char **argv) {
   if (argc < 1) {
     return false;

@@ -9,6 +9,8 @@
 
 /* Opens what is closed of 0, 1 and 2, so that no link or file ever gets such a number. */
 bool standard_descriptors_start(void);
+/* 0, 1 and 2 become /dev/null: whoever started the daemon is not kept waiting for a desktop. */
+void standard_descriptors_drop(void);
 
 /*
  * Remembers where argv lies, so that `ps` can show a title, and empties the environment but for the

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -67,6 +68,13 @@ describe("a desktop's leader", lab, () => {
     await leader.client.desktopBegin({ id, directory, startedAt, xauthority });
     return { leader, directory };
   }
+
+  test('it holds nothing that whoever started the daemon waits for', async () => {
+    const { leader } = await desktop();
+    const held = [0, 1, 2].map((number) => readlinkSync(`/proc/${leader.client.pid}/fd/${number}`));
+    assert.deepEqual(held, ['/dev/null', '/dev/null', '/dev/null']);
+    await leader.client.end(0);
+  });
 
   function reconnect(directory: string): DrivenLeader {
     const descriptor = connectSeqpacket(`${directory}/control`);
