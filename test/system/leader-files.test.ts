@@ -92,16 +92,29 @@ describe('a leader', lab, () => {
 
   test('is as strict as sshd about owners and modes up to the home directory', async () => {
     const good = 'ssh-ed25519 AAAA alice\n';
+    const sharedGid = 100; // Debian's `users`
     const steps: readonly [string, () => void, () => void][] = [
       [
         `refused: bad ownership or modes for file ${keys}`,
-        () => chmodSync(keys, 0o620),
-        () => chmodSync(keys, 0o600),
+        () => {
+          chownSync(keys, alice.uid, sharedGid);
+          chmodSync(keys, 0o620);
+        },
+        () => {
+          chmodSync(keys, 0o600);
+          chownSync(keys, alice.uid, alice.gid);
+        },
       ],
       [
         'refused: bad ownership or modes for directory /home/alice/.ssh',
-        () => chmodSync('/home/alice/.ssh', 0o770),
-        () => chmodSync('/home/alice/.ssh', 0o700),
+        () => {
+          chownSync('/home/alice/.ssh', alice.uid, sharedGid);
+          chmodSync('/home/alice/.ssh', 0o770);
+        },
+        () => {
+          chmodSync('/home/alice/.ssh', 0o700);
+          chownSync('/home/alice/.ssh', alice.uid, alice.gid);
+        },
       ],
       [
         'refused: bad ownership or modes for directory /home/alice',
