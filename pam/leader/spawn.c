@@ -16,7 +16,7 @@
 #include "drop.h"
 #include "process.h"
 
-enum { NOTICE_EXITED = 10, CHILD_DESCRIPTORS = 5, MOVED_FROM = 10, PIPE_BYTES = 64 * 1024 };
+enum { NOTICE_EXITED = 10, CHILD_DESCRIPTORS = 5, MOVED_FROM = 10, PIPE_BYTES = 256 * 1024 };
 
 /* What the child gets: 0, 1, 2, report (-1: none) and the error pipe. */
 struct child_ends {
