@@ -298,7 +298,7 @@ sys.stdin.read()`;
       const { stdout, stderr } = await leader.run(`exec python3 -c '${size}'`, {
         stderrText: text,
       });
-      assert.equal(stdout, '65536 65536\n', `a plain pipe has ${small}`);
+      assert.equal(stdout, '262144 262144\n', `a plain pipe has ${small}`);
       assert.equal(stderr.length, text.length);
       await leader.client.end(0);
     } finally {
