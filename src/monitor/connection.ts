@@ -4,7 +4,7 @@
  */
 import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
 import type { Grant } from '../policy/grant.ts';
-import { signalName } from './signals.ts';
+import { signalName } from '../base/signals.ts';
 
 export type Phase = 'preauth' | 'postauth';
 

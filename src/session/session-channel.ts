@@ -16,7 +16,7 @@ import type {
   SessionHost,
   Started,
 } from './host.ts';
-import { isSignalName, wireSignalName } from './signal-names.ts';
+import { isSignalName, wireSignalName } from '../base/signals.ts';
 
 /** What a subsystem of this process is told besides its channel. */
 export interface InternalContext {

@@ -2,7 +2,7 @@
 import { SessionSignal } from '../link.ts';
 import { loginOf, sessionOf } from '../login.ts';
 import { type AnyRow, row } from '../request-table.ts';
-import { signalNumber } from '../signals.ts';
+import { signalNumber } from '../../base/signals.ts';
 
 export function sessionSignal(): AnyRow {
   return row({
