@@ -3,7 +3,7 @@ export const limits = {
   /** RFC 4253 §4.2: the identification line with CR LF. */
   identificationBytes: 255,
   /** Read and handled from one connection per turn of the loop, then the others (fairness). */
-  inputPerTurnBytes: 128 * 1024,
+  inputPerTurnBytes: 256 * 1024,
   /** `send` answers false above the first; `onDrain` comes below the second. */
   outputHighBytes: 256 * 1024,
   outputLowBytes: 128 * 1024,
