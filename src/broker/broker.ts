@@ -82,7 +82,10 @@ function done<T>(value: T): Outcome<T> {
 function failed(failure: DesktopFailure, text: string): Outcome<never> {
   return { is: 'failed', failure, text };
 }
-const notFound = failed('notFound', 'There is no such desktop.');
+const notFound = failed(
+  'notFound',
+  'There is no such desktop, or several have this name: `sessions list` shows their ids.',
+);
 
 /** `detail` of an EngineError, then its lines. */
 function engineText(error: EngineError): string {

@@ -333,13 +333,13 @@ export class Monitor {
   }
 
   /** SIGTERM: no new connections; live logins go on. A second time: they end as well. */
-  drain(): void {
+  drain(signal = '15'): void {
     if (this.#isDraining) {
       this.endConnections();
       return;
     }
     this.#isDraining = true;
-    this.#log.info('Received signal 15; terminating.');
+    this.#log.info(`Received signal ${signal}; terminating.`);
     setProcessTitle('sshdesk: monitor [draining]');
     this.#stopListening();
     this.#desktops.release();

@@ -98,7 +98,10 @@ describe('sessions', lab, () => {
     for (const action of ['suspend', 'terminate']) {
       const refused = sessionsCommand([action, his.id], alice);
       assert.deepEqual([refused.status, refused.stdout], [1, '']);
-      assert.equal(refused.stderr, 'sshdesk: There is no such desktop.\n');
+      assert.equal(
+        refused.stderr,
+        'sshdesk: There is no such desktop, or several have this name: `sessions list` shows their ids.\n',
+      );
       // The same words as for one that is not there: nobody learns which ids exist.
       const nothing = sessionsCommand([action, '0'.repeat(32)], alice);
       assert.deepEqual(nothing, refused);

@@ -34,22 +34,27 @@ describe('requests in a session', lab, () => {
     await server?.stop();
   });
 
+  const exits = new WeakMap<ClientChannel, unknown[]>();
   const exec = (command: string, options: ExecOptions = {}): Promise<ClientChannel> =>
     new Promise((resolve, reject) => {
-      client.exec(command, options, (error, channel) => (error ? reject(error) : resolve(channel)));
+      client.exec(command, options, (error, channel) => {
+        if (error) {
+          reject(error);
+          return;
+        }
+        // It may come with the answer to the request, before anybody else listens.
+        channel.on('exit', (...args: unknown[]) => void exits.set(channel, args));
+        resolve(channel);
+      });
     });
   const outcome = async (channel: ClientChannel) => {
     let text = '';
-    let exit: unknown[] = [];
     channel.on('data', (chunk: Buffer) => {
       text += chunk.toString();
     });
     channel.stderr.resume();
-    channel.on('exit', (...args: unknown[]) => {
-      exit = args;
-    });
     await new Promise((resolve) => channel.once('close', resolve));
-    return { text, exit };
+    return { text, exit: exits.get(channel) ?? [] };
   };
 
   // sshd knows the first seven only.

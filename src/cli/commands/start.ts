@@ -51,7 +51,10 @@ async function run(port: number): Promise<number> {
     process.stdout.write(`sshdesk: made ${file}\n`);
   }
   const launcher = launcherFromHere();
+  // Whoever read the first lines may have left (`| head`): the server goes on.
+  process.stdout.on('error', () => {});
   return serve(['-D', '-e', '-f', folder.configFile], {
+    endsWithTerminal: true,
     onReady: () => {
       process.stdout.write(`${invitation(user, port, folder, launcher)}\n`);
     },
@@ -75,7 +78,7 @@ function invitation(user: InvokingUser, port: number, folder: Folder, launcher: 
   return [
     '',
     `sshdesk serves ${user.name} on ${address}:${port}; Ctrl-C ends it, desktops stay.`,
-    'A shell, and a desktop, from another terminal of this machine:',
+    `A shell, and a desktop, from another terminal${launcher.startsWith('./') ? ' in this folder' : ''}:`,
     '',
     `ssh ${options}`,
     `${launcher} connect ${options}`,

@@ -34,6 +34,8 @@ export interface ServeInfo {
 export interface ServeOptions {
   /** Connections are accepted from here on; only in the foreground. */
   readonly onReady?: (info: ServeInfo) => void;
+  /** A lost terminal ends it, logins and all (`sshdesk start`). */
+  readonly endsWithTerminal?: boolean;
   /** See `MonitorOptions`. */
   readonly workerProgram?: string;
 }
@@ -67,7 +69,7 @@ function sinkFor(flags: ServeFlags): LogSink {
     const descriptor = openSync(resolve(flags.logFile), 'a', 0o600);
     return new StreamSink((text) => writeLog(descriptor, text));
   }
-  if (flags.logToStderr) {
+  if (flags.logToStderr || flags.test || flags.dump) {
     return new StreamSink((text) => writeLog(2, text));
   }
   return new SyslogSink('sshd');
@@ -288,14 +290,19 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
       stopped();
       monitor.drain();
     });
-    process.on('SIGINT', () => {
+    const end = (signal: string): void => {
       stopped();
-      monitor.drain();
+      monitor.drain(signal);
       monitor.endConnections();
+    };
+    process.on('SIGINT', () => end('2'));
+    process.on('SIGHUP', () => {
+      if (options.endsWithTerminal === true) {
+        end('1');
+      } else {
+        log.info('Received SIGHUP; reading the configuration again is not supported yet.');
+      }
     });
-    process.on('SIGHUP', () =>
-      log.info('Received SIGHUP; reading the configuration again is not supported yet.'),
-    );
     report.ready();
     options.onReady?.({ log });
     return await monitor.ended;

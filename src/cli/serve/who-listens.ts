@@ -3,14 +3,15 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const listening = '0A';
 
-function inodesOf(port: number): ReadonlySet<string> {
+/** `socket:[INODE]` → the owner's uid. */
+function inodesOf(port: number): ReadonlyMap<string, number> {
   const wanted = port.toString(16).toUpperCase().padStart(4, '0');
-  const inodes = new Set<string>();
+  const inodes = new Map<string, number>();
   for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
     for (const line of readLines(table).slice(1)) {
       const fields = line.trim().split(/\s+/);
       if (fields[3] === listening && fields[1]?.endsWith(`:${wanted}`) === true) {
-        inodes.add(`socket:[${fields[9]}]`);
+        inodes.set(`socket:[${fields[9]}]`, Number(fields[7]));
       }
     }
   }
@@ -25,7 +26,7 @@ function readLines(path: string): readonly string[] {
   }
 }
 
-function holds(pid: string, inodes: ReadonlySet<string>): boolean {
+function holds(pid: string, inodes: ReadonlyMap<string, number>): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) =>
       inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`)),
@@ -42,7 +43,13 @@ export function whoListens(port: number): string | undefined {
     return undefined;
   }
   const pid = readdirSync('/proc').find((name) => /^\d+$/.test(name) && holds(name, inodes));
-  return pid === undefined ? "another user's process" : `${programOf(pid)} (pid ${pid})`;
+  if (pid !== undefined) {
+    return `${programOf(pid)} (pid ${pid})`;
+  }
+  const isOwn = [...inodes.values()].every((uid) => uid === process.getuid?.());
+  return isOwn
+    ? 'a process of yours that hides what it holds, such as another sshdesk'
+    : "another user's process";
 }
 
 /** What `ps` shows in front of the arguments; a title of ours whole. */

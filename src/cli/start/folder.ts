@@ -18,6 +18,8 @@ export interface Folder {
 }
 
 export const address = '127.0.0.1';
+export const defaultPort = 2222;
+const knownHostsLines = 256;
 
 export function prepareFolder(user: InvokingUser, port: number, isRootMode: boolean): Folder {
   const folder = join(user.home, '.local/share/sshdesk');
@@ -40,9 +42,10 @@ export function prepareFolder(user: InvokingUser, port: number, isRootMode: bool
   const login = key('login_key', `sshdesk login key of ${user.name}`);
   const authorizedKeys = join(folder, 'authorized_keys');
   const knownHosts = join(folder, 'known_hosts');
-  const configFile = join(folder, 'sshd_config');
+  const suffix = port === defaultPort ? '' : `-${port}`;
+  const configFile = join(folder, `sshd_config${suffix}`);
   replace(authorizedKeys, `${login.line}\n`, 0o600);
-  replace(knownHosts, `[${address}]:${port} ${host.line}\n`, 0o600);
+  replace(knownHosts, knownHostsWith(knownHosts, port, host.line), 0o600);
   replace(
     configFile,
     configuration({
@@ -50,12 +53,23 @@ export function prepareFolder(user: InvokingUser, port: number, isRootMode: bool
       user: user.name,
       hostKey: host.file,
       authorizedKeys,
-      pidFile: isRootMode ? `/run/sshdesk-start-${port}.pid` : join(folder, 'sshdesk.pid'),
+      pidFile: isRootMode ? `/run/sshdesk-start-${port}.pid` : join(folder, `sshdesk${suffix}.pid`),
       isRootMode,
     }),
     0o600,
   );
   return { configFile, loginKey: login.file, knownHosts, made };
+}
+
+/** What stands there for other ports stays: servers on them may be running. */
+function knownHostsWith(file: string, port: number, hostLine: string): string {
+  const host = `[${address}]:${port}`;
+  const there = lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
+  const others = (there ? readFileSync(file, 'utf8') : '')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith(`${host} `))
+    .slice(-knownHostsLines);
+  return `${[...others, `${host} ${hostLine}`].join('\n')}\n`;
 }
 
 /** undefined when there is none; a file that others may read is an error, as with ssh. */
