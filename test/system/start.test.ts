@@ -47,8 +47,8 @@ describe('setup and start', lab, () => {
   }
 
   /** Not `Child.stop`: a desktop goes on, and whatever it holds of the terminal's with it. */
-  async function interrupt(child: Child): Promise<void> {
-    child.process.kill('SIGINT');
+  async function interrupt(child: Child, signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
+    child.process.kill(signal);
     await eventually('the end of start', () => child.hasExited);
     assert.equal(child.process.exitCode, 0);
   }
@@ -67,11 +67,12 @@ describe('setup and start', lab, () => {
     return run(file, args, { timeoutMs: 40_000 });
   }
 
-  function checkFolder(user: LabUser): Record<string, string> {
+  function checkFolder(user: LabUser, port: number): Record<string, string> {
     const folder = path.join(user.home, '.local/share/sshdesk');
     assert.equal(statSync(folder).mode & 0o777, 0o700);
     const content: Record<string, string> = {};
-    for (const name of ['host_key', 'login_key', 'authorized_keys', 'known_hosts', 'sshd_config']) {
+    const files = ['host_key', 'login_key', 'authorized_keys', 'known_hosts'];
+    for (const name of [...files, `sshd_config-${port}`]) {
       const status = statSync(path.join(folder, name));
       assert.equal(status.mode & 0o777, 0o600, name);
       assert.equal(status.uid, user.uid, name);
@@ -82,7 +83,7 @@ describe('setup and start', lab, () => {
 
   test('a plain user is served by their own server, with a shell and a desktop', async () => {
     const { child, shell, desktop } = await started(carol, 2301);
-    checkFolder(carol);
+    checkFolder(carol, 2301);
     const login = await pasted(carol, `${shell} 'id -un; exit 3'`);
     assert.deepEqual([login.stdout, login.code], ['carol\n', 3], login.stderr);
     const picture = path.join(carol.home, 'seen.png');
@@ -95,9 +96,9 @@ describe('setup and start', lab, () => {
   test('under sudo the keys are the invoking user’s, and root mode serves them', async () => {
     const dave = makeUser('dave');
     const { child, shell } = await started(root, 2302, ['SUDO_USER=dave', 'SUDO_UID=1']);
-    const content = checkFolder(dave);
-    assert.match(content.sshd_config as string, /^UsePAM yes$/m);
-    assert.match(content.sshd_config as string, /^AllowUsers dave$/m);
+    const content = checkFolder(dave, 2302);
+    assert.match(content['sshd_config-2302'] as string, /^UsePAM yes$/m);
+    assert.match(content['sshd_config-2302'] as string, /^AllowUsers dave$/m);
     const login = await pasted(dave, `${shell} 'id -un'`);
     assert.equal(login.stdout, 'dave\n', login.stderr);
     assert.ok(!existsSync(path.join(root.home, '.local/share/sshdesk')));
@@ -106,10 +107,10 @@ describe('setup and start', lab, () => {
 
   test('a second start keeps the keys', async () => {
     const first = await started(root, 2303);
-    const before = checkFolder(root);
+    const before = checkFolder(root, 2303);
     await interrupt(first.child);
     const second = await started(root, 2303);
-    assert.deepEqual(checkFolder(root), before);
+    assert.deepEqual(checkFolder(root, 2303), before);
     assert.doesNotMatch(second.child.stdout, /made/);
     assert.equal((await pasted(root, `${second.shell} 'id -un'`)).stdout, 'root\n');
     await interrupt(second.child);
@@ -120,7 +121,10 @@ describe('setup and start', lab, () => {
     const folder = path.join(eve.home, '.local/share/sshdesk');
     const victim = '/etc/victim';
     writeFileSync(victim, 'mine\n', { mode: 0o600 });
-    const planted = emptied(eve, `mkdir -p ${folder} && ln -s ${victim} ${folder}/sshd_config.new`);
+    const planted = emptied(
+      eve,
+      `mkdir -p ${folder} && ln -s ${victim} ${folder}/sshd_config-2304.new`,
+    );
     assert.equal((await run(...planted)).code, 0);
     const [file, args] = emptied(root, `cd ${checkout} && exec ./sshdesk start -p 2304`, [
       'SUDO_USER=eve',
@@ -129,6 +133,16 @@ describe('setup and start', lab, () => {
     assert.equal(outcome.code, 255);
     assert.match(outcome.stderr, /EACCES/);
     assert.equal(readFileSync(victim, 'utf8'), 'mine\n');
+  });
+
+  test('a start on another port leaves what a running server needs', async () => {
+    const gina = makeUser('gina');
+    const first = await started(gina, 2316);
+    const second = await started(gina, 2317);
+    await interrupt(second.child);
+    const login = await pasted(gina, `${first.shell} 'id -un'`);
+    assert.equal(login.stdout, 'gina\n', login.stderr);
+    await interrupt(first.child, 'SIGHUP'); // its terminal is closed
   });
 
   test('a key that others may read is refused, not used', async () => {
