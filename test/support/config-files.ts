@@ -8,7 +8,7 @@ export function memorySource(
   names: Readonly<Record<string, readonly { address: string; family: 4 | 6 }[]>> = {},
 ): ConfigSource {
   return {
-    workingDirectory: '/work',
+    workingDirectory: '/place',
     homeDirectory: '/root',
     readFile(path, maxBytes) {
       const content = files[path];

@@ -249,7 +249,7 @@ test('MaxStartups: every short or odd form is an error, none an exception', asyn
 
 test('host keys: -h first, relative ones absolute, the default list only without any', async () => {
   const { config } = await load('HostKey rel\nHostKey ~/k\n', { hostKeys: ['/a', 'b'] });
-  assert.deepEqual(config.hostKeyFiles, ['/a', '/work/b', '/work/rel', '/root/k']);
+  assert.deepEqual(config.hostKeyFiles, ['/a', '/place/b', '/place/rel', '/root/k']);
   assert.equal(config.isHostKeyDefault, false);
 });
 
