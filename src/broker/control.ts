@@ -5,7 +5,8 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Asker, Broker, Outcome } from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Asker, Outcome } from './outcome.ts';
 import type { DesktopView } from './desktop.ts';
 import type { DesktopRecord } from './store.ts';
 

@@ -7,7 +7,8 @@ import { call } from '../ssh/wire/call.ts';
 import { text, uint32 } from '../ssh/wire/field.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
-import type { Broker, Owner } from './broker.ts';
+import type { Broker } from './broker.ts';
+import type { Owner } from './outcome.ts';
 import { DesktopDetach, desktopFailure } from './link.ts';
 import type { DesktopCaller, DesktopRequest } from './requests/context.ts';
 

@@ -7,7 +7,8 @@ import type { Answer } from '../../monitor/request-table.ts';
 import type { Call } from '../../ssh/wire/call.ts';
 import type { AnyFields, Values } from '../../ssh/wire/field.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
-import type { Broker, Outcome, Owner } from '../broker.ts';
+import type { Broker } from '../broker.ts';
+import type { Outcome, Owner } from '../outcome.ts';
 import type { DesktopView, Opener } from '../desktop.ts';
 import { desktopFailure } from '../link.ts';
 
