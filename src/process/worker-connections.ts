@@ -12,10 +12,8 @@ import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
 import { Connection } from '../ssh/connection/mux.ts';
-import {
-  createServerTransport,
-  type ServerTransportSettings,
-} from '../ssh/transport/server-transport.ts';
+import { createServerTransport } from '../ssh/transport/server-transport.ts';
+import type { ServerTransportSettings } from '../ssh/transport/settings.ts';
 import type { Transport } from '../ssh/transport/transport.ts';
 import { UserauthService } from '../ssh/userauth/service.ts';
 import type { Peer } from '../ssh/wire/peer.ts';

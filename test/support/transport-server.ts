@@ -6,10 +6,8 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import {
-  createServerTransport,
-  type ServerTransportSettings,
-} from '../../src/ssh/transport/server-transport.ts';
+import { createServerTransport } from '../../src/ssh/transport/server-transport.ts';
+import type { ServerTransportSettings } from '../../src/ssh/transport/settings.ts';
 import type { Transport } from '../../src/ssh/transport/transport.ts';
 import {
   cipherAlgorithms,

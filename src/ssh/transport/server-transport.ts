@@ -4,26 +4,18 @@
  */
 import type { Duplex } from 'node:stream';
 import {
-  ConfigError,
   type DisconnectError,
   KexError,
   Lost,
   ProtocolError,
   VersionError,
 } from '../../base/errors.ts';
-import {
-  type AlgorithmRow,
-  cipherAlgorithms,
-  compressionAlgorithms,
-  defaultNames,
-  hostKeyAlgorithms,
-  kexAlgorithms,
-  macAlgorithms,
-  userKeyAlgorithms,
-} from '../wire/algorithms.ts';
+import { defaultNames, userKeyAlgorithms } from '../wire/algorithms.ts';
 import { Reader } from '../wire/reader.ts';
 import { farewell } from './disconnect.ts';
 import { Engine, substituteFor, writeChannelDataHead } from './engine.ts';
+import { ExchangeQueue, startCompression } from './exchange-queue.ts';
+import { IdentificationReader } from './identification.ts';
 import { limits } from './limits.ts';
 import { Disconnect, ExtInfo, Ping, Pong, Unimplemented } from './messages.ts';
 import {
@@ -36,27 +28,9 @@ import {
 } from './negotiation.ts';
 import { Output } from './output.ts';
 import { actionFor, type Phase } from './phase.ts';
+import { RekeyClock } from './rekey-clock.ts';
+import { checkedOffer, type ServerTransportSettings } from './settings.ts';
 import type { Exchange, ExchangeSigner, Transport } from './transport.ts';
-
-export interface ServerTransportSettings {
-  /** Identification without CR LF, e.g. `SSH-2.0-sshdesk_0.1.0`. */
-  readonly version: string;
-  readonly algorithms: {
-    readonly kex: readonly string[];
-    readonly serverHostKey: readonly string[];
-    readonly cipher: readonly string[];
-    readonly mac: readonly string[];
-    readonly compress: readonly string[];
-  };
-  /** Public blobs; the first of each type is used. */
-  readonly hostKeys: readonly Buffer[];
-  /** 0: only as often as the cipher asks (RFC 4344 §3.2). */
-  readonly rekeyBytes: number;
-  /** 0: never by time. */
-  readonly rekeyMs: number;
-  /** server-sig-algs of EXT_INFO; default: all that are implemented. */
-  readonly userKeyAlgorithms?: readonly string[];
-}
 
 export interface ServerTransportOptions {
   readonly stream: Duplex;
@@ -73,9 +47,6 @@ export function createServerTransport(options: ServerTransportOptions): Transpor
   return new ServerTransport(options);
 }
 
-/** Queued instead of a payload: compression starts behind SUCCESS, not in front of it. */
-const startCompression = Symbol('start compression');
-
 class ServerTransport implements Transport {
   readonly #stream: Duplex;
   readonly #settings: ServerTransportSettings;
@@ -85,17 +56,17 @@ class ServerTransport implements Transport {
   readonly #engine: Engine;
   readonly #output: Output;
   readonly #offer: KexOffer;
+  readonly #identification = new IdentificationReader();
+  readonly #queue = new ExchangeQueue();
+  readonly #rekeyClock: RekeyClock;
 
   #phase: Phase = 'negotiating';
   #isFirstExchange = true;
   #skipGuess = false;
   #clientWantsExtInfo = false;
   #isAuthenticated = false;
-  #identification: Buffer | undefined = Buffer.alloc(0);
   #peerVersion = '';
 
-  #queue: (Buffer | typeof startCompression)[] = [];
-  #queuedBytes = 0;
   #owesDrain = false;
   #turnIsScheduled = false;
   #turnBytes = 0;
@@ -105,14 +76,7 @@ class ServerTransport implements Transport {
 
   #unauthenticatedBytes = 0;
   #unauthenticatedExchanges = 0;
-  #bytesIn = 0;
-  #bytesOut = 0;
-  #packetsIn = 0;
-  #packetsOut = 0;
   #unansweredBytes = 0;
-  #maxBytesIn = Number.POSITIVE_INFINITY;
-  #maxBytesOut = Number.POSITIVE_INFINITY;
-  #rekeyTimer: NodeJS.Timeout | undefined;
 
   #isClosed = false;
   #lingerTimer: NodeJS.Timeout | undefined;
@@ -131,23 +95,15 @@ class ServerTransport implements Transport {
     this.#signer = options.signer;
     this.#afterRead = options.afterRead;
     this.#onBug = options.onBug ?? (() => {});
-    const hostKeys = usableHostKeys(settings);
-    this.#offer = {
-      kex: known(settings.algorithms.kex, kexAlgorithms),
-      serverHostKey: [...hostKeys.keys()],
-    };
+    const { hostKeys, ...offer } = checkedOffer(settings);
+    this.#offer = offer;
+    this.#rekeyClock = new RekeyClock(settings, () => this.rekey());
     this.#output = new Output(stream, () => this.#onFlushed());
     this.#engine = new Engine(
       {
         version: settings.version,
         hostKeys,
-        offer: {
-          ...this.#offer,
-          kex: [...this.#offer.kex, serverExtInfo],
-          cipher: known(settings.algorithms.cipher, cipherAlgorithms),
-          mac: known(settings.algorithms.mac, macAlgorithms),
-          compress: known(settings.algorithms.compress, compressionAlgorithms),
-        },
+        offer: { ...offer, kex: [...offer.kex, serverExtInfo] },
       },
       {
         takeCookie: () => this.#takeCookie(),
@@ -212,26 +168,20 @@ class ServerTransport implements Transport {
   }
 
   #hasRoom(): boolean {
-    const hasRoom = this.#queuedBytes + this.#output.pendingBytes < limits.outputHighBytes;
+    const hasRoom = this.#queue.bytes + this.#output.pendingBytes < limits.outputHighBytes;
     this.#owesDrain ||= !hasRoom;
     return hasRoom;
   }
 
   #enqueue(payload: Buffer): void {
-    this.#queuedBytes += payload.length + limits.queuedEntryBytes;
-    if (this.#queuedBytes > limits.queuedBytes) {
+    if (!this.#queue.push(payload)) {
       // Not thrown: the sender may be anybody, and it is the peer who does not finish.
       this.disconnect(new ProtocolError('too much waits for the end of a key exchange'));
-      return;
     }
-    this.#queue.push(payload);
   }
 
   #drainQueue(): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    for (const entry of queue) {
+    for (const entry of this.#queue.take()) {
       if (entry === startCompression) {
         this.#engine.startCompression();
       } else {
@@ -242,8 +192,7 @@ class ServerTransport implements Transport {
 
   /** The engine's packets, encrypted. */
   #write(packet: Buffer): void {
-    this.#bytesOut += packet.length;
-    this.#packetsOut++;
+    this.#rekeyClock.sentPacket(packet.length);
     this.#output.push(packet);
     this.#scheduleTurn();
   }
@@ -257,7 +206,7 @@ class ServerTransport implements Transport {
   }
 
   #drained(): void {
-    const pending = this.#queuedBytes + this.#output.pendingBytes;
+    const pending = this.#queue.bytes + this.#output.pendingBytes;
     if (this.#owesDrain && !this.#engine.isExchanging && pending <= limits.outputLowBytes) {
       this.#owesDrain = false;
       this.#guard(() => this.onDrain());
@@ -344,7 +293,7 @@ class ServerTransport implements Transport {
 
   #count(bytes: number): void {
     this.#turnBytes += bytes;
-    this.#bytesIn += bytes;
+    this.#rekeyClock.received(bytes);
     if (!this.#isAuthenticated) {
       this.#unauthenticatedBytes += bytes;
       if (this.#unauthenticatedBytes > limits.unauthenticatedBytes) {
@@ -360,37 +309,18 @@ class ServerTransport implements Transport {
   }
 
   #take(chunk: Buffer): void {
-    const from = this.#identification === undefined ? 0 : this.#takeIdentification(chunk);
+    let from = 0;
+    if (!this.#identification.isDone) {
+      const { end, found } = this.#identification.take(chunk);
+      from = end;
+      if (found !== undefined) {
+        this.#peerVersion = found.text;
+        this.#engine.acceptIdentification(found.bytes);
+      }
+    }
     if (from < chunk.length) {
       this.#engine.feed(chunk, from);
     }
-  }
-
-  /** RFC 4253 §4.2, whatever the pieces it comes in. Returns where the packets begin. */
-  #takeIdentification(chunk: Buffer): number {
-    const before = this.#identification as Buffer;
-    const newline = chunk.indexOf(0x0a);
-    const end = newline < 0 ? chunk.length : newline + 1;
-    if (before.length + end > limits.identificationBytes) {
-      throw new VersionError('the identification line is too long');
-    }
-    const line = Buffer.concat([before, chunk.subarray(0, end)]);
-    if (newline < 0) {
-      this.#identification = line;
-      return end;
-    }
-    this.#identification = undefined;
-    const bare = line.subarray(0, line.at(-2) === 0x0d ? -2 : -1);
-    const text = bare.toString('latin1');
-    if (!/^SSH-[^- \0\r]+-[^ \0\r][^\0\r]*$/.test(text)) {
-      throw new VersionError(`not an identification: ${JSON.stringify(text)}`);
-    }
-    if (!/^SSH-(2\.0|1\.99)-/.test(text)) {
-      throw new VersionError(`the peer speaks another version: ${JSON.stringify(text)}`);
-    }
-    this.#peerVersion = text;
-    this.#engine.acceptIdentification(bare);
-    return end;
   }
 
   /** Infinity ends the engine's loop over what it was given. */
@@ -398,7 +328,7 @@ class ServerTransport implements Transport {
     if (this.#isClosed) {
       return Number.POSITIVE_INFINITY;
     }
-    this.#packetsIn++;
+    this.#rekeyClock.receivedPacket();
     const number = payload[0] as number;
     if (this.#skipGuess && number >= 30 && number < 50) {
       this.#skipGuess = false;
@@ -517,13 +447,8 @@ class ServerTransport implements Transport {
     const isFirst = this.#isFirstExchange;
     this.#phase = 'open';
     this.#isFirstExchange = false;
-    this.#bytesIn = 0;
-    this.#bytesOut = 0;
-    this.#packetsIn = 0;
-    this.#packetsOut = 0;
     const negotiated = this.#engine.negotiated;
-    this.#maxBytesIn = this.#bytesPerKey(negotiated?.cs.cipher);
-    this.#maxBytesOut = this.#bytesPerKey(negotiated?.sc.cipher);
+    this.#rekeyClock.restart(negotiated?.cs.cipher, negotiated?.sc.cipher);
     this.#startRekeyTimer();
     if (isFirst && this.#clientWantsExtInfo) {
       this.#sendExtInfo();
@@ -557,30 +482,15 @@ class ServerTransport implements Transport {
     }
   }
 
-  /** As sshd: 2^(L/4) blocks of L bits, for short blocks 2^30 bytes; less when configured. */
-  #bytesPerKey(cipher: string | undefined): number {
-    const blockBytes = cipherAlgorithms.find((row) => row.name === cipher)?.blockBytes ?? 8;
-    const most = blockBytes >= 16 ? 2 ** (blockBytes * 2) * blockBytes : 2 ** 30;
-    return this.#settings.rekeyBytes > 0 ? Math.min(most, this.#settings.rekeyBytes) : most;
-  }
-
   #rekeyWhenDue(): void {
-    const isDue =
-      this.#bytesIn > this.#maxBytesIn ||
-      this.#bytesOut > this.#maxBytesOut ||
-      this.#packetsIn > limits.packetsPerKey ||
-      this.#packetsOut > limits.packetsPerKey;
-    if (isDue && this.#isAuthenticated) {
+    if (this.#isAuthenticated && this.#rekeyClock.isDue) {
       this.rekey();
     }
   }
 
   #startRekeyTimer(): void {
-    clearTimeout(this.#rekeyTimer);
-    if (this.#settings.rekeyMs > 0 && this.#isAuthenticated) {
-      // A longer delay would fire at once.
-      const delayMs = Math.min(this.#settings.rekeyMs, limits.timerMs);
-      this.#rekeyTimer = setTimeout(() => this.rekey(), delayMs).unref();
+    if (this.#isAuthenticated) {
+      this.#rekeyClock.startTimer();
     }
   }
 
@@ -669,9 +579,8 @@ class ServerTransport implements Transport {
   }
 
   #ended(error: Error | undefined, peer?: { reason: number; text: string }): void {
-    clearTimeout(this.#rekeyTimer);
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#rekeyClock.stop();
+    this.#queue.clear();
     if (!this.#isHandling) {
       this.#engine.release();
     }
@@ -688,36 +597,4 @@ class ServerTransport implements Transport {
       }
     });
   }
-}
-
-function known(names: readonly string[], rows: readonly AlgorithmRow[]): readonly string[] {
-  for (const name of names) {
-    if (!rows.some((row) => row.name === name)) {
-      throw new ConfigError(`algorithm ${JSON.stringify(name)} is not implemented`);
-    }
-  }
-  return names;
-}
-
-/** In the order of the configured algorithms, those that there is a key for. */
-function usableHostKeys(settings: ServerTransportSettings): ReadonlyMap<string, Buffer> {
-  const byType = new Map<string, Buffer>();
-  for (const blob of settings.hostKeys) {
-    const type = new Reader(blob).string().toString('latin1');
-    if (!byType.has(type)) {
-      byType.set(type, blob);
-    }
-  }
-  const usable = new Map<string, Buffer>();
-  for (const name of known(settings.algorithms.serverHostKey, hostKeyAlgorithms)) {
-    const row = hostKeyAlgorithms.find((candidate) => candidate.name === name);
-    const blob = byType.get(row?.keyType ?? '');
-    if (blob !== undefined) {
-      usable.set(name, blob);
-    }
-  }
-  if (usable.size === 0) {
-    throw new ConfigError('no host key for any configured host key algorithm');
-  }
-  return usable;
 }
