@@ -52,17 +52,37 @@ export interface ConnectionOptions {
   readonly globalRequests?: ReadonlyMap<string, GlobalRequestHandler>;
 }
 
+/** What the client made of a channel that we asked it to open (RFC 4254 §5.1). */
+export type Opened =
+  | { readonly opened: Channel }
+  | { readonly refused: number; readonly text: string };
+
+/** For those who open channels to the client. */
+export interface ChannelOpener {
+  openChannel(type: string, data: Buffer): Promise<Opened>;
+}
+
 /** CHANNEL_DATA: number, recipient, length. */
 const dataHeaderBytes = 9;
 /** CHANNEL_EXTENDED_DATA: the same and the data type code. */
 const extendedDataHeaderBytes = 13;
 
-export class Connection implements ChannelCarrier {
+const connectionOver = {
+  refused: openFailure.connectFailed,
+  text: 'the connection is over',
+} as const;
+
+export class Connection implements ChannelCarrier, ChannelOpener {
   readonly #transport: Transport;
   readonly #channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
   readonly #globalRequests: ReadonlyMap<string, GlobalRequestHandler>;
   readonly #channels = new Map<number, Channel>();
   #openingChannels = 0;
+  /** Those that we asked for, by our number; the client has not answered yet. */
+  readonly #asked = new Map<
+    number,
+    { readonly type: string; readonly tell: (opened: Opened) => void }
+  >();
   #freeNumbers: number[] = [];
   #nextNumber = 0;
   #waiting = new Set<Channel>();
@@ -85,8 +105,8 @@ export class Connection implements ChannelCarrier {
       [RequestSuccess.number, () => {}],
       [RequestFailure.number, () => {}],
       [ChannelOpen.number, (payload) => this.#receiveOpen(payload)],
-      [ChannelOpenConfirmation.number, () => this.#refuseUnasked('CHANNEL_OPEN_CONFIRMATION')],
-      [ChannelOpenFailure.number, () => this.#refuseUnasked('CHANNEL_OPEN_FAILURE')],
+      [ChannelOpenConfirmation.number, (payload) => this.#receiveConfirmation(payload)],
+      [ChannelOpenFailure.number, (payload) => this.#receiveOpenFailure(payload)],
       [
         ChannelWindowAdjust.number,
         (payload) => {
@@ -168,6 +188,11 @@ export class Connection implements ChannelCarrier {
     this.#waiting.clear();
     const channels = [...this.#channels.values()];
     this.#channels.clear();
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { tell } of asked) {
+      tell(connectionOver);
+    }
     const errors: unknown[] = [];
     for (const channel of channels) {
       try {
@@ -184,6 +209,33 @@ export class Connection implements ChannelCarrier {
   /** no-more-sessions@openssh.com: from now on opening one is an attack. */
   refuseFurtherSessions(): void {
     this.#areSessionsOver = true;
+  }
+
+  /**
+   * Asks the client to open a channel (RFC 4254 §5.1). `data`: what the type defines. A refusal and
+   * the end of the connection are answers; what is opened belongs to the caller. What the client
+   * sends before the caller has taken it is held within its window.
+   */
+  openChannel(type: string, data: Buffer): Promise<Opened> {
+    if (this.#isOver) {
+      return Promise.resolve(connectionOver);
+    }
+    if (this.#channelsInUse >= channelsPerConnection) {
+      return Promise.resolve({ refused: openFailure.resourceShortage, text: 'too many channels' });
+    }
+    const number = this.#takeNumber();
+    const { promise, resolve } = Promise.withResolvers<Opened>();
+    this.#asked.set(number, { type, tell: resolve });
+    this.send(
+      ChannelOpen.encode({
+        type,
+        sender: number,
+        windowBytes: channelWindowBytes,
+        maxPacketBytes: channelMaxPacketBytes,
+        data,
+      }),
+    );
+    return promise;
   }
 
   // ---- ChannelCarrier ----
@@ -275,8 +327,44 @@ export class Connection implements ChannelCarrier {
     );
   }
 
-  #refuseUnasked(name: string): never {
-    throw new ProtocolError(`${name} where nothing was asked for`);
+  #askedFor(number: number, name: string) {
+    const asked = this.#asked.get(number);
+    if (asked === undefined) {
+      throw new ProtocolError(`${name} where nothing was asked for`);
+    }
+    this.#asked.delete(number);
+    return asked;
+  }
+
+  #receiveConfirmation(payload: Buffer): void {
+    const confirmation = ChannelOpenConfirmation.decode(payload);
+    const { recipient, sender, windowBytes, maxPacketBytes } = confirmation;
+    const { type, tell } = this.#askedFor(recipient, 'CHANNEL_OPEN_CONFIRMATION');
+    if (maxPacketBytes === 0) {
+      throw new ProtocolError('a channel with a maximum packet size of 0');
+    }
+    const channel = new Channel(this, type, recipient, {
+      number: sender,
+      windowBytes,
+      maxPacketBytes,
+    });
+    this.#channels.set(recipient, channel);
+    tell({ opened: channel });
+  }
+
+  #receiveOpenFailure(payload: Buffer): void {
+    const { recipient, reason, description } = ChannelOpenFailure.decode(payload);
+    const { tell } = this.#askedFor(recipient, 'CHANNEL_OPEN_FAILURE');
+    this.#freeNumbers.push(recipient);
+    tell({ refused: reason, text: description });
+  }
+
+  get #channelsInUse(): number {
+    return this.#channels.size + this.#openingChannels + this.#asked.size;
+  }
+
+  #takeNumber(): number {
+    return this.#freeNumbers.pop() ?? this.#nextNumber++;
   }
 
   #receiveOpen(payload: Buffer): void {
@@ -293,7 +381,7 @@ export class Connection implements ChannelCarrier {
       this.#refuse(open, openFailure.unknownChannelType, 'unknown channel type');
       return;
     }
-    if (this.#channels.size + this.#openingChannels >= channelsPerConnection) {
+    if (this.#channelsInUse >= channelsPerConnection) {
       this.#refuse(open, openFailure.resourceShortage, 'too many channels');
       return;
     }
@@ -324,7 +412,7 @@ export class Connection implements ChannelCarrier {
       outcome.abandoned();
       return;
     }
-    const number = this.#freeNumbers.pop() ?? this.#nextNumber++;
+    const number = this.#takeNumber();
     const channel = new Channel(this, open.type, number, {
       number: open.sender,
       windowBytes: open.windowBytes,

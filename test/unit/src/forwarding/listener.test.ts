@@ -1,0 +1,159 @@
+/** A listening descriptor whose connections become channels to the client. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { listenStream } from '../../../../src/base/socket.native.ts';
+import { ForwardListener } from '../../../../src/forwarding/listener.ts';
+import {
+  ChannelOpen,
+  ChannelOpenConfirmation,
+  ChannelOpenFailure,
+} from '../../../../src/ssh/connection/messages.ts';
+import { eventually } from '../../../support/child.ts';
+import { ConnectionPeer } from '../../../support/connection-peer.ts';
+
+const none = Buffer.alloc(0);
+const sockets: Socket[] = [];
+const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  sockets.splice(0).forEach((socket) => socket.destroy());
+  cleanUps.splice(0).forEach((clean) => clean());
+});
+
+interface Served {
+  readonly peer: ConnectionPeer;
+  readonly listener: ForwardListener;
+  dial(): Socket & { readonly got: string[] };
+  /** Our numbers of the channels that the client was asked for since the last call. */
+  asked(): number[];
+}
+
+function serve(more: { maxConnections?: number; takesOne?: boolean } = {}): Served {
+  const folder = mkdtempSync(join(tmpdir(), 'sshdesk-listener-'));
+  const path = join(folder, 'socket');
+  const peer = new ConnectionPeer();
+  const listener = new ForwardListener({
+    descriptors: [listenStream(path)],
+    channelType: 'auth-agent@openssh.com',
+    openData: () => none,
+    opener: peer.connection,
+    maxConnections: 8,
+    ...more,
+  });
+  cleanUps.push(() => {
+    listener.close();
+    peer.transport.close();
+    rmSync(folder, { recursive: true });
+  });
+  return {
+    peer,
+    listener,
+    dial() {
+      const got: string[] = [];
+      const socket = connect({ path, allowHalfOpen: true });
+      sockets.push(socket);
+      socket.on('data', (chunk: Buffer) => got.push(chunk.toString()));
+      socket.on('end', () => got.push('end'));
+      socket.on('error', () => got.push('error'));
+      socket.on('close', () => got.push('close'));
+      return Object.assign(socket, { got });
+    },
+    asked: () =>
+      peer.transport
+        .take()
+        .filter((payload) => payload[0] === ChannelOpen.number)
+        .map((payload) => ChannelOpen.decode(payload).sender),
+  };
+}
+
+async function nextAsked(served: Served): Promise<number> {
+  const [number] = await eventually('a channel is asked for', () => {
+    const asked = served.asked();
+    return asked.length > 0 ? asked : undefined;
+  });
+  return number as number;
+}
+
+function confirm(peer: ConnectionPeer, recipient: number): void {
+  const window = { windowBytes: 1 << 20, maxPacketBytes: 1 << 15 };
+  peer.transport.deliver(
+    ChannelOpenConfirmation.encode({ recipient, sender: recipient + 100, ...window, data: none }),
+  );
+}
+
+test('bytes go both ways, and each direction ends on its own', async () => {
+  const served = serve();
+  const socket = served.dial();
+  socket.write('question');
+  const number = await nextAsked(served);
+  confirm(served.peer, number);
+  await eventually('the question', () => served.peer.bytes().stdout.toString() === 'question');
+  socket.end();
+  await eventually('EOF', () => served.peer.numbers().includes(96));
+  served.peer.data(number, 'answer');
+  await eventually('the answer', () => socket.got.join('') === 'answer');
+  served.peer.eof(number);
+  await eventually('the end', () => socket.got.at(-1) === 'close');
+  assert.deepEqual(socket.got, ['answer', 'end', 'close']);
+  assert.deepEqual(served.peer.numbers(), [97]);
+});
+
+test('a client that refuses the channel ends the connection to the socket', async () => {
+  const served = serve();
+  const socket = served.dial();
+  const recipient = await nextAsked(served);
+  served.peer.transport.deliver(
+    ChannelOpenFailure.encode({ recipient, reason: 1, description: 'no', language: none }),
+  );
+  await eventually('the end', () => socket.got.includes('end'));
+});
+
+test('connections beyond the limit wait until one has ended', async () => {
+  const served = serve({ maxConnections: 1 });
+  const first = served.dial();
+  const number = await nextAsked(served);
+  confirm(served.peer, number);
+  const second = served.dial();
+  second.write('second');
+  first.write('first');
+  await eventually('the first', () => served.peer.bytes().stdout.toString() === 'first');
+  assert.equal(served.peer.connection.channelCount, 1);
+  first.destroy();
+  served.peer.close(number);
+  confirm(served.peer, await nextAsked(served));
+  await eventually('the second', () => served.peer.bytes().stdout.toString() === 'second');
+});
+
+test('a listener for one connection takes one', async () => {
+  const served = serve({ takesOne: true });
+  served.dial();
+  await nextAsked(served);
+  assert.equal(served.listener.isOpen, false);
+  const late = served.dial();
+  await eventually('the late one is refused', () => late.got.includes('error'));
+});
+
+test('closing it leaves what is connected', async () => {
+  const served = serve();
+  const socket = served.dial();
+  const number = await nextAsked(served);
+  confirm(served.peer, number);
+  served.listener.close();
+  served.peer.data(number, 'still');
+  await eventually('the bytes', () => socket.got.join('') === 'still');
+  const late = served.dial();
+  await eventually('the late one is refused', () => late.got.includes('error'));
+});
+
+test('the end of the connection ends the sockets, also those whose channel is being opened', async () => {
+  const served = serve();
+  const open = served.dial();
+  confirm(served.peer, await nextAsked(served));
+  const opening = served.dial();
+  await nextAsked(served);
+  served.peer.transport.close();
+  await eventually('both ended', () => open.got.includes('end') && opening.got.includes('end'));
+});
