@@ -54,6 +54,20 @@ export interface ServerConfig {
   /** Patterns with tokens; expand with `expandAuthorizedKeysFiles`. Empty: none. */
   readonly authorizedKeysFiles: readonly string[];
   readonly permitTty: boolean;
+  readonly permitUserRc: boolean;
+  readonly x11Forwarding: boolean;
+  readonly x11DisplayOffset: number;
+  readonly x11UseLocalhost: boolean;
+  /** undefined: there is none, and so no X11 forwarding. */
+  readonly xauthLocation: string | undefined;
+  readonly allowAgentForwarding: boolean;
+  /** Beats every other keyword of forwarding. */
+  readonly disableForwarding: boolean;
+  /** 0: the client is not asked. */
+  readonly clientAliveIntervalMs: number;
+  /** 0: an unanswered question ends nothing. */
+  readonly clientAliveCountMax: number;
+  readonly tcpKeepAlive: boolean;
   readonly forceCommand: string | undefined;
   readonly acceptEnv: readonly string[];
   /** `yes`, `no`, or a pattern list of the names that are taken. */

@@ -93,7 +93,7 @@ export function grantFor(
   key: KeyRestrictions | undefined,
   account: { readonly user: string },
 ): Grant {
-  return Object.freeze({
+  const grant: Grant = Object.freeze({
     user: account.user,
     ...forcedCommandOf(config, key),
     permitTty: config.permitTty && (key?.permitPty ?? true),
@@ -103,13 +103,14 @@ export function grantFor(
     permitOpenByKey: key?.permitOpen,
     permitListenByKey: key?.permitListen,
     maxSessions: config.maxSessions,
-    permitAgentForwarding: key?.permitAgentForwarding ?? true,
-    permitX11Forwarding: key?.permitX11Forwarding ?? true,
-    permitUserRc: key?.permitUserRc ?? true,
+    permitAgentForwarding: config.allowAgentForwarding && (key?.permitAgentForwarding ?? true),
+    permitX11Forwarding: config.x11Forwarding && (key?.permitX11Forwarding ?? true),
+    permitUserRc: config.permitUserRc && (key?.permitUserRc ?? true),
   });
+  return config.disableForwarding ? withoutForwarding(grant) : grant;
 }
 
-/** Forwarding is off for a login that must change its password first; sshd does the same. */
+/** DisableForwarding, and a login that must change its password first; sshd does the same. */
 export function withoutForwarding(grant: Grant): Grant {
   return Object.freeze({
     ...grant,

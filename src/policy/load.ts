@@ -163,6 +163,7 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     ...hostKeysOf(request, said),
     forceCommand: unlessNone(draft.forceCommand),
     pidFile: unlessNone(draft.pidFile),
+    xauthLocation: unlessNone(draft.xauthLocation),
   };
   return { config: freeze(config), notices };
 }

@@ -4,7 +4,7 @@
  * be a hole; so nothing is ignored in silence. Data. Runs in: monitor, launcher.
  */
 /** Taken with `yes` or `no` and reported once. */
-export const acceptedKeywords: readonly string[] = ['X11Forwarding', 'PrintMotd', 'PrintLastLog'];
+export const acceptedKeywords: readonly string[] = ['PrintMotd', 'PrintLastLog'];
 
 /** A warning only, as in sshd. */
 export const deprecatedKeywords: readonly string[] = [
@@ -25,7 +25,6 @@ export const deprecatedKeywords: readonly string[] = [
 
 /** OpenSSH 10.5, Debian's patches, and older names that are still understood there. */
 export const unsupportedKeywords: readonly string[] = [
-  'AllowAgentForwarding',
   'AllowGroups',
   'AllowStreamLocalForwarding',
   'AuthenticationMethods',
@@ -39,13 +38,10 @@ export const unsupportedKeywords: readonly string[] = [
   'ChannelTimeout',
   'ChrootDirectory',
   'Ciphers',
-  'ClientAliveCountMax',
-  'ClientAliveInterval',
   'Compression',
   'DebianBanner',
   'DenyGroups',
   'DenyUsers',
-  'DisableForwarding',
   'ExposeAuthInfo',
   'FingerprintHash',
   'GatewayPorts',
@@ -66,7 +62,6 @@ export const unsupportedKeywords: readonly string[] = [
   'IgnoreRhosts',
   'IgnoreUserKnownHosts',
   'IPQoS',
-  'KeepAlive',
   'KerberosAuthentication',
   'KerberosGetAFSToken',
   'KerberosOrLocalPasswd',
@@ -79,7 +74,6 @@ export const unsupportedKeywords: readonly string[] = [
   'PermitEmptyPasswords',
   'PermitListen',
   'PermitTunnel',
-  'PermitUserRC',
   'PerSourceMaxStartups',
   'PerSourceNetBlockSize',
   'PerSourcePenalties',
@@ -100,13 +94,9 @@ export const unsupportedKeywords: readonly string[] = [
   'StreamLocalBindMask',
   'StreamLocalBindUnlink',
   'SyslogFacility',
-  'TCPKeepAlive',
   'TrustedUserCAKeys',
   'UnusedConnectionTimeout',
   'UseDNS',
   'VerifyReverseMapping',
   'VersionAddendum',
-  'X11DisplayOffset',
-  'X11UseLocalhost',
-  'XAuthLocation',
 ];

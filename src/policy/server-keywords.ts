@@ -35,12 +35,13 @@ import type { Words } from './words.ts';
 /** What lines say, before addresses are looked up and defaults are filled in. */
 export type ServerDraft = Omit<
   ServerConfig,
-  'listenAddresses' | 'isHostKeyDefault' | 'pidFile' | 'forceCommand'
+  'listenAddresses' | 'isHostKeyDefault' | 'pidFile' | 'forceCommand' | 'xauthLocation'
 > & {
   readonly listen: readonly ListenSpec[];
   /** `none` where sshd says so. */
   readonly pidFile: string;
   readonly forceCommand: string;
+  readonly xauthLocation: string;
 };
 
 function row<K extends keyof ServerDraft>(
@@ -223,6 +224,15 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => String(config.loginGraceTimeMs / 1000),
   }),
   row({
+    name: 'X11DisplayOffset',
+    argument: 'number',
+    summary: 'The first display number that X11 forwarding tries.',
+    defaultText: '10',
+    field: 'x11DisplayOffset',
+    parse: integer(0),
+    dump: (config) => String(config.x11DisplayOffset),
+  }),
+  row({
     name: 'MaxAuthTries',
     argument: 'number',
     summary: 'Failed attempts after which the connection is ended.',
@@ -239,6 +249,24 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     field: 'maxSessions',
     parse: integer(0),
     dump: (config) => String(config.maxSessions),
+  }),
+  row({
+    name: 'ClientAliveInterval',
+    argument: 'time',
+    summary: 'After so long without a word of the client it is asked for one; 0 never asks.',
+    defaultText: '0',
+    field: 'clientAliveIntervalMs',
+    parse: (words) => seconds(words) * 1000,
+    dump: (config) => String(config.clientAliveIntervalMs / 1000),
+  }),
+  row({
+    name: 'ClientAliveCountMax',
+    argument: 'number',
+    summary: 'So many questions without an answer end the connection; 0: it is never ended.',
+    defaultText: '3',
+    field: 'clientAliveCountMax',
+    parse: integer(0),
+    dump: (config) => String(config.clientAliveCountMax),
   }),
   row({
     name: 'PermitRootLogin',
@@ -268,12 +296,32 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     'Offers the method keyboard-interactive (with UsePAM).',
     ['ChallengeResponseAuthentication', 'SkeyAuthentication'],
   ),
+  flag(
+    'X11Forwarding',
+    'x11Forwarding',
+    'no',
+    'Programs of a session may show their windows on the X server of the client.',
+  ),
+  flag(
+    'X11UseLocalhost',
+    'x11UseLocalhost',
+    'yes',
+    'Forwarded displays listen on the loopback address only.',
+  ),
   flag('PermitTTY', 'permitTty', 'yes', 'Terminals are given; `no` also refuses desktops.'),
+  flag('PermitUserRC', 'permitUserRc', 'yes', '~/.ssh/rc runs in front of a shell or command.'),
   flag(
     'StrictModes',
     'strictModes',
     'yes',
     'Key files count only when nobody but their owner and root can write them or a directory above.',
+  ),
+  flag(
+    'TCPKeepAlive',
+    'tcpKeepAlive',
+    'yes',
+    'TCP itself looks whether the client is still there.',
+    ['KeepAlive'],
   ),
   row({
     name: 'AllowTcpForwarding',
@@ -290,6 +338,18 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     }),
     dump: (config) => config.allowTcpForwarding,
   }),
+  flag(
+    'AllowAgentForwarding',
+    'allowAgentForwarding',
+    'yes',
+    'The agent of the client may be used in sessions.',
+  ),
+  flag(
+    'DisableForwarding',
+    'disableForwarding',
+    'no',
+    'Forwarding of every kind is off, whatever else says yes.',
+  ),
   row({
     name: 'PidFile',
     argument: 'file | none',
@@ -298,6 +358,15 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     field: 'pidFile',
     parse: (words, place) => absolutePath(single(words), place),
     dump: (config) => config.pidFile ?? 'none',
+  }),
+  row({
+    name: 'XAuthLocation',
+    argument: 'file | none',
+    summary: 'The xauth program; without it there is no X11 forwarding.',
+    defaultText: '/usr/bin/xauth',
+    field: 'xauthLocation',
+    parse: (words, place) => absolutePath(single(words), place),
+    dump: (config) => config.xauthLocation ?? 'none',
   }),
   row({
     name: 'ForceCommand',
@@ -428,6 +497,16 @@ export const serverDefaults: ServerDraft = {
   strictModes: true,
   authorizedKeysFiles: ['.ssh/authorized_keys', '.ssh/authorized_keys2'],
   permitTty: true,
+  permitUserRc: true,
+  x11Forwarding: false,
+  x11DisplayOffset: 10,
+  x11UseLocalhost: true,
+  xauthLocation: '/usr/bin/xauth',
+  allowAgentForwarding: true,
+  disableForwarding: false,
+  clientAliveIntervalMs: 0,
+  clientAliveCountMax: 3,
+  tcpKeepAlive: true,
   forceCommand: 'none',
   acceptEnv: [],
   permitUserEnvironment: 'no',

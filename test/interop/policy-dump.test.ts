@@ -92,6 +92,11 @@ const cases: readonly Case[] = [
     name: 'paths',
     file: 'PidFile ~/x\nAuthorizedKeysFile ~/k %h/%%x /etc/keys/%u #c\n',
   },
+  {
+    name: 'X11, agent and keepalive',
+    file: 'X11Forwarding yes\nX11DisplayOffset 50\nX11UseLocalhost no\nXAuthLocation /opt/x/xauth\nPermitUserRC no\nAllowAgentForwarding no\nDisableForwarding yes\nClientAliveInterval 1m30\nClientAliveCountMax 0\nKeepAlive no\n',
+  },
+  { name: 'no xauth', file: 'XAuthLocation none\nTCPKeepAlive no\n' },
   { name: 'no pid file, no keys', file: 'PidFile none\nAuthorizedKeysFile none\n' },
   { name: 'a relative pid file in quotes', file: 'PidFile "a\\"b"\nPermitTTY = no\n' },
   { name: 'names of the user', file: 'PermitUserEnvironment LANG,LC_*\n' },

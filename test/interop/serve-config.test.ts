@@ -106,7 +106,7 @@ describe('serve with a configuration', lab, () => {
       await listening(daemon);
       assert.match(daemon.stderr, /Server listening on 0\.0\.0\.0 port 22\./);
       assert.match(daemon.stderr, /Server listening on :: port 22\./);
-      for (const keyword of ['X11Forwarding', 'PrintMotd']) {
+      for (const keyword of ['PrintMotd']) {
         assert.equal(daemon.stderr.split(keyword).length, 2, `${keyword} is said once`);
       }
       const line = readFileSync('/etc/ssh/ssh_host_ed25519_key.pub', 'utf8');
@@ -460,14 +460,14 @@ describe('serve with a configuration', lab, () => {
       assert.match(unknown.stderr, /subsystem request failed on channel 0/);
     });
 
-    test('X11Forwarding, PrintMotd, PrintLastLog: taken, said once each, at the start', async () => {
+    test('PrintMotd, PrintLastLog: taken, said once each, at the start', async () => {
       await using ground = await Ground.make({
-        config: ['X11Forwarding yes', 'PrintMotd yes', 'PrintLastLog no', 'X11Forwarding no'],
+        config: ['PrintMotd yes', 'PrintLastLog no', 'PrintMotd no'],
       });
       const daemon = await ground.daemon();
       await ssh(ground, { key }, 'true');
       await ssh(ground, { key }, 'true');
-      for (const keyword of ['X11Forwarding', 'PrintMotd', 'PrintLastLog']) {
+      for (const keyword of ['PrintMotd', 'PrintLastLog']) {
         assert.equal(daemon.stderr.split(keyword).length, 2, daemon.stderr);
       }
       const wrong = await ground.ended('-t', '-f', '/dev/null', '-o', 'PrintMotd=perhaps');

@@ -186,6 +186,44 @@ test('a refused destination is logged as sshd does', async () => {
   );
 });
 
+test('agent, X11 and rc need configuration and key', async () => {
+  const rows = [
+    ['', undefined, true, false, true],
+    ['X11Forwarding yes\n', undefined, true, true, true],
+    [
+      'X11Forwarding yes\nAllowAgentForwarding no\nPermitUserRC no\n',
+      undefined,
+      false,
+      true,
+      false,
+    ],
+    ['X11Forwarding yes\n', 'no-X11-forwarding', true, false, true],
+    ['X11Forwarding yes\n', 'no-agent-forwarding,no-user-rc', false, true, false],
+    ['X11Forwarding yes\n', 'restrict', false, false, false],
+    ['X11Forwarding yes\n', 'restrict,X11-forwarding,agent-forwarding,user-rc', true, true, true],
+    ['', 'restrict,X11-forwarding', false, false, false],
+    ['AllowAgentForwarding no\n', 'agent-forwarding', false, false, true],
+  ] as const;
+  for (const [config, key, agent, x11, rc] of rows) {
+    const { permitAgentForwarding, permitX11Forwarding, permitUserRc } = await grant(config, key);
+    assert.deepEqual(
+      [permitAgentForwarding, permitX11Forwarding, permitUserRc],
+      [agent, x11, rc],
+      `${config} ${key}`,
+    );
+  }
+});
+
+test('DisableForwarding covers forwarding of every kind, agent and X11', async () => {
+  const off = await grant(
+    'DisableForwarding yes\nX11Forwarding yes\nAllowAgentForwarding yes\nAllowTcpForwarding yes\n',
+    'X11-forwarding,agent-forwarding,port-forwarding',
+  );
+  assert.equal(off.tcpForwarding, 'no');
+  assert.ok(!off.permitAgentForwarding && !off.permitX11Forwarding);
+  assert.ok(off.permitTty && off.permitUserRc);
+});
+
 test('an expired password takes every forwarding away', async () => {
   const grantNow = withoutForwarding(await grant(''));
   assert.equal(grantNow.tcpForwarding, 'no');

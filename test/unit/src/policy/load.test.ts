@@ -113,16 +113,15 @@ test('a line that no longer counts is still checked', async () => {
 
 test('what is accepted without effect and what is deprecated is told once', async () => {
   const { notices } = await load(
-    'X11Forwarding yes\nPrintMotd no\nPrintLastLog yes\nX11Forwarding no\nProtocol 2\nUseLogin no\nprotocol 1\n',
+    'PrintMotd no\nPrintLastLog yes\nPrintMotd yes\nProtocol 2\nUseLogin no\nprotocol 1\n',
   );
   assert.deepEqual(notices, [
-    `${file}:1: X11Forwarding: accepted, but not yet in effect`,
-    `${file}:2: PrintMotd: accepted, but not yet in effect`,
-    `${file}:3: PrintLastLog: accepted, but not yet in effect`,
-    `${file}:5: Protocol: deprecated option, ignored`,
-    `${file}:6: UseLogin: deprecated option, ignored`,
+    `${file}:1: PrintMotd: accepted, but not yet in effect`,
+    `${file}:2: PrintLastLog: accepted, but not yet in effect`,
+    `${file}:4: Protocol: deprecated option, ignored`,
+    `${file}:5: UseLogin: deprecated option, ignored`,
   ]);
-  assert.equal((await errorsOf('X11Forwarding perhaps\n')).length, 1);
+  assert.equal((await errorsOf('PrintMotd perhaps\n')).length, 1);
 });
 
 test('a restriction that is not in effect stops the start', async () => {
@@ -132,7 +131,6 @@ test('a restriction that is not in effect stops the start', async () => {
     'DenyGroups',
     'ChrootDirectory',
     'AuthenticationMethods',
-    'DisableForwarding',
     'RevokedKeys',
     'PermitListen',
     'RefuseConnection',
