@@ -3,6 +3,7 @@
  * start and handed down. Declarations only. Runs in: monitor (a worker gets the part it may know).
  */
 import type { Destination } from '../../keys/destination.ts';
+import type { AlgorithmList } from './transport-algorithms.ts';
 
 export interface ListenAddress {
   readonly address: string;
@@ -30,6 +31,12 @@ export interface StartupsSpec {
   readonly full: number;
 }
 
+/** 0: no limit of its own. */
+export interface RekeyLimit {
+  readonly bytes: number;
+  readonly ms: number;
+}
+
 /** /etc/ssh/sshd_config */
 export interface ServerConfig {
   readonly ports: readonly number[];
@@ -38,6 +45,18 @@ export interface ServerConfig {
   readonly hostKeyFiles: readonly string[];
   /** The default list: a file of it that does not exist is no error. */
   readonly isHostKeyDefault: boolean;
+  readonly hostCertificateFiles: readonly string[];
+  /** `none`, `SSH_AUTH_SOCK`, or the path of a socket. */
+  readonly hostKeyAgent: string;
+  readonly kexAlgorithms: AlgorithmList;
+  readonly ciphers: AlgorithmList;
+  readonly macs: AlgorithmList;
+  readonly hostKeyAlgorithms: AlgorithmList;
+  /** After authentication; before it there is none. */
+  readonly compression: boolean;
+  readonly rekeyLimit: RekeyLimit;
+  /** Behind the identification; empty: nothing. */
+  readonly versionAddendum: string;
   readonly usePam: boolean;
   readonly pamServiceName: string;
   /** 0: no limit. */

@@ -3,6 +3,7 @@
  * that is wrong is reported at once and nothing is half applied. Runs in: monitor, launcher.
  */
 import { isIP, isIPv6 } from 'node:net';
+import { algorithmKinds, leftOutNotice } from './transport-algorithms.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from './config.ts';
 import type { ConfigSource } from './config-source.ts';
 import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-keywords.ts';
@@ -165,7 +166,12 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     pidFile: unlessNone(draft.pidFile),
     xauthLocation: unlessNone(draft.xauthLocation),
   };
-  return { config: freeze(config), notices };
+  return { config: freeze(config), notices: [...notices, ...leftOutNotices(config)] };
+}
+
+function leftOutNotices(config: ServerConfig): readonly string[] {
+  const fields = Object.keys(algorithmKinds) as (keyof typeof algorithmKinds)[];
+  return fields.flatMap((field) => leftOutNotice(algorithmKinds[field], config[field]));
 }
 
 export interface DesktopLoadRequest {

@@ -5,6 +5,15 @@
  */
 import { ConfigError } from '../base/errors.ts';
 import { isValidAddressList } from '../../keys/pattern.ts';
+import {
+  type AlgorithmKind,
+  algorithmList,
+  cipherKind,
+  defaultList,
+  hostKeyKind,
+  kexKind,
+  macKind,
+} from './transport-algorithms.ts';
 import type {
   AddressFamily,
   ConfiguredLogLevel,
@@ -24,10 +33,12 @@ import {
   oneOf,
   type Place,
   port,
+  rekeyLimit,
   seconds,
   several,
   single,
   startups,
+  versionAddendum,
   yesNo,
 } from './values.ts';
 import type { Words } from './words.ts';
@@ -87,6 +98,27 @@ function flag(
     parse: yesNo,
     dump: (config) => yesOrNo(config[field]),
   });
+}
+
+function algorithms(
+  kind: AlgorithmKind,
+  field: 'kexAlgorithms' | 'ciphers' | 'macs' | 'hostKeyAlgorithms',
+  summary: string,
+): KeywordRow<ServerDraft, ServerConfig> {
+  return row({
+    name: kind.keyword,
+    argument: '[+-^]name,...',
+    summary,
+    defaultText: defaultList(kind).names.join(', '),
+    field,
+    parse: algorithmList(kind),
+    dump: (config) => config[field].names.join(','),
+  });
+}
+
+function agentSocket(words: Words, place: Place): string {
+  const word = single(words);
+  return word === 'SSH_AUTH_SOCK' ? word : absolutePath(word, place);
 }
 
 const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
@@ -324,6 +356,15 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     ['KeepAlive'],
   ),
   row({
+    name: 'Compression',
+    argument: 'yes | delayed | no',
+    summary: 'zlib@openssh.com is offered; it begins after authentication, never before.',
+    defaultText: 'yes',
+    field: 'compression',
+    parse: oneOf<boolean>({ yes: true, delayed: true, no: false }),
+    dump: (config) => yesOrNo(config.compression),
+  }),
+  row({
     name: 'AllowTcpForwarding',
     argument: 'yes | all | no | local | remote',
     summary: 'TCP forwarding; `local` is direct-tcpip only, `remote` is listening only.',
@@ -368,6 +409,8 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: (words, place) => absolutePath(single(words), place),
     dump: (config) => config.xauthLocation ?? 'none',
   }),
+  algorithms(cipherKind, 'ciphers', 'Ciphers, the preferred one first.'),
+  algorithms(macKind, 'macs', 'MACs for the ciphers that need one.'),
   row({
     name: 'ForceCommand',
     argument: 'command | none',
@@ -378,6 +421,31 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: commandLine,
     dump: (config) => config.forceCommand ?? 'none',
   }),
+  row({
+    name: 'VersionAddendum',
+    argument: 'text | none',
+    summary: 'Stands behind the identification that the server sends.',
+    defaultText: 'none',
+    field: 'versionAddendum',
+    parse: versionAddendum,
+    dump: (config) => (config.versionAddendum === '' ? 'none' : config.versionAddendum),
+  }),
+  row({
+    name: 'HostKeyAgent',
+    argument: 'socket | SSH_AUTH_SOCK | none',
+    summary:
+      'An agent that holds host keys of which HostKey names only the public half; SSH_AUTH_SOCK takes the path from the environment.',
+    defaultText: 'none',
+    field: 'hostKeyAgent',
+    parse: agentSocket,
+    dump: (config) => config.hostKeyAgent,
+  }),
+  algorithms(kexKind, 'kexAlgorithms', 'Key exchange methods.'),
+  algorithms(
+    hostKeyKind,
+    'hostKeyAlgorithms',
+    'Signature algorithms of host keys and of host certificates.',
+  ),
   row({
     name: 'LogLevel',
     argument: 'QUIET | FATAL | ERROR | INFO | VERBOSE | DEBUG | DEBUG1 | DEBUG2 | DEBUG3',
@@ -408,6 +476,16 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: (words, place) => [absolutePath(single(words), place)],
     add: concatBounded(maxPorts),
     dump: (config) => config.hostKeyFiles,
+  }),
+  row({
+    name: 'HostCertificate',
+    argument: 'file',
+    summary: 'A certificate for one of the host keys.',
+    defaultText: 'none',
+    field: 'hostCertificateFiles',
+    parse: (words, place) => [absolutePath(single(words), place)],
+    add: concatBounded(maxPorts),
+    dump: (config) => config.hostCertificateFiles,
   }),
   row({
     name: 'AllowUsers',
@@ -453,6 +531,15 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
       `${maxStartups.start}:${maxStartups.ratePercent}:${maxStartups.full}`,
   }),
   row({
+    name: 'RekeyLimit',
+    argument: 'size | default, then perhaps time | none',
+    summary: 'New keys after so many bytes in either direction, and after so much time.',
+    defaultText: 'default none',
+    field: 'rekeyLimit',
+    parse: rekeyLimit,
+    dump: ({ rekeyLimit: limit }) => `${limit.bytes} ${limit.ms / 1000}`,
+  }),
+  row({
     name: 'PermitOpen',
     argument: 'host:port ... | any | none',
     summary: 'Where direct-tcpip may go; names are compared as sent.',
@@ -483,6 +570,15 @@ export const serverDefaults: ServerDraft = {
   addressFamily: 'any',
   listen: [],
   hostKeyFiles: defaultHostKeyFiles,
+  hostCertificateFiles: [],
+  hostKeyAgent: 'none',
+  kexAlgorithms: defaultList(kexKind),
+  ciphers: defaultList(cipherKind),
+  macs: defaultList(macKind),
+  hostKeyAlgorithms: defaultList(hostKeyKind),
+  compression: true,
+  rekeyLimit: { bytes: 0, ms: 0 },
+  versionAddendum: '',
   usePam: false,
   pamServiceName: 'sshd',
   loginGraceTimeMs: 120_000,

@@ -196,3 +196,61 @@ export function commandLine({ rest }: Words): string {
   }
   return rest;
 }
+
+const sizeFactors: Readonly<Record<string, number>> = {
+  '': 1,
+  K: 1024,
+  M: 1024 ** 2,
+  G: 1024 ** 3,
+  T: 1024 ** 4,
+};
+const minRekeyBytes = 16;
+
+/** `default`, or a size such as `64K`, `1.5M`; 0 is no limit. */
+function rekeyBytes(word: string): number {
+  if (word === 'default') {
+    return 0;
+  }
+  const [, number, unit] = /^([0-9]{1,15}|[0-9]{0,15}\.[0-9]{1,15})([KMGT]?)$/i.exec(word) ?? [];
+  const bytes = Math.trunc(Number(number) * (sizeFactors[(unit ?? '').toUpperCase()] ?? NaN));
+  if (number === undefined || !Number.isSafeInteger(bytes)) {
+    throw new ConfigError(`Bad RekeyLimit number '${word}'`);
+  }
+  if (bytes !== 0 && bytes < minRekeyBytes) {
+    throw new ConfigError('RekeyLimit too small');
+  }
+  return bytes;
+}
+
+/** RekeyLimit: a size, then perhaps a time. */
+export function rekeyLimit(words: Words): { readonly bytes: number; readonly ms: number } {
+  const [size, time, ...more] = words.words;
+  if (size === undefined || size === '') {
+    throw new ConfigError('missing argument');
+  }
+  if (more.length > 0) {
+    throw new ConfigError('extra arguments at end of line');
+  }
+  const isTimed = time !== undefined && time !== 'none';
+  return {
+    bytes: rekeyBytes(size),
+    ms: isTimed ? seconds({ ...words, words: [time] }) * 1000 : 0,
+  };
+}
+
+/** RFC 4253 §4.2: the line has 255 bytes with CR LF, and ours begins it. */
+const maxAddendumBytes = 128;
+
+/** VersionAddendum: the rest of the line, or `none`. */
+export function versionAddendum({ rest }: Words): string {
+  if (rest.toLowerCase() === 'none') {
+    return '';
+  }
+  if (!/^[ -~]*$/.test(rest)) {
+    throw new ConfigError('Invalid VersionAddendum');
+  }
+  if (rest.length > maxAddendumBytes) {
+    throw new ConfigError(`longer than ${maxAddendumBytes} characters`);
+  }
+  return rest;
+}

@@ -36,12 +36,9 @@ import { signExchange } from '../monitor/requests/sign-exchange.ts';
 import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
 import {
-  cipherAlgorithms,
   compressionAlgorithms,
   defaultNames,
   hostKeyAlgorithms,
-  kexAlgorithms,
-  macAlgorithms,
   userKeyAlgorithms,
 } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
@@ -73,7 +70,6 @@ export interface MonitorOptions {
 }
 
 const defaultWorkerProgram = join(installDirectory, 'src/process/worker.ts');
-const rekeyDefault = 0;
 const sigkill = 9;
 
 /** A port that is taken and the like: the launcher says it and exits 255. */
@@ -85,8 +81,24 @@ export class BindError extends ConfigError {
   }
 }
 
-function keyTypeOf(blob: Buffer): string {
-  return new Reader(blob).string().toString('latin1');
+/** Of HostKeyAlgorithms those that there is a key or a certificate for. Throws ConfigError: none. */
+export function offeredHostKeyAlgorithms(
+  hostKeys: HostKeys,
+  config: Pick<ServerConfig, 'hostKeyAlgorithms'>,
+): readonly string[] {
+  const { names } = config.hostKeyAlgorithms;
+  const types = new Set(
+    hostKeys.publicBlobs.map((blob) => new Reader(blob).string().toString('latin1')),
+  );
+  const offered = names.filter((name) =>
+    hostKeyAlgorithms.some((row) => row.name === name && types.has(row.keyType)),
+  );
+  if (offered.length === 0) {
+    throw new ConfigError(
+      `no host key can serve an algorithm of HostKeyAlgorithms (${names.join(',')}); there are keys of ${[...types].join(', ')}`,
+    );
+  }
+  return offered;
 }
 
 export class Monitor {
@@ -179,10 +191,9 @@ export class Monitor {
   }
 
   #poolSettings() {
-    const { desktopConfig, hostKeys, isRootless, workerAccount, version } = this.#options;
+    const { config, desktopConfig, hostKeys, isRootless, workerAccount, version } = this.#options;
     const isolated = desktopConfig.workerIsolation === 'connection';
     const blobs = hostKeys.publicBlobs;
-    const keyTypes = new Set(blobs.map(keyTypeOf));
     const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
     return {
       count: this.#options.inherited === undefined ? desktopConfig.workers : 1,
@@ -211,18 +222,16 @@ export class Monitor {
       settings: {
         version,
         algorithms: {
-          kex: defaultNames(kexAlgorithms),
-          serverHostKey: hostKeyAlgorithms
-            .filter((row) => row.default && keyTypes.has(row.keyType))
-            .map(({ name }) => name),
-          cipher: defaultNames(cipherAlgorithms),
-          mac: defaultNames(macAlgorithms),
-          compress: defaultNames(compressionAlgorithms),
+          kex: config.kexAlgorithms.names,
+          serverHostKey: offeredHostKeyAlgorithms(hostKeys, config),
+          cipher: config.ciphers.names,
+          mac: config.macs.names,
+          compress: config.compression ? defaultNames(compressionAlgorithms) : ['none'],
         },
         hostKeys: blobs.map((blob) => blob.toString('base64')),
         confinement,
-        rekeyBytes: rekeyDefault,
-        rekeyMs: rekeyDefault,
+        rekeyBytes: config.rekeyLimit.bytes,
+        rekeyMs: config.rekeyLimit.ms,
         acceptedUserKeyAlgorithms: defaultNames(userKeyAlgorithms),
       },
     };

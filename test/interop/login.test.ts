@@ -25,7 +25,7 @@ describe('a login with a key', lab, () => {
     makeUser('alice', { authorizedKeys: keys.map(({ key }) => key.line) });
     server = await startServer({
       hostKeys: ['ed25519', 'ecdsa', 'rsa'],
-      config: ['UsePAM yes', 'LogLevel VERBOSE'],
+      config: ['UsePAM yes', 'LogLevel VERBOSE', 'HostKeyAlgorithms +ecdsa-*'],
     });
   });
   after(async () => await server?.stop());

@@ -483,7 +483,6 @@ describe('serve with a configuration', lab, () => {
         'ChrootDirectory /srv',
         'AuthorizedKeysCommand /bin/true',
         'TrustedUserCAKeys /etc/ca',
-        'Ciphers aes128-ctr',
         'GSSAPIAuthentication yes',
         'PermitEmptyPasswords yes',
         'SetEnv A=b',

@@ -130,7 +130,7 @@ describe('each algorithm', { skip: isMissing, timeout: 120_000 }, () => {
       assert.ok(run.served.transport.peerVersion.startsWith('SSH-2.0-OpenSSH_'));
     });
   }
-  for (const { name } of hostKeyAlgorithms) {
+  for (const { name } of hostKeyAlgorithms.filter((row) => row.name === row.signature)) {
     test(`host key ${name}`, async () => {
       const words = [`kex: host key algorithm: ${name}`];
       const run = await agrees({ HostKeyAlgorithms: name }, words);

@@ -47,6 +47,10 @@ const manifest = JSON.parse(readFileSync(`${installDirectory}/package.json`, 'ut
 };
 export const identification = `SSH-2.0-sshdesk_${manifest.version}`;
 
+function identificationFor({ versionAddendum }: ServerConfig): string {
+  return versionAddendum === '' ? identification : `${identification} ${versionAddendum}`;
+}
+
 function versionText(): string {
   return `${identification.slice('SSH-2.0-'.length)}, OpenSSL ${process.versions.openssl}`;
 }
@@ -196,7 +200,7 @@ async function begin(
     hostKeys,
     log,
     places: placesFor(!isRootless, process.env),
-    version: identification,
+    version: identificationFor(loaded.config),
     isRootless,
     workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
     ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),

@@ -15,6 +15,10 @@ function off(name: string): AlgorithmRow {
   return { name, default: false };
 }
 
+/**
+ * Off are those that only old peers need: the groups, as in sshd since 10.0, since a large one costs
+ * either side milliseconds, and the NIST curves.
+ */
 export const kexAlgorithms: readonly AlgorithmRow[] = [
   on('mlkem768x25519-sha256'),
   on('curve25519-sha256'),
@@ -22,20 +26,39 @@ export const kexAlgorithms: readonly AlgorithmRow[] = [
   off('ecdh-sha2-nistp256'),
   off('ecdh-sha2-nistp384'),
   off('ecdh-sha2-nistp521'),
-  on('diffie-hellman-group16-sha512'),
-  on('diffie-hellman-group18-sha512'),
+  off('diffie-hellman-group16-sha512'),
+  off('diffie-hellman-group18-sha512'),
   off('diffie-hellman-group14-sha256'),
 ];
 
-/** Signature algorithms of host keys; `keyType` is the name inside the public blob. */
-export const hostKeyAlgorithms: readonly (AlgorithmRow & { readonly keyType: string })[] = [
-  { ...on('ssh-ed25519'), keyType: 'ssh-ed25519' },
-  { ...on('ecdsa-sha2-nistp256'), keyType: 'ecdsa-sha2-nistp256' },
-  { ...on('ecdsa-sha2-nistp384'), keyType: 'ecdsa-sha2-nistp384' },
-  { ...on('ecdsa-sha2-nistp521'), keyType: 'ecdsa-sha2-nistp521' },
-  { ...on('rsa-sha2-512'), keyType: 'ssh-rsa' },
-  { ...on('rsa-sha2-256'), keyType: 'ssh-rsa' },
-];
+export interface HostKeyAlgorithmRow extends AlgorithmRow {
+  /** The name inside the public blob. */
+  readonly keyType: string;
+  /** The name inside the signature. */
+  readonly signature: string;
+}
+
+function withCertificates(rows: readonly HostKeyAlgorithmRow[]): readonly HostKeyAlgorithmRow[] {
+  const suffix = '-cert-v01@openssh.com';
+  const certified = rows.map((row) => ({
+    ...row,
+    name: `${row.name}${suffix}`,
+    keyType: `${row.keyType}${suffix}`,
+  }));
+  return [...certified, ...rows];
+}
+
+/** Signature algorithms of host keys and of their certificates, which go first. */
+export const hostKeyAlgorithms: readonly HostKeyAlgorithmRow[] = withCertificates([
+  { ...on('ssh-ed25519'), keyType: 'ssh-ed25519', signature: 'ssh-ed25519' },
+  ...['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521'].map((name) => ({
+    ...off(name),
+    keyType: name,
+    signature: name,
+  })),
+  { ...on('rsa-sha2-512'), keyType: 'ssh-rsa', signature: 'rsa-sha2-512' },
+  { ...on('rsa-sha2-256'), keyType: 'ssh-rsa', signature: 'rsa-sha2-256' },
+]);
 
 /** `blockBytes` bounds how much one key may encrypt (RFC 4344 §3.2). */
 export const cipherAlgorithms: readonly (AlgorithmRow & {
@@ -53,8 +76,8 @@ export const cipherAlgorithms: readonly (AlgorithmRow & {
 export const macAlgorithms: readonly AlgorithmRow[] = [
   on('hmac-sha2-256-etm@openssh.com'),
   on('hmac-sha2-512-etm@openssh.com'),
-  on('hmac-sha2-256'),
-  on('hmac-sha2-512'),
+  off('hmac-sha2-256'),
+  off('hmac-sha2-512'),
 ];
 
 /** Plain `zlib` starts before authentication and lets anybody make us inflate: it has no row. */

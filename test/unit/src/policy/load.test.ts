@@ -134,7 +134,6 @@ test('a restriction that is not in effect stops the start', async () => {
     'RevokedKeys',
     'PermitListen',
     'RefuseConnection',
-    'Ciphers',
     'match',
   ]) {
     assert.deepEqual(await errorsOf(`${keyword} x\n`), [
