@@ -187,6 +187,11 @@ export class RawSsh {
     return client;
   }
 
+  /** Both sides have announced strict key exchange. */
+  get isStrict(): boolean {
+    return this.#strict;
+  }
+
   get sequenceOut(): number {
     return this.#sequenceOut;
   }

@@ -37,6 +37,8 @@ export interface ServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Words before the command, such as `unshare` with its options; `pid` is then its own. */
   readonly wrapper?: readonly string[];
+  /** Where the program lies: a copy that `weaken` made. Default: this checkout. */
+  readonly root?: string;
 }
 
 export interface ProcessEntry {
@@ -234,7 +236,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   mkdirSync('/run/sshd', { recursive: true });
   const flags = ['-D', '-e', '-f', configFile, ...(options.flags ?? [])];
   const log = openSync(logFile, 'a', 0o600);
-  const program = kind === 'sshd' ? ['/usr/sbin/sshd'] : [path.join(checkout, 'sshdesk'), 'serve'];
+  const program = kind === 'sshd' ? ['/usr/sbin/sshd'] : programOf(options.root, folder);
   const [file = '', ...words] = [...(options.wrapper ?? []), ...program, ...flags];
   let child: ChildProcess;
   try {
@@ -394,6 +396,20 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** A copy has no launcher and no command line of its own: its `serve` is called. */
+function programOf(root: string | undefined, folder: string): readonly string[] {
+  if (root === undefined) {
+    return [path.join(checkout, 'sshdesk'), 'serve'];
+  }
+  const script = path.join(folder, 'main.ts');
+  const serve = JSON.stringify(path.join(root, 'src/cli/serve/serve.ts'));
+  writeFileSync(
+    script,
+    `import { serve } from ${serve};\nprocess.exit(await serve(process.argv.slice(2)));\n`,
+  );
+  return [process.execPath, '--no-warnings', script];
 }
 
 /** What a daemon's environment is when init starts it, and nothing of the test's own. */
