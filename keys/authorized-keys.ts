@@ -1,29 +1,22 @@
 /**
  * Finds a key in an authorized_keys file (sshd(8) AUTHORIZED_KEYS FILE FORMAT). The file is the
  * user's and may hold anything: a line is compared before its options are looked at, so that a
- * thousand foreign keys cost no parsing, and nobody's file holds up the logins of others. Runs in: monitor.
+ * thousand foreign keys cost no parsing, and nobody's file holds up the logins of others.
+ * Runs in: monitor.
  */
-import { claimedKeyType } from './public-key.ts';
+import { type Certificate, certificateObjection } from './certificate.ts';
+import { optionsOfCertificate } from './certificate-options.ts';
 import { type KeyOptions, noOptions, optionsEnd, parseKeyOptions } from './key-options.ts';
-import { matchHostAndAddress } from './pattern.ts';
+import { type KeyUse, type Objection, objectionTo } from './key-use.ts';
+import { mergeOptions } from './merge-options.ts';
+import { claimedKeyType } from './public-key.ts';
 
 export type { KeyOptions } from './key-options.ts';
+export type { KeyUse } from './key-use.ts';
 
-export interface KeyUse {
-  readonly nowMs: number;
-  /** Without IPv4-mapped form. */
-  readonly remoteAddress: string;
-  /** The peer's name where it was looked up, else the address. */
-  readonly remoteHost: string;
-  /** For the log line of a refused from=. */
-  readonly user?: string;
-}
-
-/** Why a line with the right key does not count. `level`: as sshd logs it. */
-export interface LineRefusal {
+/** Why a line with the right key does not count, or what else the log says of it. */
+export interface LineRefusal extends Objection {
   readonly line: number;
-  readonly level: 'INFO' | 'DEBUG1';
-  readonly text: string;
 }
 
 export type KeyMatch =
@@ -70,37 +63,86 @@ function optionsBefore(line: string, wanted: Wanted): string | undefined {
   return isWanted(line.slice(end).trimStart(), wanted) ? line.slice(0, end) : undefined;
 }
 
-function refusalOf(options: KeyOptions, use: KeyUse): Omit<LineRefusal, 'line'> | undefined {
-  if (options.isCertAuthority) {
-    return { level: 'DEBUG1', text: 'a cert-authority line matches no plain key' };
-  }
-  if (options.expiresAtMs !== undefined && options.expiresAtMs < use.nowMs) {
-    const when = new Date(options.expiresAtMs).toISOString().slice(0, 19);
-    return { level: 'DEBUG1', text: `entry expired at ${when}` };
-  }
-  const { from } = options;
-  if (
-    from === undefined ||
-    matchHostAndAddress(use.remoteHost, use.remoteAddress, from) === 'match'
-  ) {
-    return undefined;
-  }
-  const who = (use.user ?? '').slice(0, 100);
-  return {
-    level: 'INFO',
-    text: `Authentication tried for ${who} with correct key but not from a permitted host (host=${use.remoteHost.slice(0, 200)}, ip=${use.remoteAddress}, required=${from.slice(0, 200)}).`,
-  };
+function placed(text: string): Objection {
+  return { level: 'DEBUG1', text, isPlaced: true };
 }
 
-function judge(
-  text: string,
-  use: KeyUse,
-): { readonly options: KeyOptions } | Omit<LineRefusal, 'line'> {
-  const parsed = text === '' ? { ok: true as const, options: noOptions } : parseKeyOptions(text);
-  if (!parsed.ok) {
-    return { level: 'DEBUG1', text: `bad key options: ${parsed.reason}` };
+function unplaced(text: string): Objection {
+  return { level: 'ERROR', text, isPlaced: false };
+}
+
+/** What one line with the right key says; `objections` are for the log in either case. */
+interface Judged {
+  readonly options: KeyOptions | undefined;
+  readonly objections: readonly Objection[];
+}
+
+function refused(...objections: readonly Objection[]): Judged {
+  return { options: undefined, objections };
+}
+
+function parsed(text: string): KeyOptions | Objection {
+  if (text === '') {
+    return noOptions;
   }
-  return refusalOf(parsed.options, use) ?? { options: parsed.options };
+  const result = parseKeyOptions(text);
+  return result.ok ? result.options : placed(`bad key options: ${result.reason}`);
+}
+
+function judgeKey(text: string, use: KeyUse): Judged {
+  const options = parsed(text);
+  if ('level' in options) {
+    return refused(options);
+  }
+  if (options.isCertAuthority) {
+    return refused(placed('a cert-authority line matches no plain key'));
+  }
+  const objection = objectionTo(options, use);
+  return objection === undefined
+    ? { options, objections: [] }
+    : refused(objection, unplaced('Refused by key options'));
+}
+
+/** One of principals=, each compared as a whole: a comma in a certificate's name separates nothing. */
+function hasPrincipal(certificate: Certificate, list: string): boolean {
+  const listed = list.split(',').filter((name) => name !== '');
+  return certificate.principals.some((name) => listed.includes(name));
+}
+
+/** The line is for this certificate's authority: its options, the certificate's, and both at once. */
+function judgeCertificate(certificate: Certificate, text: string, use: KeyUse): Judged {
+  const options = parsed(text);
+  if ('level' in options) {
+    return refused(options);
+  }
+  if (!options.isCertAuthority) {
+    return refused(placed('the key of an authority in a line that is not cert-authority'));
+  }
+  const objection = objectionTo(options, use);
+  if (objection !== undefined) {
+    return refused(objection, unplaced('Refused by key options'));
+  }
+  const own = optionsOfCertificate(certificate);
+  const lines = own.lines.map((line): Objection => ({ ...line, isPlaced: false }));
+  if (!own.ok) {
+    return refused(...lines, unplaced('Invalid certificate options'));
+  }
+  const ownObjection = objectionTo(own.options, use);
+  if (ownObjection !== undefined) {
+    return refused(...lines, ownObjection, unplaced('Refused by certificate options'));
+  }
+  const merged = mergeOptions(options, own.options);
+  if (!merged.ok) {
+    return refused(...lines, unplaced(merged.reason));
+  }
+  if (options.principals !== undefined && !hasPrincipal(certificate, options.principals)) {
+    return refused(...lines, unplaced('Certificate does not contain an authorized principal'));
+  }
+  const principal = options.principals === undefined ? (use.user ?? '') : undefined;
+  const why = certificateObjection(certificate, 'user', use.nowMs, principal);
+  return why === undefined
+    ? { options: merged.options, objections: lines }
+    : refused(...lines, unplaced(why));
 }
 
 interface Line {
@@ -139,8 +181,7 @@ function optionsOf(bytes: Buffer, wanted: Wanted): string | undefined {
   return line.startsWith('#') ? undefined : optionsBefore(line, wanted);
 }
 
-/** Lines in order; the first with this key that its options let pass. `file`: the whole content. */
-export function matchKey(file: Buffer, blob: Buffer, use: KeyUse): KeyMatch {
+function search(file: Buffer, blob: Buffer, judge: (text: string) => Judged): KeyMatch {
   const type = claimedKeyType(blob);
   const refusals: LineRefusal[] = [];
   if (type === undefined) {
@@ -155,16 +196,32 @@ export function matchKey(file: Buffer, blob: Buffer, use: KeyUse): KeyMatch {
     }
     judgedBytes += text.length;
     if (judgedBytes > maxJudgedBytes) {
-      refusals.push({ line: number, level: 'INFO', text: 'too many lines with this key' });
+      const why = 'too many lines with this key';
+      refusals.push({ line: number, level: 'INFO', text: why, isPlaced: true });
       break;
     }
-    const verdict = judge(text, use);
-    if ('options' in verdict) {
-      return { is: 'match', line: number, options: verdict.options, refusals };
-    }
+    const { options, objections } = judge(text);
     if (refusals.length < maxRefusals) {
-      refusals.push({ line: number, ...verdict });
+      refusals.push(...objections.map((objection) => ({ line: number, ...objection })));
+    }
+    if (options !== undefined) {
+      return { is: 'match', line: number, options, refusals };
     }
   }
   return { is: 'none', refusals };
+}
+
+/** Lines in order; the first with this key that its options let pass. `file`: the whole content. */
+export function matchKey(file: Buffer, blob: Buffer, use: KeyUse): KeyMatch {
+  return search(file, blob, (text) => judgeKey(text, use));
+}
+
+/**
+ * Lines in order; the first cert-authority one for the certificate's authority that lets it pass.
+ * The options are those of the line and of the certificate together.
+ */
+export function matchCertificate(file: Buffer, certificate: Certificate, use: KeyUse): KeyMatch {
+  return search(file, certificate.authority.blob, (text) =>
+    judgeCertificate(certificate, text, use),
+  );
 }

@@ -12,6 +12,8 @@ export interface KeyOptions {
   readonly environment: readonly (readonly [name: string, value: string])[];
   /** from=, a pattern list. */
   readonly from: string | undefined;
+  /** source-address of a certificate, a list of addresses and networks. */
+  readonly sourceAddress: string | undefined;
   /** The earliest expiry-time=. */
   readonly expiresAtMs: number | undefined;
   /** undefined: the key says nothing. */
@@ -54,6 +56,7 @@ export const noOptions: KeyOptions = Object.freeze({
   command: undefined,
   environment: [],
   from: undefined,
+  sourceAddress: undefined,
   expiresAtMs: undefined,
   permitOpen: undefined,
   permitListen: undefined,

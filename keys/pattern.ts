@@ -137,6 +137,35 @@ export function matchHostAndAddress(host: string, address: string, list: string)
   return byAddress === 'match' || byName === 'match' ? 'match' : 'none';
 }
 
+const maxListedAddresses = 512;
+
+/** Only addresses and networks, no patterns and no `!` (source-address of a certificate). */
+function networksOf(list: string): readonly Network[] | undefined {
+  const entries = list.split(',', maxListedAddresses + 1);
+  const networks = entries.map((entry) => parseNetwork(entry));
+  return entries.length <= maxListedAddresses &&
+    networks.every((network) => network !== undefined && network !== 'invalid')
+    ? networks
+    : undefined;
+}
+
+export function isValidNetworkList(list: string): boolean {
+  return networksOf(list) !== undefined;
+}
+
+/** A list that is not one matches nothing. */
+export function matchNetworkList(address: string, list: string): boolean {
+  const own = parseNetwork(address);
+  if (own === undefined || own === 'invalid') {
+    return false;
+  }
+  return (networksOf(list) ?? []).some(
+    (network) =>
+      own.version === network.version &&
+      own.value >> network.hostBits === network.value >> network.hostBits,
+  );
+}
+
 /** Whether every entry of an address list can be understood at all. */
 export function isValidAddressList(list: string): boolean {
   return matchAddressList('0.0.0.0', list) !== 'invalid';

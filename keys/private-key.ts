@@ -14,7 +14,8 @@ import { ConfigError, ProtocolError } from '../src/base/errors.ts';
 import { Reader } from '../src/ssh/wire/reader.ts';
 import { Writer } from '../src/ssh/wire/writer.ts';
 import { algorithmsOf, curveOf, curves, type KeyType, signatureAlgorithm } from './algorithms.ts';
-import { claimedKeyType, verify } from './public-key.ts';
+import { claimedKeyType } from './public-key.ts';
+import { verify } from './signature.ts';
 
 export interface PrivateKey {
   readonly type: KeyType;

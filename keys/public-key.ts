@@ -1,20 +1,19 @@
 /**
- * Public keys in their wire form (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4), their fingerprints,
- * and the check of a signature (RFC 8332 §3). Blobs and signatures come from strangers: the type is
- * looked at before anything is parsed, and sizes before any arithmetic.
- * Runs in: monitor, user (client).
+ * Public keys in their wire form (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4, OpenSSH's
+ * PROTOCOL.u2f) and their fingerprints. Blobs come from strangers: the type is looked at before
+ * anything is parsed, and sizes before any arithmetic. Runs in: monitor, user (client).
  */
-import { createHash, createPublicKey, type KeyObject, verify as verifyData } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { ProtocolError } from '../src/base/errors.ts';
 import { Reader } from '../src/ssh/wire/reader.ts';
 import {
   type Curve,
   curveOf,
+  isFido,
   isKeyType,
   type KeyType,
   type ShortName,
   shortNameOf,
-  signatureAlgorithm,
 } from './algorithms.ts';
 
 export interface PublicKey {
@@ -23,6 +22,8 @@ export interface PublicKey {
   readonly bits: number;
   readonly blob: Buffer;
   readonly keyObject: KeyObject;
+  /** Of a FIDO key: what the authenticator signs for, such as `ssh:`. */
+  readonly application: Buffer | undefined;
 }
 
 export type ParsedPublicKey =
@@ -39,20 +40,21 @@ const maxModulusBits = 16384;
  * several times 5 ms. Those in use are 3, 17, 35, 37, 41 and 65537; some libraries go up to 32 bits.
  */
 const maxExponentBits = 32;
+/** RFC 1035 §2.3.4 bounds a name; the application of a FIDO key is `ssh:` or an origin. */
+const maxApplicationBytes = 1024;
 const ed25519KeyBytes = 32;
-const ed25519SignatureBytes = 64;
 const uncompressedPoint = 4;
 
-class Refusal extends Error {}
+export class Refusal extends Error {}
 
-function bitLength(magnitude: Buffer): number {
+export function bitLength(magnitude: Buffer): number {
   return magnitude.length === 0
     ? 0
     : (magnitude.length - 1) * 8 + (32 - Math.clz32(magnitude[0] as number));
 }
 
 /** RFC 4251 §5 mpint that is not negative; returns the magnitude without leading zeros. */
-function unsigned(from: Reader, name: string, maxBits: number): Buffer {
+export function unsigned(from: Reader, name: string, maxBits: number): Buffer {
   const bytes = from.string();
   if (bytes.length > Math.ceil(maxBits / 8) + 1) {
     throw new Refusal(`${name} is too long`);
@@ -78,7 +80,6 @@ interface Imported {
 function readRsa(from: Reader): Imported {
   const exponent = unsigned(from, 'the RSA exponent', maxExponentBits);
   const modulus = unsigned(from, 'the RSA modulus', maxModulusBits);
-  from.end();
   const bits = bitLength(modulus);
   if (bits < minModulusBits) {
     throw new Refusal(`the RSA modulus has ${bits} bits where ${minModulusBits} are the least`);
@@ -98,7 +99,6 @@ function readEcdsa(from: Reader, curve: Curve): Imported {
     throw new Refusal('the curve is not the one that the key type names');
   }
   const point = from.string();
-  from.end();
   if (point.length !== 1 + 2 * curve.coordinateBytes || point[0] !== uncompressedPoint) {
     throw new Refusal('the point is not an uncompressed one of its curve');
   }
@@ -111,7 +111,6 @@ function readEcdsa(from: Reader, curve: Curve): Imported {
 
 function readEd25519(from: Reader): Imported {
   const bytes = from.string();
-  from.end();
   if (bytes.length !== ed25519KeyBytes) {
     throw new Refusal(`an Ed25519 key of ${bytes.length} bytes`);
   }
@@ -119,7 +118,7 @@ function readEd25519(from: Reader): Imported {
   return { keyObject: createPublicKey({ key: jwk, format: 'jwk' }), bits: 256 };
 }
 
-function readKey(type: KeyType, from: Reader): Imported {
+function readImported(type: KeyType, from: Reader): Imported {
   if (type === 'ssh-rsa') {
     return readRsa(from);
   }
@@ -127,17 +126,50 @@ function readKey(type: KeyType, from: Reader): Imported {
   return curve === undefined ? readEd25519(from) : readEcdsa(from, curve);
 }
 
-/** The type that a blob claims; undefined when it is not one of ours. Cheap. */
-export function claimedKeyType(blob: Buffer): KeyType | undefined {
-  if (blob.length < 4 || blob.length > maxBlobBytes) {
+function readApplication(from: Reader): Buffer {
+  const application = from.string();
+  if (application.length > maxApplicationBytes || application.includes(0)) {
+    throw new Refusal('the application of the FIDO key is not a short text');
+  }
+  return application;
+}
+
+/**
+ * The fields of a key behind its type; what follows them stays unread (a certificate goes on).
+ * Throws Refusal, ProtocolError, and what OpenSSL throws: `asRefusal` sorts them.
+ */
+export function readKeyFields(type: KeyType, from: Reader): Omit<PublicKey, 'blob'> {
+  const { keyObject, bits } = readImported(type, from);
+  const application = isFido(type) ? readApplication(from) : undefined;
+  return { type, shortName: shortNameOf(type), bits, keyObject, application };
+}
+
+/** The reason when a stranger's bytes are to blame; anything else is thrown on. */
+export function asRefusal(error: unknown): string {
+  if (error instanceof Refusal || error instanceof ProtocolError) {
+    return error.message;
+  }
+  if ((error as NodeJS.ErrnoException).code?.startsWith('ERR_') === true) {
+    return 'OpenSSL refuses the key';
+  }
+  throw error;
+}
+
+/** The name in front of a blob, of whatever it is; undefined when there is none. Cheap. */
+export function claimedName(blob: Buffer): string | undefined {
+  if (blob.length < 4) {
     return undefined;
   }
   const nameBytes = blob.readUInt32BE(0);
-  if (nameBytes > 64 || nameBytes > blob.length - 4) {
-    return undefined;
-  }
-  const name = blob.toString('latin1', 4, 4 + nameBytes);
-  return isKeyType(name) ? name : undefined;
+  return nameBytes > 64 || nameBytes > blob.length - 4
+    ? undefined
+    : blob.toString('latin1', 4, 4 + nameBytes);
+}
+
+/** The type that a blob claims; undefined when it is not one of ours. Cheap. */
+export function claimedKeyType(blob: Buffer): KeyType | undefined {
+  const name = blob.length > maxBlobBytes ? undefined : claimedName(blob);
+  return name !== undefined && isKeyType(name) ? name : undefined;
 }
 
 /** Never throws for what a stranger sent. */
@@ -149,111 +181,17 @@ export function parsePublicKey(blob: Buffer): ParsedPublicKey {
   try {
     const from = new Reader(blob);
     from.string();
-    const { keyObject, bits } = readKey(type, from);
-    return { ok: true, key: { type, shortName: shortNameOf(type), bits, blob, keyObject } };
+    const fields = readKeyFields(type, from);
+    from.end();
+    return { ok: true, key: { ...fields, blob } };
   } catch (error) {
-    if (error instanceof Refusal || error instanceof ProtocolError) {
-      return { ok: false, reason: error.message };
-    }
-    if ((error as NodeJS.ErrnoException).code?.startsWith('ERR_') === true) {
-      return { ok: false, reason: 'OpenSSL refuses the key' };
-    }
-    throw error;
+    return { ok: false, reason: asRefusal(error) };
   }
 }
 
 /** `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it. Of any bytes: nothing is parsed. */
 export function fingerprint(blob: Buffer): string {
   return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
-}
-
-/** The `algorithm` and the inner signature of a signature blob; undefined when it is malformed. */
-function openSignature(
-  blob: Buffer,
-): { readonly algorithm: string; readonly bytes: Buffer } | undefined {
-  try {
-    const from = new Reader(blob);
-    const algorithm = from.string().toString('latin1');
-    const bytes = from.string();
-    from.end();
-    return { algorithm, bytes };
-  } catch (error) {
-    if (error instanceof ProtocolError) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-/** RFC 5656 §3.1.2: r and s as mpints; `node:crypto` wants them side by side at full width. */
-function ecdsaSignature(bytes: Buffer, curve: Curve): Buffer | undefined {
-  try {
-    const from = new Reader(bytes);
-    const halves = [unsigned(from, 'r', curve.bits), unsigned(from, 's', curve.bits)];
-    from.end();
-    return Buffer.concat(
-      halves.map((half) =>
-        Buffer.concat([Buffer.alloc(curve.coordinateBytes - half.length), half]),
-      ),
-    );
-  } catch (error) {
-    if (error instanceof ProtocolError || error instanceof Refusal) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-/** OpenSSH too takes a signature whose leading zeros were cut (old PuTTY), never a longer one. */
-function rsaSignature(bytes: Buffer, modulusBytes: number): Buffer | undefined {
-  if (bytes.length === 0 || bytes.length > modulusBytes) {
-    return undefined;
-  }
-  return Buffer.concat([Buffer.alloc(modulusBytes - bytes.length), bytes]);
-}
-
-function rawSignature(key: PublicKey, bytes: Buffer): Buffer | undefined {
-  if (key.type === 'ssh-rsa') {
-    return rsaSignature(bytes, Math.ceil(key.bits / 8));
-  }
-  const curve = curveOf(key.type);
-  if (curve !== undefined) {
-    return ecdsaSignature(bytes, curve);
-  }
-  return bytes.length === ed25519SignatureBytes ? bytes : undefined;
-}
-
-/**
- * True only when `signatureBlob` names exactly `algorithm`, that algorithm belongs to the key's type
- * and the signature over `data` is right. Anything malformed is false.
- */
-export function verify(
-  algorithm: string,
-  blob: Buffer,
-  signatureBlob: Buffer,
-  data: Buffer,
-): boolean {
-  const row = signatureAlgorithm(algorithm);
-  if (row === undefined || claimedKeyType(blob) !== row.keyType) {
-    return false;
-  }
-  const signature = openSignature(signatureBlob);
-  if (signature === undefined || signature.algorithm !== algorithm) {
-    return false;
-  }
-  const parsed = parsePublicKey(blob);
-  if (!parsed.ok) {
-    return false;
-  }
-  const raw = rawSignature(parsed.key, signature.bytes);
-  if (raw === undefined) {
-    return false;
-  }
-  const key =
-    row.keyType === 'ssh-rsa' || row.keyType === 'ssh-ed25519'
-      ? parsed.key.keyObject
-      : { key: parsed.key.keyObject, dsaEncoding: 'ieee-p1363' as const };
-  return verifyData(row.digest ?? null, data, key, raw);
 }
 
 /** `TYPE BASE64 COMMENT` as in a .pub file. */

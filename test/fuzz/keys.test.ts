@@ -8,7 +8,8 @@ import { matchKey } from '../../keys/authorized-keys.ts';
 import { parseKeyOptions } from '../../keys/key-options.ts';
 import { generateKey, type KeySpec } from '../../keys/keygen.ts';
 import { loadPrivateKey } from '../../keys/private-key.ts';
-import { parsePublicKey, verify } from '../../keys/public-key.ts';
+import { parsePublicKey } from '../../keys/public-key.ts';
+import { verify } from '../../keys/signature.ts';
 import { ConfigError } from '../../src/base/errors.ts';
 import { Mutator } from '../support/mutator.ts';
 

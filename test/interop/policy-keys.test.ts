@@ -9,7 +9,8 @@ import { after, before, test } from 'node:test';
 import { algorithmsOf } from '../../keys/algorithms.ts';
 import { generateKey, type KeySpec } from '../../keys/keygen.ts';
 import { loadPrivateKey } from '../../keys/private-key.ts';
-import { fingerprint, parsePublicKey, verify } from '../../keys/public-key.ts';
+import { fingerprint, parsePublicKey } from '../../keys/public-key.ts';
+import { verify } from '../../keys/signature.ts';
 import { Reader } from '../../src/ssh/wire/reader.ts';
 import { Writer } from '../../src/ssh/wire/writer.ts';
 

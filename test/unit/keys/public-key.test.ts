@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { signatureAlgorithms, userKeyAlgorithm } from '../../../keys/algorithms.ts';
 import { generateKey, type KeySpec } from '../../../keys/keygen.ts';
-import { fingerprint, parsePublicKey, verify } from '../../../keys/public-key.ts';
+import { fingerprint, parsePublicKey } from '../../../keys/public-key.ts';
+import { verify } from '../../../keys/signature.ts';
 import { Reader } from '../../../src/ssh/wire/reader.ts';
 import { Writer } from '../../../src/ssh/wire/writer.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { privateKeyOf } from '../../../../../keys/private-key.ts';
-import { verify } from '../../../../../keys/public-key.ts';
+import { verify } from '../../../../../keys/signature.ts';
 import { MonitorRefusal } from '../../../../../src/base/errors.ts';
 import { HostKeys } from '../../../../../src/monitor/host-keys.ts';
 import { signExchange } from '../../../../../src/monitor/requests/sign-exchange.ts';
