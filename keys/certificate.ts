@@ -115,6 +115,36 @@ function plainBlob(type: KeyType, fields: Buffer): Buffer {
   return Buffer.concat([header, Buffer.from(type, 'latin1'), fields]);
 }
 
+interface KeyWithin {
+  readonly certificateType: string;
+  readonly key: PublicKey;
+}
+
+/** `from` stands at the start of the certificate, and behind the key afterwards. */
+function readKeyWithin(blob: Buffer, from: Reader): KeyWithin {
+  const certificateType = claimedName(blob) ?? '';
+  const type = certifiedKeyType(certificateType);
+  if (type === undefined || blob.length > maxCertificateBytes) {
+    throw new Refusal('not a certificate of a known type');
+  }
+  from.string();
+  from.string(); // the nonce, which keeps an authority from signing what a stranger chose
+  const begin = blob.length - from.left;
+  const fields = readKeyFields(type, from);
+  const plain = plainBlob(type, blob.subarray(begin, blob.length - from.left));
+  return { certificateType, key: { ...fields, blob: plain } };
+}
+
+/** The key within a certificate of anybody's; undefined when there is none. */
+export function plainKeyBlob(blob: Buffer): Buffer | undefined {
+  try {
+    return readKeyWithin(blob, new Reader(blob)).key.blob;
+  } catch (error) {
+    asRefusal(error);
+    return undefined;
+  }
+}
+
 interface Structure {
   readonly certificate: Certificate;
   readonly signed: Buffer;
@@ -122,17 +152,8 @@ interface Structure {
 }
 
 function readStructure(blob: Buffer): Structure {
-  const certificateType = claimedName(blob) ?? '';
-  const type = certifiedKeyType(certificateType);
-  if (type === undefined || blob.length > maxCertificateBytes) {
-    throw new Refusal('not a certificate of a known type');
-  }
   const from = new Reader(blob);
-  from.string();
-  from.string(); // the nonce, which keeps an authority from signing what a stranger chose
-  const keyFrom = blob.length - from.left;
-  const fields = readKeyFields(type, from);
-  const keyBlob = plainBlob(type, blob.subarray(keyFrom, blob.length - from.left));
+  const { certificateType, key } = readKeyWithin(blob, from);
   const serial = from.uint64();
   const subject = subjects[from.uint32()];
   if (subject === undefined) {
@@ -156,7 +177,7 @@ function readStructure(blob: Buffer): Structure {
   const certificate: Certificate = {
     certificateType,
     blob,
-    key: { ...fields, blob: keyBlob },
+    key,
     serial,
     subject,
     keyId,
@@ -221,7 +242,7 @@ export function certificateObjection(
   if (certificate.principals.length === 0) {
     return 'Certificate lacks principal list';
   }
-  return principal === undefined || certificate.principals.includes(principal)
+  return principal === undefined || (principal !== '' && certificate.principals.includes(principal))
     ? undefined
     : 'Certificate invalid: name is not a listed principal';
 }

@@ -209,15 +209,20 @@ export class Authentication {
     return authReply(authIs.refused, { canContinue: this.methods });
   }
 
-  /** A failed attempt: counted, logged, and the last one ends the connection. */
-  refuse(method: string, info: string): AuthReply {
+  /**
+   * A failed attempt: counted, logged, and the last one ends the connection. `isTold` false: a line
+   * of its own has said why, and sshd has no further one.
+   */
+  refuse(method: string, info: string, isTold = true): AuthReply {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
     const isLoud =
       !this.#isValid || this.#failures >= config.maxAuthTries / 2 || method === 'password';
     const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
-    log.at(isLoud ? 'INFO' : 'VERBOSE', line);
+    if (isTold) {
+      log.at(isLoud ? 'INFO' : 'VERBOSE', line);
+    }
     if (this.#failures >= config.maxAuthTries) {
       log.error(
         `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,

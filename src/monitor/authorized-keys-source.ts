@@ -2,7 +2,7 @@
  * Looks a public key up in the user's AuthorizedKeysFile, which the leader reads as the user with
  * StrictModes (sshd_config(5)). Runs in: monitor.
  */
-import { type KeyOptions, matchKey } from '../../keys/authorized-keys.ts';
+import type { KeyMatch, KeyOptions } from '../../keys/authorized-keys.ts';
 import type { Authentication } from './authentication.ts';
 import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
 
@@ -15,13 +15,16 @@ export interface FoundKey {
   readonly options: KeyOptions;
 }
 
-/** `readMemfd` takes the descriptor over. */
+/** Takes the descriptor over. */
+export type ReadMemfd = (descriptor: number, maxBytes: number) => Buffer;
+
+/** The first file in which `match` finds the key. */
 export async function findAuthorizedKey(
   authentication: Authentication,
-  blob: Buffer,
-  readMemfd: (descriptor: number, maxBytes: number) => Buffer,
+  readMemfd: ReadMemfd,
+  match: (content: Buffer) => KeyMatch,
 ): Promise<FoundKey | undefined> {
-  const { account, connection, host } = authentication;
+  const { account, host } = authentication;
   const { config, log } = host;
   for (const file of expandAuthorizedKeysFiles(config, account)) {
     const read = await authentication.leader.readFile(file, config.strictModes, maxKeyFileBytes);
@@ -33,15 +36,9 @@ export async function findAuthorizedKey(
       log.info(`Authentication refused: ${read.reason}`);
       continue;
     }
-    const text = readMemfd(read.descriptor, maxKeyFileBytes);
-    const found = matchKey(text, blob, {
-      nowMs: Date.now(),
-      user: account.user,
-      remoteAddress: connection.endpoints.remoteAddress,
-      remoteHost: connection.endpoints.remoteAddress,
-    });
-    for (const refusal of found.refusals) {
-      log.at(refusal.level, `${file}:${refusal.line}: ${refusal.text}`);
+    const found = match(readMemfd(read.descriptor, maxKeyFileBytes));
+    for (const { level, line, text, isPlaced } of found.refusals) {
+      log.at(level, isPlaced ? `${file}:${line}: ${text}` : text);
     }
     if (found.is === 'match') {
       return { file, line: found.line, options: found.options };

@@ -82,6 +82,8 @@ export class Connection {
   cookie: Buffer;
   /** H of the first exchange (RFC 4253 §7.2); set once. */
   sessionId: Buffer | undefined;
+  /** K_S of the first exchange, which publickey-hostbound-v00 binds a signature to; set once. */
+  firstHostKey: Buffer | undefined;
   phase: Phase = 'preauth';
   authentication: OngoingAuthentication | undefined;
   login: Login | undefined;

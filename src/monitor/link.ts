@@ -122,14 +122,18 @@ export const AnswerKeyboardInteractive = call(
 export const QueryKey = call(
   24,
   'query-key',
-  { connection: uint32, algorithm: text, blob: string },
+  { connection: uint32, algorithm: text, blob: string, hostKey: string /* as check-key */ },
   authReply,
 );
-/** The monitor builds the signed bytes itself over its session identifier (RFC 4252 §7). */
+/**
+ * The monitor builds the signed bytes itself over its session identifier (RFC 4252 §7). hostKey: of
+ * publickey-hostbound-v00@openssh.com, the server's key that the client has signed for; empty: plain
+ * publickey.
+ */
 export const CheckKey = call(
   25,
   'check-key',
-  { connection: uint32, algorithm: text, blob: string, signature: string },
+  { connection: uint32, algorithm: text, blob: string, signature: string, hostKey: string },
   authReply,
 );
 /** A method that is not offered or not known: counted, FAILURE. `none` after the first comes here. */

@@ -25,6 +25,12 @@ export type ConfiguredLogLevel =
   | 'DEBUG2'
   | 'DEBUG3';
 
+/** PubkeyAuthOptions */
+export interface PubkeyAuthOptions {
+  readonly touchRequired: boolean;
+  readonly verifyRequired: boolean;
+}
+
 export interface StartupsSpec {
   readonly start: number;
   readonly ratePercent: number;
@@ -72,6 +78,14 @@ export interface ServerConfig {
   readonly strictModes: boolean;
   /** Patterns with tokens; expand with `expandAuthorizedKeysFiles`. Empty: none. */
   readonly authorizedKeysFiles: readonly string[];
+  readonly requiredRsaSize: number;
+  /** undefined: no authority is trusted for users but by lines of authorized_keys. */
+  readonly trustedUserCaKeys: string | undefined;
+  /** undefined: nothing is revoked. */
+  readonly revokedKeys: string | undefined;
+  readonly caSignatureAlgorithms: readonly string[];
+  readonly pubkeyAcceptedAlgorithms: readonly string[];
+  readonly pubkeyAuthOptions: PubkeyAuthOptions;
   readonly permitTty: boolean;
   readonly permitUserRc: boolean;
   readonly x11Forwarding: boolean;

@@ -164,6 +164,8 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     ...hostKeysOf(request, said),
     forceCommand: unlessNone(draft.forceCommand),
     pidFile: unlessNone(draft.pidFile),
+    trustedUserCaKeys: unlessNone(draft.trustedUserCaKeys),
+    revokedKeys: unlessNone(draft.revokedKeys),
     xauthLocation: unlessNone(draft.xauthLocation),
   };
   return { config: freeze(config), notices: [...notices, ...leftOutNotices(config)] };

@@ -23,6 +23,16 @@ import type {
 } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import {
+  caSignatureAlgorithms,
+  pubkeyAcceptedAlgorithms,
+  pubkeyAuthOptions,
+  type PublicKeyDraft,
+  publicKeyDefaults,
+  requiredRsaSize,
+  revokedKeys,
+  trustedUserCaKeys,
+} from './public-key-keywords.ts';
+import {
   absolutePath,
   commandLine,
   destinations,
@@ -46,14 +56,20 @@ import type { Words } from './words.ts';
 /** What lines say, before addresses are looked up and defaults are filled in. */
 export type ServerDraft = Omit<
   ServerConfig,
-  'listenAddresses' | 'isHostKeyDefault' | 'pidFile' | 'forceCommand' | 'xauthLocation'
-> & {
-  readonly listen: readonly ListenSpec[];
-  /** `none` where sshd says so. */
-  readonly pidFile: string;
-  readonly forceCommand: string;
-  readonly xauthLocation: string;
-};
+  | 'listenAddresses'
+  | 'isHostKeyDefault'
+  | 'pidFile'
+  | 'forceCommand'
+  | 'xauthLocation'
+  | keyof PublicKeyDraft
+> &
+  PublicKeyDraft & {
+    readonly listen: readonly ListenSpec[];
+    /** `none` where sshd says so. */
+    readonly pidFile: string;
+    readonly forceCommand: string;
+    readonly xauthLocation: string;
+  };
 
 function row<K extends keyof ServerDraft>(
   declaration: KeywordDeclaration<ServerDraft, ServerConfig, K>,
@@ -300,6 +316,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: integer(0),
     dump: (config) => String(config.clientAliveCountMax),
   }),
+  requiredRsaSize,
   row({
     name: 'PermitRootLogin',
     argument: 'yes | prohibit-password | forced-commands-only | no',
@@ -421,6 +438,10 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: commandLine,
     dump: (config) => config.forceCommand ?? 'none',
   }),
+  trustedUserCaKeys,
+  revokedKeys,
+  caSignatureAlgorithms,
+  pubkeyAcceptedAlgorithms,
   row({
     name: 'VersionAddendum',
     argument: 'text | none',
@@ -557,6 +578,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: environmentRule,
     dump: (config) => config.permitUserEnvironment,
   }),
+  pubkeyAuthOptions,
 ];
 
 export const defaultHostKeyFiles: readonly string[] = [
@@ -592,6 +614,7 @@ export const serverDefaults: ServerDraft = {
   allowUsers: [],
   strictModes: true,
   authorizedKeysFiles: ['.ssh/authorized_keys', '.ssh/authorized_keys2'],
+  ...publicKeyDefaults,
   permitTty: true,
   permitUserRc: true,
   x11Forwarding: false,

@@ -25,6 +25,8 @@ import {
   answerKeyboardInteractive,
   startKeyboardInteractive,
 } from '../monitor/requests/keyboard-interactive.ts';
+import { KeyFiles } from '../monitor/key-files.ts';
+import { announcedSignatures } from '../monitor/offered-key.ts';
 import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
 import { refuseMethod } from '../monitor/requests/refuse-method.ts';
 import { sessionEnv } from '../monitor/requests/session-env.ts';
@@ -39,7 +41,6 @@ import {
   compressionAlgorithms,
   defaultNames,
   hostKeyAlgorithms,
-  userKeyAlgorithms,
 } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
 import { Leaders } from './leaders.ts';
@@ -141,14 +142,15 @@ export class Monitor {
       },
       log,
     );
+    const userKeys = { readMemfd: readMemfdOnce, keyFiles: new KeyFiles() };
     this.#rows = [
       signExchange(options.hostKeys, options.version),
       userauthBegin(this.#connections),
       checkPassword(),
       startKeyboardInteractive(),
       answerKeyboardInteractive(),
-      queryKey(readMemfdOnce),
-      checkKey(readMemfdOnce),
+      queryKey(userKeys),
+      checkKey(userKeys),
       refuseMethod(),
       sessionOpen(),
       sessionPty(),
@@ -232,7 +234,7 @@ export class Monitor {
         confinement,
         rekeyBytes: config.rekeyLimit.bytes,
         rekeyMs: config.rekeyLimit.ms,
-        acceptedUserKeyAlgorithms: defaultNames(userKeyAlgorithms),
+        acceptedUserKeyAlgorithms: announcedSignatures(config),
       },
     };
   }

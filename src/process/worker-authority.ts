@@ -64,11 +64,16 @@ export class MonitorAuthority implements Authority {
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
     return this.#ask(link.AnswerKeyboardInteractive, { answers });
   }
-  queryKey(algorithm: string, blob: Buffer): Promise<AuthOutcome> {
-    return this.#ask(link.QueryKey, { algorithm, blob });
+  queryKey(algorithm: string, blob: Buffer, hostKey: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.QueryKey, { algorithm, blob, hostKey });
   }
-  checkKey(algorithm: string, blob: Buffer, signature: Buffer): Promise<AuthOutcome> {
-    return this.#ask(link.CheckKey, { algorithm, blob, signature });
+  checkKey(
+    algorithm: string,
+    blob: Buffer,
+    signature: Buffer,
+    hostKey: Buffer,
+  ): Promise<AuthOutcome> {
+    return this.#ask(link.CheckKey, { algorithm, blob, signature, hostKey });
   }
   refuseMethod(method: string): Promise<AuthOutcome> {
     return this.#ask(link.RefuseMethod, { method });

@@ -48,7 +48,6 @@ const lentBufferBytes = 64 * 1024;
 
 export class WorkerConnections {
   readonly #peer: Peer;
-  readonly #settings: link.WorkerSettings;
   readonly #transportSettings: ServerTransportSettings;
   readonly #lentBuffer = Buffer.allocUnsafeSlow(lentBufferBytes);
   readonly #live = new Map<number, Live>();
@@ -56,7 +55,6 @@ export class WorkerConnections {
 
   constructor(peer: Peer, settings: link.WorkerSettings) {
     this.#peer = peer;
-    this.#settings = settings;
     this.#transportSettings = {
       version: settings.version,
       algorithms: settings.algorithms,
@@ -159,7 +157,7 @@ export class WorkerConnections {
     const fault = (error: unknown): void => {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));
     };
-    const userauth = new UserauthService(transport, authority, this.#settings, () => {
+    const userauth = new UserauthService(transport, authority, () => {
       return new Connection(transport, {
         channelTypes: new Map([
           ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],

@@ -96,6 +96,18 @@ const cases: readonly Case[] = [
     name: 'X11, agent and keepalive',
     file: 'X11Forwarding yes\nX11DisplayOffset 50\nX11UseLocalhost no\nXAuthLocation /opt/x/xauth\nPermitUserRC no\nAllowAgentForwarding no\nDisableForwarding yes\nClientAliveInterval 1m30\nClientAliveCountMax 0\nKeepAlive no\n',
   },
+  {
+    name: 'keys of users',
+    file: 'TrustedUserCAKeys ~/ca\nRevokedKeys rel\nRequiredRSASize 2048\nPubkeyAuthOptions verify-required touch-required\nPubkeyAcceptedAlgorithms ^rsa-*,ssh-dss\nCASignatureAlgorithms -ecdsa-*\n',
+  },
+  {
+    name: 'keys of users, other lists',
+    file: 'PubkeyAcceptedKeyTypes +ssh-rsa,webauthn*\nCASignatureAlgorithms ssh-ed25519,rsa-sha2-512,ssh-ed25519\nPubkeyAuthOptions none\nRevokedKeys none\n',
+  },
+  {
+    name: 'keys of users by pattern',
+    file: 'PubkeyAcceptedAlgorithms ssh-*,sk-*\nCASignatureAlgorithms +*\nPubkeyAuthOptions Touch-Required none\n',
+  },
   { name: 'no xauth', file: 'XAuthLocation none\nTCPKeepAlive no\n' },
   { name: 'no pid file, no keys', file: 'PidFile none\nAuthorizedKeysFile none\n' },
   { name: 'a relative pid file in quotes', file: 'PidFile "a\\"b"\nPermitTTY = no\n' },

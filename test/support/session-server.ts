@@ -165,27 +165,22 @@ export class SessionServer {
         return { opened };
       },
     };
-    const userauth = new UserauthService(
-      transport,
-      new LocalAuthority(),
-      { acceptedUserKeyAlgorithms: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'] },
-      () => {
-        const connection = new Connection(transport, {
-          channelTypes: new Map([
-            ['session', sessionChannel(host, options.subsystems ?? new Map())],
-            [
-              'direct-tcpip',
-              directTcpip(
-                { directTcpip: async (name) => ({ internal: name }) },
-                options.targets ?? new Map(),
-              ),
-            ],
-          ]),
-        });
-        this.connections.push(connection);
-        return connection;
-      },
-    );
+    const userauth = new UserauthService(transport, new LocalAuthority(), () => {
+      const connection = new Connection(transport, {
+        channelTypes: new Map([
+          ['session', sessionChannel(host, options.subsystems ?? new Map())],
+          [
+            'direct-tcpip',
+            directTcpip(
+              { directTcpip: async (name) => ({ internal: name }) },
+              options.targets ?? new Map(),
+            ),
+          ],
+        ]),
+      });
+      this.connections.push(connection);
+      return connection;
+    });
     transport.onPayload = (payload) => userauth.receive(payload);
     transport.onDrain = () => userauth.drained();
     transport.onClose = (error) => {

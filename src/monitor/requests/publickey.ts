@@ -1,129 +1,182 @@
 /**
- * `query-key`, `check-key` (RFC 4252 §7). The monitor builds the signed bytes itself over the
- * session identifier that it computed, checks signature, key file and policy; the key that is judged
- * is the key that signed. Runs in: monitor.
+ * `query-key`, `check-key` (RFC 4252 §7; OpenSSH's PROTOCOL §3.1 publickey-hostbound-v00). The
+ * monitor builds the signed bytes itself over the session identifier that it computed, checks
+ * signature, key file and policy; the key that is judged is the key that signed. Runs in: monitor.
  */
-import { fingerprint, parsePublicKey, verify } from '../../../keys/public-key.ts';
-import { userKeyAlgorithm } from '../../../keys/algorithms.ts';
+import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/signature.ts';
+import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import { type Authentication, authenticationOf, authReply } from '../authentication.ts';
-import { findAuthorizedKey, type FoundKey } from '../authorized-keys-source.ts';
+import {
+  type Authentication,
+  authenticationOf,
+  type AuthReply,
+  authReply,
+} from '../authentication.ts';
 import { authIs, CheckKey, QueryKey } from '../link.ts';
+import { type OfferedKey, readOffer } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { permitUserKey, type PermittedKey, type UserKeyPlace } from '../user-key.ts';
 
 const userauthRequest = 50;
-type ReadMemfd = (descriptor: number, maxBytes: number) => Buffer;
+const hostBound = 'publickey-hostbound-v00@openssh.com';
 
-/** RFC 4252 §7: what the client has signed. */
-function signedBytes(authentication: Authentication, algorithm: string, blob: Buffer): Buffer {
+/** RFC 4252 §7: what the client has signed; with `hostKey` also for which server. */
+function signedBytes(
+  authentication: Authentication,
+  algorithm: string,
+  blob: Buffer,
+  hostKey: Buffer,
+): Buffer {
   const { sessionId } = authentication.connection;
   if (sessionId === undefined) {
     throw new MonitorRefusal('a signature before the first key exchange');
   }
-  return new Writer()
+  const signed = new Writer()
     .string(sessionId)
     .byte(userauthRequest)
     .string(authentication.claimedUser)
     .text(authentication.service)
-    .text('publickey')
+    .text(hostKey.length === 0 ? 'publickey' : hostBound)
     .bool(true)
     .text(algorithm)
-    .string(blob)
-    .done();
+    .string(blob);
+  return (hostKey.length === 0 ? signed : signed.string(hostKey)).done();
 }
 
-/** `ED25519 SHA256:…`, or the reason why the blob is no key that we take. */
-function describe(
+/** A client that was led to another server has signed that server's key. */
+function isOfThisServer(authentication: Authentication, hostKey: Buffer): boolean {
+  const { firstHostKey } = authentication.connection;
+  return hostKey.length === 0 || (firstHostKey?.equals(hostKey) ?? false);
+}
+
+function read(
+  authentication: Authentication,
   algorithm: string,
   blob: Buffer,
-): { readonly info: string } | { readonly refused: string } {
-  const known = userKeyAlgorithm(algorithm);
-  if (known === undefined) {
-    return { refused: `key algorithm ${algorithm} is not accepted` };
+  hostKey: Buffer,
+): OfferedKey | undefined {
+  const { log, config } = authentication.host;
+  if (!authentication.methods.includes('publickey')) {
+    return undefined;
   }
-  const parsed = parsePublicKey(blob);
-  if (!parsed.ok) {
-    return { refused: parsed.reason };
+  if (!isOfThisServer(authentication, hostKey)) {
+    log.error('userauth_pubkey: hostbound key mismatch with initial hostkey [preauth]');
+    return undefined;
   }
-  if (parsed.key.type !== known.keyType) {
-    return { refused: `a ${parsed.key.type} key offered as ${algorithm}` };
+  const offer = readOffer(algorithm, blob, config);
+  if (!offer.ok) {
+    log.at(offer.level, `${offer.text} [preauth]`);
+    return undefined;
   }
-  return { info: `${known.shortName} ${fingerprint(blob)}` };
+  return offer.offered;
 }
 
-async function look(
+async function permit(
   authentication: Authentication,
-  blob: Buffer,
-  readMemfd: ReadMemfd,
-): Promise<FoundKey | undefined> {
-  return authentication.isValid ? findAuthorizedKey(authentication, blob, readMemfd) : undefined;
+  offered: OfferedKey,
+  place: UserKeyPlace,
+): Promise<PermittedKey | undefined> {
+  return authentication.isValid ? permitUserKey(authentication, offered, place) : undefined;
 }
 
-export function queryKey(readMemfd: ReadMemfd): AnyRow {
+export function queryKey(place: UserKeyPlace): AnyRow {
   return row({
     schema: QueryKey,
     phase: ['preauth'],
     once: false,
     decides: true,
     serial: true,
-    async handle(connection, { algorithm, blob }) {
+    async handle(connection, { algorithm, blob, hostKey }) {
       const authentication = authenticationOf(connection);
       const over = await authentication.abandonConversation();
       if (over !== undefined) {
         return { values: over };
       }
-      const described = describe(algorithm, blob);
-      if ('refused' in described || !authentication.methods.includes('publickey')) {
-        if ('refused' in described) {
-          authentication.host.log.verbose(`publickey: ${described.refused} [preauth]`);
-        }
-        return { values: authentication.refuse('publickey', '') };
+      const offered = read(authentication, algorithm, blob, hostKey);
+      if (offered === undefined) {
+        return { values: authentication.refuse('publickey', '', false) };
       }
-      const found = await look(authentication, blob, readMemfd);
+      const permitted = await permit(authentication, offered, place);
       return {
         values:
-          found === undefined
-            ? authentication.refuse('publickey', described.info)
+          permitted === undefined
+            ? authentication.refuse('publickey', offered.info)
             : authReply(authIs.acceptable),
       };
     },
   });
 }
 
-export function checkKey(readMemfd: ReadMemfd): AnyRow {
+/** False: the authenticator has not seen what it had to see. Says so as sshd does. */
+function satisfies(
+  authentication: Authentication,
+  offered: OfferedKey,
+  options: KeyOptions,
+  fido: FidoDetails | undefined,
+): boolean {
+  if (fido === undefined) {
+    return true;
+  }
+  const { log, config } = authentication.host;
+  const { touchRequired, verifyRequired } = config.pubkeyAuthOptions;
+  const reject = (requirement: string): false => {
+    log.error(
+      `public key ${offered.info} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
+    );
+    return false;
+  };
+  if ((touchRequired || options.needsTouch) && (fido.flags & fidoFlags.userPresent) === 0) {
+    return reject('user presence (authenticator touch)');
+  }
+  if (
+    (verifyRequired || options.needsVerification) &&
+    (fido.flags & fidoFlags.userVerified) === 0
+  ) {
+    return reject('user verification');
+  }
+  return true;
+}
+
+async function check(
+  authentication: Authentication,
+  offered: OfferedKey,
+  signature: Buffer,
+  signed: Buffer,
+  place: UserKeyPlace,
+): Promise<AuthReply> {
+  const { algorithm, key, info } = offered;
+  const permitted = await permit(authentication, offered, place);
+  const verified = verifySignature(algorithm.signature.name, key, signature, signed);
+  if (
+    permitted === undefined ||
+    verified === undefined ||
+    !satisfies(authentication, offered, permitted.options, verified.fido)
+  ) {
+    return authentication.refuse('publickey', info);
+  }
+  return authentication.accept('publickey', '', info, permitted.options);
+}
+
+export function checkKey(place: UserKeyPlace): AnyRow {
   return row({
     schema: CheckKey,
     phase: ['preauth'],
     once: false,
     decides: true,
     serial: true,
-    async handle(connection, { algorithm, blob, signature }) {
+    async handle(connection, { algorithm, blob, signature, hostKey }) {
       const authentication = authenticationOf(connection);
       const over = await authentication.abandonConversation();
       if (over !== undefined) {
         return { values: over };
       }
-      const described = describe(algorithm, blob);
-      if ('refused' in described || !authentication.methods.includes('publickey')) {
-        return { values: authentication.refuse('publickey', '') };
+      const offered = read(authentication, algorithm, blob, hostKey);
+      if (offered === undefined) {
+        return { values: authentication.refuse('publickey', '', false) };
       }
-      const found = await look(authentication, blob, readMemfd);
-      const isGenuine = verify(
-        algorithm,
-        blob,
-        signature,
-        signedBytes(authentication, algorithm, blob),
-      );
-      if (found === undefined || !isGenuine) {
-        return { values: authentication.refuse('publickey', described.info) };
-      }
-      authentication.host.log.verbose(
-        `Accepted key ${described.info} found at ${found.file}:${found.line}`,
-      );
-      return {
-        values: await authentication.accept('publickey', '', described.info, found.options),
-      };
+      const signed = signedBytes(authentication, algorithm, blob, hostKey);
+      return { values: await check(authentication, offered, signature, signed, place) };
     },
   });
 }

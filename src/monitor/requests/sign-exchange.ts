@@ -61,6 +61,7 @@ export function signExchange(hostKeys: HostKeys, version: string): AnyRow {
       const hash = exchangeHash(kexAlgorithm, values);
       values.sharedSecret.fill(0);
       connection.sessionId ??= hash;
+      connection.firstHostKey ??= Buffer.from(hostKey);
       connection.cookie = randomBytes(cookieBytes);
       return {
         values: {

@@ -22,7 +22,13 @@ export interface Authority {
   password(password: Buffer): Promise<AuthOutcome>;
   keyboardInteractive(submethods: Buffer): Promise<AuthOutcome>;
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome>;
-  queryKey(algorithm: string, blob: Buffer): Promise<AuthOutcome>;
-  checkKey(algorithm: string, blob: Buffer, signature: Buffer): Promise<AuthOutcome>;
+  /** `hostKey`: the server's key that the request names (hostbound); empty: it names none. */
+  queryKey(algorithm: string, blob: Buffer, hostKey: Buffer): Promise<AuthOutcome>;
+  checkKey(
+    algorithm: string,
+    blob: Buffer,
+    signature: Buffer,
+    hostKey: Buffer,
+  ): Promise<AuthOutcome>;
   refuseMethod(method: string): Promise<AuthOutcome>;
 }

@@ -20,7 +20,6 @@ export type MethodStep =
 
 export interface MethodContext {
   readonly authority: Authority;
-  readonly acceptedUserKeyAlgorithms: readonly string[];
 }
 
 export interface Method {

@@ -3,8 +3,11 @@ import type { Method } from './method.ts';
 import { keyboardInteractive } from './methods/keyboard-interactive.ts';
 import { none } from './methods/none.ts';
 import { password } from './methods/password.ts';
-import { publickey } from './methods/publickey.ts';
+import { publickey, publickeyHostbound } from './methods/publickey.ts';
 
 export const methods: ReadonlyMap<string, Method> = new Map(
-  [none, password, keyboardInteractive, publickey].map((method) => [method.name, method]),
+  [none, password, keyboardInteractive, publickey, publickeyHostbound].map((method) => [
+    method.name,
+    method,
+  ]),
 );

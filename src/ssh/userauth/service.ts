@@ -38,10 +38,6 @@ export interface AuthenticatedService {
   closed(): void;
 }
 
-export interface UserauthSettings {
-  readonly acceptedUserKeyAlgorithms: readonly string[];
-}
-
 const noMessages: MethodMessages = new Map();
 const reasonProtocolError = 2;
 /** RFC 4250 §4.6.1; what is longer is no name, and is not carried on. */
@@ -67,12 +63,11 @@ export class UserauthService {
   constructor(
     transport: Transport,
     authority: Authority,
-    settings: UserauthSettings,
     startService: () => AuthenticatedService,
   ) {
     this.#transport = transport;
     this.#authority = authority;
-    this.#context = { authority, acceptedUserKeyAlgorithms: settings.acceptedUserKeyAlgorithms };
+    this.#context = { authority };
     this.#startService = startService;
   }
 

@@ -163,7 +163,7 @@ for (const options of spoilt) {
 test('a spoilt line says why', () => {
   const found = match(`foo ${line}\n`);
   assert.deepEqual(found.refusals, [
-    { line: 1, level: 'DEBUG1', text: 'bad key options: unknown key option' },
+    { line: 1, level: 'DEBUG1', text: 'bad key options: unknown key option', isPlaced: true },
   ]);
 });
 
@@ -180,7 +180,9 @@ test('from= is kept, with sshd’s line for the log', () => {
       line: 1,
       level: 'INFO',
       text: 'Authentication tried for me with correct key but not from a permitted host (host=192.0.2.7, ip=192.0.2.7, required=10.0.0.1).',
+      isPlaced: true,
     },
+    { line: 1, level: 'ERROR', text: 'Refused by key options', isPlaced: false },
   ]);
 });
 
@@ -190,7 +192,12 @@ test('a refused line does not hide a later one, and its options do not leak into
   assert.equal(found.line, 2);
   assert.equal(found.options.command, undefined);
   assert.ok(!found.options.permitPty);
-  assert.equal(found.refusals.length, 1);
+  assert.deepEqual(found.refusals.at(-1), {
+    line: 1,
+    level: 'ERROR',
+    text: 'Refused by key options',
+    isPlaced: false,
+  });
 });
 
 test('expiry-time: the earliest counts, the zone is told by Z', () => {

@@ -52,15 +52,25 @@ class ScriptedAuthority implements Authority {
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
     return this.#ask('keyboardAnswers', ...answers.map(String));
   }
-  queryKey(algorithm: string, blob: Buffer): Promise<AuthOutcome> {
-    return this.#ask('queryKey', algorithm, blob.toString());
+  queryKey(algorithm: string, blob: Buffer, hostKey: Buffer): Promise<AuthOutcome> {
+    return this.#ask('queryKey', algorithm, blob.toString(), ...textsOf(hostKey));
   }
-  checkKey(algorithm: string, blob: Buffer, signature: Buffer): Promise<AuthOutcome> {
-    return this.#ask('checkKey', algorithm, blob.toString(), signature.toString());
+  checkKey(
+    algorithm: string,
+    blob: Buffer,
+    signature: Buffer,
+    hostKey: Buffer,
+  ): Promise<AuthOutcome> {
+    const named = textsOf(hostKey);
+    return this.#ask('checkKey', algorithm, blob.toString(), signature.toString(), ...named);
   }
   refuseMethod(method: string): Promise<AuthOutcome> {
     return this.#ask('refuseMethod', method);
   }
+}
+
+function textsOf(hostKey: Buffer): readonly string[] {
+  return hostKey.length === 0 ? [] : [hostKey.toString()];
 }
 
 class Login {
@@ -72,8 +82,7 @@ class Login {
 
   constructor(...outcomes: (AuthOutcome | Promise<AuthOutcome>)[]) {
     this.authority = new ScriptedAuthority(outcomes);
-    const settings = { acceptedUserKeyAlgorithms: ['ssh-ed25519', 'rsa-sha2-512', 'ssh-rsa'] };
-    const service = new UserauthService(this.transport, this.authority, settings, () => ({
+    const service = new UserauthService(this.transport, this.authority, () => ({
       receive: (payload) => void this.above.push(payload[0] as number),
       drained: () => {},
       closed: () => void this.closedAbove++,
@@ -403,11 +412,36 @@ test('publickey: the key of the signature counts, whatever was queried before', 
   assert.deepEqual(login.authority.calls.at(-1), ['checkKey', 'ssh-ed25519', 'A', 'signed']);
 });
 
-test('publickey: an algorithm that is not accepted is refused unasked', async () => {
+test('publickey: whether an algorithm counts is asked of the authority', async () => {
   const login = Login.begun();
   login.ask('publickey', keyData('ssh-dss', 'blob', 'signature'));
   await login.transport.next(failure);
-  assert.deepEqual(login.authority.calls.slice(1), [['refuseMethod', 'publickey']]);
+  assert.deepEqual(login.authority.calls.slice(1), [['checkKey', 'ssh-dss', 'blob', 'signature']]);
+});
+
+test('publickey-hostbound: the host key goes to the authority, in front of the signature', async () => {
+  const login = Login.begun(refused, { is: 'acceptable' }, accepted);
+  const name = 'publickey-hostbound-v00@openssh.com';
+  const query = Buffer.concat([keyData('ssh-ed25519', 'A'), new Writer().text('host').done()]);
+  login.ask(name, query);
+  const signed = Buffer.concat([query, new Writer().text('signed').done()]);
+  signed[0] = 1;
+  login.ask(name, signed);
+  await settle();
+  assert.deepEqual(login.numbers(), [method60, success]);
+  assert.deepEqual(login.authority.calls.slice(1), [
+    ['queryKey', 'ssh-ed25519', 'A', 'host'],
+    ['checkKey', 'ssh-ed25519', 'A', 'signed', 'host'],
+  ]);
+});
+
+test('publickey-hostbound: a request that names no host key ends the connection', async () => {
+  for (const tail of [Buffer.alloc(0), new Writer().text('').done()]) {
+    const login = Login.begun();
+    const data = Buffer.concat([keyData('ssh-ed25519', 'A'), tail]);
+    login.ask('publickey-hostbound-v00@openssh.com', data);
+    assert.ok(isProtocolError(await login.transport.ended()));
+  }
 });
 
 test('publickey: bytes behind the signature end the connection', async () => {

@@ -1,0 +1,95 @@
+/**
+ * The files of keys that are root's: TrustedUserCAKeys and RevokedKeys (sshd_config(5)). They are
+ * looked at in every attempt, and read anew whenever they have changed. Runs in: monitor.
+ */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { hasKey } from '../../keys/key-list.ts';
+import type { PublicKey } from '../../keys/public-key.ts';
+import { parseRevokedKeys, type RevokedKeys } from '../../keys/revoked-keys.ts';
+
+/** sshd's bound is 128 MiB; a list of a million serial numbers has 5. */
+const maxKeyFileBytes = 32 * 1024 * 1024;
+/** Paths may differ between Match blocks. */
+const maxRemembered = 16;
+/** A file that was changed so lately may change again without its times telling. */
+const settledMs = 2000;
+
+interface Remembered<T> {
+  readonly identity: string;
+  readonly value: T;
+}
+
+interface Read {
+  readonly identity: string;
+  readonly isSettled: boolean;
+  readonly content: Buffer;
+}
+
+/** Content of one kind of file, parsed, for as long as the file stays as it was. */
+class Reading<T> {
+  readonly #parse: (content: Buffer) => T;
+  readonly #remembered = new Map<string, Remembered<T>>();
+
+  constructor(parse: (content: Buffer) => T) {
+    this.#parse = parse;
+  }
+
+  /** Rejects when the file cannot be read or parsed. */
+  async get(path: string): Promise<T> {
+    const known = this.#remembered.get(path);
+    const read = await readKeyFile(path, known?.identity);
+    if (read === 'unchanged') {
+      return (known as Remembered<T>).value;
+    }
+    const value = this.#parse(read.content);
+    this.#remembered.delete(path);
+    if (read.isSettled) {
+      const [oldest] = this.#remembered.keys();
+      if (this.#remembered.size >= maxRemembered && oldest !== undefined) {
+        this.#remembered.delete(oldest);
+      }
+      this.#remembered.set(path, { identity: read.identity, value });
+    }
+    return value;
+  }
+}
+
+/** Not following a file that changes while it is read: one is read to the size it had at the start. */
+async function readKeyFile(path: string, known: string | undefined): Promise<Read | 'unchanged'> {
+  // A FIFO in the file's place must not hold the monitor up.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const status = await file.stat({ bigint: true });
+    if (!status.isFile()) {
+      throw new Error('not a regular file');
+    }
+    if (status.size > BigInt(maxKeyFileBytes)) {
+      throw new Error(`larger than ${maxKeyFileBytes} bytes`);
+    }
+    const { dev, ino, size, mtimeNs, ctimeNs } = status;
+    const identity = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+    if (identity === known) {
+      return 'unchanged';
+    }
+    const isSettled = Number(ctimeNs / 1_000_000n) < Date.now() - settledMs;
+    return { identity, isSettled, content: await file.readFile() };
+  } finally {
+    await file.close();
+  }
+}
+
+export class KeyFiles {
+  readonly #trusted = new Reading((content) => content);
+  readonly #revoked = new Reading<RevokedKeys>(parseRevokedKeys);
+
+  /** Whether the file lists this key, alone in its line or with a comment. Rejects if unreadable. */
+  async trusts(path: string, authority: PublicKey): Promise<boolean> {
+    return hasKey(await this.#trusted.get(path), authority.blob);
+  }
+
+  /** Rejects when the file cannot be read or is malformed: then every key counts as revoked. */
+  async revoked(path: string): Promise<RevokedKeys> {
+    return this.#revoked.get(path);
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Whether a key or certificate may log this user in, whoever signed: revoked ones first, then
+ * authorities that root trusts, then the user's own files, in sshd's order (sshd_config(5)).
+ * Runs in: monitor.
+ */
+import { matchCertificate, matchKey } from '../../keys/authorized-keys.ts';
+import { type Certificate, certificateObjection } from '../../keys/certificate.ts';
+import { optionsOfCertificate } from '../../keys/certificate-options.ts';
+import type { KeyOptions } from '../../keys/key-options.ts';
+import { type KeyUse, objectionTo } from '../../keys/key-use.ts';
+import { mergeOptions } from '../../keys/merge-options.ts';
+import { fingerprint, type PublicKey } from '../../keys/public-key.ts';
+import type { Authentication } from './authentication.ts';
+import { findAuthorizedKey, type ReadMemfd } from './authorized-keys-source.ts';
+import type { KeyFiles } from './key-files.ts';
+import { type OfferedKey, typeName } from './offered-key.ts';
+import { decidePrincipals } from './principals.ts';
+
+export interface UserKeyPlace {
+  readonly readMemfd: ReadMemfd;
+  readonly keyFiles: KeyFiles;
+}
+
+/** The options of the key, and for a certificate of both it and what trusts it. */
+export interface PermittedKey {
+  readonly options: KeyOptions;
+}
+
+export function keyUse(authentication: Authentication): KeyUse {
+  const { account, connection } = authentication;
+  return {
+    nowMs: Date.now(),
+    user: account.user,
+    remoteAddress: connection.endpoints.remoteAddress,
+    remoteHost: connection.endpoints.remoteAddress,
+  };
+}
+
+/** True also when the list cannot be read: nobody knows what it says. */
+async function isRevoked(
+  authentication: Authentication,
+  key: PublicKey,
+  certificate: Certificate | undefined,
+  keyFiles: KeyFiles,
+): Promise<boolean> {
+  const { config, log } = authentication.host;
+  const path = config.revokedKeys;
+  if (path === undefined) {
+    return false;
+  }
+  const what = `${typeName(key, certificate)} ${fingerprint(key.blob)}`;
+  try {
+    const revoked = await keyFiles.revoked(path);
+    const isIt =
+      revoked.revokesKey(key) ||
+      (certificate !== undefined &&
+        (revoked.revokesCertificate(certificate) || revoked.revokesKey(certificate.authority)));
+    if (isIt) {
+      log.error(`Authentication key ${what} revoked by file ${path}`);
+    }
+    return isIt;
+  } catch (error) {
+    log.error(
+      `Error checking authentication key ${what} in revoked keys file ${path}: ${(error as Error).message}`,
+    );
+    return true;
+  }
+}
+
+async function isTrusted(
+  authentication: Authentication,
+  certificate: Certificate,
+  path: string,
+  keyFiles: KeyFiles,
+): Promise<boolean> {
+  const { log } = authentication.host;
+  const { authority } = certificate;
+  try {
+    if (await keyFiles.trusts(path, authority)) {
+      return true;
+    }
+    log.at(
+      'DEBUG2',
+      `user_cert_trusted_ca: CA ${authority.shortName} ${fingerprint(authority.blob)} is not listed in ${path}`,
+    );
+  } catch (error) {
+    log.error(`Could not read TrustedUserCAKeys ${path}: ${(error as Error).message}`);
+  }
+  return false;
+}
+
+/** The certificate's authority is trusted by root. Says why not in the log. */
+async function judgeTrusted(
+  authentication: Authentication,
+  certificate: Certificate,
+  path: string,
+): Promise<PermittedKey | undefined> {
+  const { log } = authentication.host;
+  const use = keyUse(authentication);
+  const refuse = (why: string): undefined => {
+    log.error(why);
+    return undefined;
+  };
+  const decision = await decidePrincipals(authentication, certificate);
+  if (decision.is === 'unlisted') {
+    return refuse('Certificate does not contain an authorized principal');
+  }
+  const name = decision.is === 'user-name' ? authentication.account.user : undefined;
+  const objection = certificateObjection(certificate, 'user', use.nowMs, name);
+  if (objection !== undefined) {
+    return refuse(objection);
+  }
+  const own = optionsOfCertificate(certificate);
+  for (const { level, text } of own.lines) {
+    log.at(level, text);
+  }
+  if (!own.ok) {
+    return refuse('Invalid certificate options');
+  }
+  const ownObjection = objectionTo(own.options, use);
+  if (ownObjection !== undefined) {
+    log.at(ownObjection.level, `cert: ${ownObjection.text}`);
+    return refuse('Refused by certificate options');
+  }
+  let options = own.options;
+  if (decision.is === 'listed') {
+    const listed = objectionTo(decision.options, use);
+    if (listed !== undefined) {
+      log.at(listed.level, `principals: ${listed.text}`);
+      return refuse('Refused by certificate principals options');
+    }
+    const merged = mergeOptions(decision.options, own.options);
+    if (!merged.ok) {
+      return refuse(merged.reason);
+    }
+    options = merged.options;
+  }
+  const { keyId, serial, authority } = certificate;
+  log.verbose(
+    `Accepted certificate ID "${keyId}" (serial ${serial}) signed by ${authority.shortName} CA ${fingerprint(authority.blob)} via ${path}`,
+  );
+  return { options };
+}
+
+async function ofFiles(
+  authentication: Authentication,
+  { blob, key, certificate }: OfferedKey,
+  readMemfd: ReadMemfd,
+): Promise<PermittedKey | undefined> {
+  const use = keyUse(authentication);
+  const found = await findAuthorizedKey(authentication, readMemfd, (content) =>
+    certificate === undefined
+      ? matchKey(content, blob, use)
+      : matchCertificate(content, certificate, use),
+  );
+  if (found === undefined) {
+    return undefined;
+  }
+  const place = `found at ${found.file}:${found.line}`;
+  authentication.host.log.verbose(
+    certificate === undefined
+      ? `Accepted key ${key.shortName} ${fingerprint(blob)} ${place}`
+      : `Accepted certificate ID "${certificate.keyId}" (serial ${certificate.serial}) signed by CA ${certificate.authority.shortName} ${fingerprint(certificate.authority.blob)} ${place}`,
+  );
+  return { options: found.options };
+}
+
+/** For a valid account. undefined: no; the log says why. */
+export async function permitUserKey(
+  authentication: Authentication,
+  offered: OfferedKey,
+  { readMemfd, keyFiles }: UserKeyPlace,
+): Promise<PermittedKey | undefined> {
+  const { key, certificate } = offered;
+  if (await isRevoked(authentication, key, certificate, keyFiles)) {
+    return undefined;
+  }
+  const { trustedUserCaKeys } = authentication.host.config;
+  if (
+    certificate !== undefined &&
+    trustedUserCaKeys !== undefined &&
+    (await isTrusted(authentication, certificate, trustedUserCaKeys, keyFiles))
+  ) {
+    const permitted = await judgeTrusted(authentication, certificate, trustedUserCaKeys);
+    if (permitted !== undefined) {
+      return permitted;
+    }
+  }
+  return ofFiles(authentication, offered, readMemfd);
+}

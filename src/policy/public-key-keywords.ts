@@ -1,0 +1,177 @@
+/**
+ * The keywords of sshd_config(5) about keys and certificates of users, one row each. Pure.
+ * Runs in: monitor, launcher.
+ */
+import { certificateAlgorithms, signatureAlgorithms } from '../../keys/algorithms.ts';
+import { ConfigError } from '../base/errors.ts';
+import { algorithmList, type AlgorithmNames } from './algorithm-list.ts';
+import type { PubkeyAuthOptions, ServerConfig } from './config.ts';
+import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import { absolutePath, integer, several, single } from './values.ts';
+import type { Words } from './words.ts';
+
+export type PublicKeyDraft = Pick<
+  ServerConfig,
+  'requiredRsaSize' | 'pubkeyAcceptedAlgorithms' | 'caSignatureAlgorithms' | 'pubkeyAuthOptions'
+> & {
+  /** `none` where sshd says so. */
+  readonly trustedUserCaKeys: string;
+  readonly revokedKeys: string;
+};
+
+function row<K extends keyof PublicKeyDraft>(
+  declaration: KeywordDeclaration<PublicKeyDraft, ServerConfig, K>,
+): KeywordRow<PublicKeyDraft, ServerConfig> {
+  return keyword(declaration);
+}
+
+const fido = /^sk-/;
+const byDefault = signatureAlgorithms.filter((each) => each.form !== 'webauthn');
+const plainDefaults = [
+  ...byDefault.filter((each) => !fido.test(each.keyType) && each.keyType !== 'ssh-rsa'),
+  ...byDefault.filter((each) => fido.test(each.keyType)),
+  ...byDefault.filter((each) => each.keyType === 'ssh-rsa'),
+].map((each) => each.name);
+
+function certificateOf(name: string): readonly string[] {
+  return certificateAlgorithms
+    .filter((each) => each.signature.name === name)
+    .map((each) => each.name);
+}
+
+/**
+ * The order in which OpenSSH knows them. ssh-dss and ssh-rsa may be named, as old files do; no such
+ * signature is ever accepted.
+ */
+const knownPlain: readonly string[] = [
+  'ssh-ed25519',
+  'sk-ssh-ed25519@openssh.com',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'sk-ecdsa-sha2-nistp256@openssh.com',
+  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
+  'ssh-dss',
+  'ssh-rsa',
+  'rsa-sha2-256',
+  'rsa-sha2-512',
+];
+const neverVerified: Readonly<Record<string, readonly string[]>> = {
+  'ssh-dss': ['ssh-dss-cert-v01@openssh.com'],
+  'ssh-rsa': ['ssh-rsa-cert-v01@openssh.com'],
+};
+
+const complaint = 'Bad key types';
+
+export const userKeyNames: AlgorithmNames = {
+  known: knownPlain.flatMap((name) => [
+    name,
+    ...certificateOf(name),
+    ...(neverVerified[name] ?? []),
+  ]),
+  defaults: [...plainDefaults.flatMap(certificateOf), ...plainDefaults],
+  complaint,
+};
+
+const authorityNames: AlgorithmNames = { known: knownPlain, defaults: plainDefaults, complaint };
+
+function authOptions(words: Words): PubkeyAuthOptions {
+  const options = { touchRequired: false, verifyRequired: false };
+  for (const word of several(words)) {
+    switch (word.toLowerCase()) {
+      case 'none':
+        break;
+      case 'touch-required':
+        options.touchRequired = true;
+        break;
+      case 'verify-required':
+        options.verifyRequired = true;
+        break;
+      default:
+        throw new ConfigError(`unsupported option "${word}"`);
+    }
+  }
+  return options;
+}
+
+function authOptionsText({ touchRequired, verifyRequired }: PubkeyAuthOptions): string {
+  const names = [
+    ...(touchRequired ? ['touch-required'] : []),
+    ...(verifyRequired ? ['verify-required'] : []),
+  ];
+  return names.length === 0 ? 'none' : names.join(' ');
+}
+
+export const requiredRsaSize = row({
+  name: 'RequiredRSASize',
+  argument: 'bits',
+  summary: 'RSA keys of users that are shorter are refused; below 1024 always.',
+  defaultText: '1024',
+  field: 'requiredRsaSize',
+  parse: integer(0),
+  dump: (config) => String(config.requiredRsaSize),
+});
+
+export const trustedUserCaKeys = row({
+  name: 'TrustedUserCAKeys',
+  argument: 'file | none',
+  summary:
+    'Keys of authorities, one a line, whose certificates log a user in who is named in them. Read at every attempt.',
+  defaultText: 'none',
+  field: 'trustedUserCaKeys',
+  parse: (words, place) => absolutePath(single(words), place),
+  dump: (config) => config.trustedUserCaKeys ?? 'none',
+});
+
+export const revokedKeys = row({
+  name: 'RevokedKeys',
+  argument: 'file | none',
+  summary:
+    'Keys and authorities that are refused: one public key a line, or a revocation list of ssh-keygen -k. While it cannot be read every key is refused. Read at every attempt.',
+  defaultText: 'none',
+  field: 'revokedKeys',
+  parse: (words, place) => absolutePath(single(words), place),
+  dump: (config) => config.revokedKeys ?? 'none',
+});
+
+export const caSignatureAlgorithms = row({
+  name: 'CASignatureAlgorithms',
+  argument: '[+|-|^]algorithm,...',
+  summary: 'What an authority may sign certificates with.',
+  defaultText: plainDefaults.join(','),
+  field: 'caSignatureAlgorithms',
+  parse: (words) => algorithmList(single(words), authorityNames),
+  dump: (config) => config.caSignatureAlgorithms.join(','),
+});
+
+export const pubkeyAcceptedAlgorithms = row({
+  name: 'PubkeyAcceptedAlgorithms',
+  aliases: ['PubkeyAcceptedKeyTypes'],
+  argument: '[+|-|^]algorithm,...',
+  summary:
+    'What users may sign with; ssh-dss and ssh-rsa can be named, and are refused all the same.',
+  defaultText: userKeyNames.defaults.join(','),
+  field: 'pubkeyAcceptedAlgorithms',
+  parse: (words) => algorithmList(single(words), userKeyNames),
+  dump: (config) => config.pubkeyAcceptedAlgorithms.join(','),
+});
+
+export const pubkeyAuthOptions = row({
+  name: 'PubkeyAuthOptions',
+  argument: 'none | touch-required verify-required',
+  summary:
+    'What FIDO keys have to show whatever their line says: touch-required, that somebody was there; verify-required, that it was their owner.',
+  defaultText: 'none',
+  field: 'pubkeyAuthOptions',
+  parse: authOptions,
+  dump: (config) => authOptionsText(config.pubkeyAuthOptions),
+});
+
+export const publicKeyDefaults: PublicKeyDraft = {
+  requiredRsaSize: 1024,
+  trustedUserCaKeys: 'none',
+  revokedKeys: 'none',
+  caSignatureAlgorithms: authorityNames.defaults,
+  pubkeyAcceptedAlgorithms: userKeyNames.defaults,
+  pubkeyAuthOptions: { touchRequired: false, verifyRequired: false },
+};
