@@ -34,7 +34,7 @@ export type AcceptedKeys = Pick<
   'pubkeyAcceptedAlgorithms' | 'caSignatureAlgorithms' | 'requiredRsaSize'
 >;
 
-const maxLoggedName = 100;
+const loggedNameCharacters = 100;
 
 /** `server-sig-algs` (RFC 8308 §3.1): what a signature may be, of a key or of a certificate. */
 export function announcedSignatures(config: AcceptedKeys): readonly string[] {
@@ -74,7 +74,7 @@ function parse(algorithm: UserKeyAlgorithm, blob: Buffer, config: AcceptedKeys):
   const wanted = algorithm.certificateType ?? algorithm.signature.keyType;
   const claimed = claimedName(blob);
   if (claimed !== wanted) {
-    const shown = (claimed ?? 'nothing').slice(0, maxLoggedName);
+    const shown = (claimed ?? 'nothing').slice(0, loggedNameCharacters);
     return refused(
       'ERROR',
       `type mismatch for decoded key (received ${shown}, expected ${wanted})`,
@@ -98,7 +98,7 @@ function parse(algorithm: UserKeyAlgorithm, blob: Buffer, config: AcceptedKeys):
  */
 export function readOffer(name: string, blob: Buffer, config: AcceptedKeys): Offer {
   const algorithm = userKeyAlgorithm(name);
-  const shown = name.slice(0, maxLoggedName);
+  const shown = name.slice(0, loggedNameCharacters);
   if (!config.pubkeyAcceptedAlgorithms.includes(name)) {
     return algorithm === undefined && !isKnownOfOld(name)
       ? refused('VERBOSE', `unsupported public key algorithm: ${shown}`)

@@ -37,11 +37,7 @@ import { sessionStart } from '../monitor/requests/session-start.ts';
 import { signExchange } from '../monitor/requests/sign-exchange.ts';
 import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
-import {
-  compressionAlgorithms,
-  defaultNames,
-  hostKeyAlgorithms,
-} from '../ssh/wire/algorithms.ts';
+import { compressionAlgorithms, defaultNames, hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
 import { Leaders } from './leaders.ts';
 import { MonitorConnections } from './monitor-connections.ts';

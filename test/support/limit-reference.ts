@@ -99,6 +99,19 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'authorized_keys; sshd has no limit',
   ],
   [
+    'src/monitor/key-files.ts',
+    'maxKeyFileBytes',
+    'TrustedUserCAKeys, RevokedKeys; a list of a million serial numbers has 5 MB',
+  ],
+  ['src/monitor/key-files.ts', 'maxRemembered', 'such files that are kept parsed, each'],
+  [
+    'src/monitor/key-files.ts',
+    'settledMs',
+    'a file that changed within this time is read anew in every attempt',
+  ],
+  ['keys/certificate.ts', 'maxCertificateBytes', 'a certificate; a packet holds no more'],
+  ['keys/certificate.ts', 'maxCertificatePrincipals', 'principals of one certificate'],
+  [
     'src/monitor/host-keys.ts',
     'maxKeyFileBytes',
     'a host key file; the largest RSA key needs 13 kB',
