@@ -22,7 +22,12 @@ export type Account = ReplyOf<typeof protocol.Begin>;
 export type Authenticated = ReplyOf<typeof protocol.Authenticate>;
 export type Accounted = ReplyOf<typeof protocol.Account>;
 export type Established = ReplyOf<typeof protocol.Establish>;
-export type SpawnOrder = typeof protocol.Spawn extends Call<infer Q, infer _R> ? Values<Q> : never;
+type SpawnValues = typeof protocol.Spawn extends Call<infer Q, infer _R> ? Values<Q> : never;
+/** `before` absent: nothing. */
+export type SpawnOrder = Omit<SpawnValues, 'before'> & Partial<Pick<SpawnValues, 'before'>>;
+export type Preparation = SpawnValues['before'][number];
+export type X11UndoOrder =
+  typeof protocol.X11Undo extends Call<infer Q, infer _R> ? Values<Q> : never;
 
 /** How long a step may take that asks no person and no network service. */
 const localStepMs = 20_000;
@@ -122,7 +127,8 @@ export class LeaderClient {
     readonly tty: string;
     readonly descriptors: readonly number[];
   }> {
-    const { values, descriptors } = await this.#peer.call(protocol.Spawn, order, [], {
+    const complete: SpawnValues = { before: [], ...order };
+    const { values, descriptors } = await this.#peer.call(protocol.Spawn, complete, [], {
       timeoutMs: localStepMs,
     });
     return { ...values, descriptors };
@@ -137,6 +143,36 @@ export class LeaderClient {
       timeoutMs: localStepMs,
     });
     return descriptors[0] as number;
+  }
+
+  /** The path of the socket, and its listening descriptor. */
+  async agentListen(): Promise<{ readonly path: string; readonly descriptor: number }> {
+    const { values, descriptors } = await this.#peer.call(protocol.AgentListen, {}, [], {
+      timeoutMs: localStepMs,
+    });
+    return { path: values.path, descriptor: descriptors[0] as number };
+  }
+
+  /** The number of the display, and its listening descriptors. */
+  async x11Listen(order: {
+    readonly offset: number;
+    readonly loopbackOnly: boolean;
+    readonly family: number;
+    readonly keepsNumber: boolean;
+    readonly xauth: string;
+  }): Promise<{ readonly display: number; readonly descriptors: readonly number[] }> {
+    const { values, descriptors } = await this.#peer.call(protocol.X11Listen, order, [], {
+      timeoutMs: localStepMs,
+    });
+    return { display: values.display, descriptors };
+  }
+
+  async x11Undo(order: X11UndoOrder): Promise<void> {
+    await this.#order(protocol.X11Undo, order);
+  }
+
+  async x11Close(display: number): Promise<void> {
+    await this.#order(protocol.X11Close, { display }, 2 * localStepMs);
   }
 
   async logTail(handle: number, maxBytes: number): Promise<Buffer> {

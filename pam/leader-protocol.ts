@@ -138,6 +138,16 @@ export const ReadFile = call(
 export const stdio = { pipes: 0, pty: 1, log: 2 } as const;
 
 /**
+ * What runs, and ends, in front of a program, in its directory, environment and session: the first
+ * whose `exists` names something (empty: always). input: its stdin, at most 4 KiB. How it ends
+ * changes nothing.
+ */
+const preparations = list(
+  record({ exists: text, file: text, arguments: strings /* argv[0] first */, input: string }),
+  4,
+);
+
+/**
  * Runs `file` as the user in a session of its own. Needs `establish` before it.
  * stdio pipes: descriptors [write end of stdin, read end of stdout, read end of stderr];
  * pty: [master] (O_NONBLOCK), `modes` are the encoded terminal modes of RFC 4254 §8;
@@ -145,6 +155,8 @@ export const stdio = { pipes: 0, pty: 1, log: 2 } as const;
  * reportDescriptor: the child's descriptor 3 is a pipe; its read end comes as the last descriptor.
  * essential: when it ends, the leader (kind desktop) ends the desktop.
  * stderrText: written to the user's stderr before the program starts (warnings).
+ * With something in `before` the program counts as started once that is: should it fail to start
+ * then, its own stderr says so and it exits with 1.
  * environment is complete: nothing is inherited; with a pty an entry `SSH_TTY=` gets its path.
  * directory: on failure goes on in / and says so on
  * the user's stderr (`Could not chdir to home directory D: why`), as sshd.
@@ -166,6 +178,7 @@ export const Spawn = call(
     reportDescriptor: bool,
     essential: bool,
     stderrText: string,
+    before: preparations,
   },
   { handle: uint32, pid: uint32, tty: text },
 );
@@ -247,3 +260,34 @@ export const DisplaySize = call(
   { socketPath: text },
   { width: uint32, height: uint32 },
 );
+
+/**
+ * As the user: a directory /tmp/ssh-XXXXXXXXXX (0700) with a listening socket agent.PID (0600) in it;
+ * its descriptor comes. Once. Both are removed when the login ends. Refused (EPERM) where /tmp lets
+ * others than its owner rename what is in it.
+ */
+export const AgentListen = call(80, 'agent-listen', {}, { path: text });
+
+/**
+ * As the user: TCP listeners on 6000 + display, the first number from `offset` on that is free on
+ * every address of it; one or two descriptors come. family: 0 both, 4, 6. ENOENT: `xauth` is not
+ * there. EADDRINUSE: 1000 numbers are taken. keepsNumber: the leader holds them too until `x11-close`
+ * has taken the entry out of the authority file; else the number is free when the worker closes them.
+ */
+export const X11Listen = call(
+  81,
+  'x11-listen',
+  { offset: uint32, loopbackOnly: bool, family: byte, keepsNumber: bool, xauth: text },
+  { display: uint32 },
+);
+
+/** What `x11-close` and the end of the login run, as the user, before the display is free again. */
+export const X11Undo = call(
+  82,
+  'x11-undo',
+  { display: uint32, file: text, arguments: strings, input: string, environment: strings },
+  {},
+);
+
+/** Answers when the undo is done. */
+export const X11Close = call(83, 'x11-close', { display: uint32 }, {});

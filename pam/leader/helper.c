@@ -7,26 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "drop.h"
 #include "process.h"
 
+enum { DESCRIPTORS_MAX = 2, LOOK_EVERY_US = 5000 };
+
 static void send_result(int to, const struct helper_result *result) {
+  const int descriptors[DESCRIPTORS_MAX] = {result->descriptor, result->second};
+  size_t count = result->error != 0 || result->descriptor < 0 ? 0 : result->second > 0 ? 2 : 1;
   union {
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
     struct cmsghdr align;
   } control = {0};
   struct iovec part = {.iov_base = (void *)(uintptr_t)result, .iov_len = sizeof *result};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (result->error == 0 && result->descriptor >= 0) {
+  if (count > 0) {
     message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(head), &result->descriptor, sizeof(int));
+    head->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(head), descriptors, sizeof(int) * count);
   }
   sendmsg(to, &message, MSG_NOSIGNAL);
 }
@@ -88,7 +93,7 @@ static struct helper take_out(struct helpers *helpers, size_t index) {
 
 static void receive_result(int from, struct helper_result *result) {
   union {
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
     struct cmsghdr align;
   } control;
   struct iovec part = {.iov_base = result, .iov_len = sizeof *result};
@@ -99,18 +104,20 @@ static void receive_result(int from, struct helper_result *result) {
       .msg_controllen = sizeof control.bytes,
   };
   ssize_t length = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  int descriptor = -1;
+  int descriptors[DESCRIPTORS_MAX] = {-1, 0};
   if (length >= 0) {
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (head != NULL && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int))) {
-      memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
+    if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len >= CMSG_LEN(sizeof(int)) && head->cmsg_len <= CMSG_LEN(sizeof descriptors)) {
+      memcpy(descriptors, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
     }
   }
   if (length != sizeof *result) {
     *result = (struct helper_result){.error = EIO};
   }
   result->text[sizeof result->text - 1] = '\0';
-  result->descriptor = descriptor;
+  result->descriptor = descriptors[0];
+  result->second = descriptors[1];
 }
 
 void helper_finish(struct leader *leader, struct helpers *helpers, size_t index) {
@@ -121,6 +128,9 @@ void helper_finish(struct leader *leader, struct helpers *helpers, size_t index)
   helper.done(leader, &helper.call, &result);
   if (result.descriptor >= 0) {
     close(result.descriptor);
+  }
+  if (result.second > 0) {
+    close(result.second);
   }
 }
 
@@ -166,5 +176,19 @@ void helpers_kill(struct helpers *helpers) {
     if (helpers->list[i].pid > 0) {
       kill(helpers->list[i].pid, SIGKILL);
     }
+  }
+}
+
+void helpers_wait(struct helpers *helpers, int64_t patience_ms) {
+  int64_t deadline = monotonic_ms() + patience_ms;
+  for (size_t i = 0; i < helpers->count; i++) {
+    struct helper *helper = &helpers->list[i];
+    while (helper->pid > 0 && waitpid(helper->pid, NULL, WNOHANG) == 0) {
+      if (monotonic_ms() > deadline) {
+        return;
+      }
+      usleep(LOOK_EVERY_US);
+    }
+    helper->pid = 0;
   }
 }

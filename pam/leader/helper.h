@@ -1,6 +1,6 @@
 /*
  * Work done as the user: a forked child that has dropped for good, gives one result and at most
- * one descriptor back, and exits. The leader never blocks on it. Runs in: leader and its children.
+ * two descriptors back, and exits. The leader never blocks on it. Runs in: leader and its children.
  */
 #pragma once
 #include <stdint.h>
@@ -16,12 +16,13 @@ struct helper_result {
   uint8_t verdict;
   char text[HELPER_TEXT_MAX];
   int descriptor; /* -1: none; valid in the process that fills it in */
+  int second;     /* 0: none; only beside `descriptor` */
 };
 
 struct leader;
 /* In the child, as the user. */
 typedef void helper_work(const void *input, struct helper_result *result);
-/* In the leader. `result->descriptor` is closed afterwards. */
+/* In the leader. The descriptors are closed afterwards. */
 typedef void helper_done(struct leader *leader, const struct call *call,
                          const struct helper_result *result);
 
@@ -49,3 +50,5 @@ void helpers_expire(struct leader *leader, struct helpers *helpers);
 int helpers_timeout(const struct helpers *helpers);
 bool helpers_reaped(struct helpers *helpers, pid_t pid);
 void helpers_kill(struct helpers *helpers);
+/* After it: until they have ended, but not for long. */
+void helpers_wait(struct helpers *helpers, int64_t patience_ms);

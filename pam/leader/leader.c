@@ -20,6 +20,7 @@
 
 enum { CALL_LOG_TAIL = 13, NOTICE_DESKTOP_ENDED = 18, CALL_END = 19, EXIT_MALFORMED = 65 };
 enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
+enum { HELPERS_PATIENCE_MS = 500, UNDO_PATIENCE_MS = 3000 };
 enum { LOOK_EVERY_MS = 20, KILL_PATIENCE_MS = 10000, FRAMES_PER_TURN = 64, REAPED_PER_TURN = 1024 };
 enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
 
@@ -93,6 +94,11 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
     end_descendants(leader, grace_ms);
   }
   leader_reap(leader);
+  if (leader->kind == KIND_LOGIN) {
+    helpers_wait(&leader->helpers, HELPERS_PATIENCE_MS); /* what they made is there, or is not */
+    agent_remove(&leader->agent, &leader->account);
+    x11_close_all(leader, UNDO_PATIENCE_MS);
+  }
   if (leader->desktop.directory != NULL) {
     desktop_remove_directory(leader->desktop.directory, &leader->account);
   }

@@ -3,11 +3,13 @@
  * and on nothing else. Runs in: leader.
  */
 #pragma once
+#include "agent.h"
 #include "desktop.h"
 #include "helper.h"
 #include "pam.h"
 #include "process.h"
 #include "spawn.h"
+#include "x11-forward.h"
 
 enum { KIND_LOGIN = 0, KIND_DESKTOP = 1 };
 
@@ -25,6 +27,8 @@ struct leader {
   struct helpers helpers;
   struct children children;
   struct desktop desktop;
+  struct agent agent;
+  struct x11_displays x11;
   int exit_status;
   bool has_late_end; /* the monitor asked for the end while it was under way */
   struct call late_end;

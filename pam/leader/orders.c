@@ -461,7 +461,7 @@ static void order_spawn(struct leader *leader, const struct call *call, struct r
   order.report = read_bool(reader);
   order.essential = read_bool(reader);
   order.stderr_text = read_string(reader);
-  if (reader_done(reader)) {
+  if (preparations_read(reader, &order.before) && reader_done(reader)) {
     int error = leader->has_no_session ? EPERM
                 : reader->has_nul
                     ? EINVAL
@@ -470,6 +470,7 @@ static void order_spawn(struct leader *leader, const struct call *call, struct r
       link_fail(&leader->link, call, error, NULL);
     }
   }
+  preparations_free(&order.before);
   free(order.arguments);
   free(order.environment);
 }
@@ -654,6 +655,10 @@ static const struct {
     {17, ESTABLISHED, order_watch_windows},
     {19, FRESH | BEGUN | ESTABLISHED, end},
     {20, DESKTOP, order_display_size},
+    {80, ESTABLISHED, order_agent_listen},
+    {81, ESTABLISHED, order_x11_listen},
+    {82, ESTABLISHED, order_x11_undo},
+    {83, ESTABLISHED, order_x11_close},
 };
 
 static unsigned phase_of(const struct leader *leader) {

@@ -237,8 +237,20 @@ _Noreturn static void run_child(const struct account *account, const struct spaw
   if (order->stdio == STDIO_PTY) {
     name_terminal(order->environment);
   }
+  const struct program *first = preparations_choose(&order->before);
+  if (first == NULL) {
+    execve(order->file, order->arguments, order->environment);
+    give_up(error_pipe, errno);
+  }
+  /* It counts as started: what the one in front of it writes must find its reader. */
+  close(error_pipe);
+  int error = program_run(first, order->environment);
+  if (error != 0) {
+    dprintf(STDERR_FILENO, "Could not run %s: %s\n", first->file, strerror(error));
+  }
   execve(order->file, order->arguments, order->environment);
-  give_up(error_pipe, errno);
+  dprintf(STDERR_FILENO, "%s: %s\n", order->file, strerror(errno));
+  _exit(1);
 }
 
 static void child_free(struct children *children, size_t index) {

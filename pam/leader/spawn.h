@@ -4,6 +4,7 @@
 #include "helper.h"
 #include "link.h"
 #include "process.h"
+#include "program.h"
 #include "pty.h"
 #include "ring.h"
 
@@ -46,6 +47,7 @@ struct spawn_order {
   bool report;
   bool essential;
   struct bytes stderr_text;
+  struct preparations before; /* the program */
   const struct limits *limits; /* that the user's processes get */
 };
 

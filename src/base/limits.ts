@@ -27,6 +27,11 @@ export const sessionDrainPolls = 100;
 /** After a channel has closed: how long its last bytes may take to reach a slow reader. */
 export const flushAfterCloseMs = 5000;
 
+/** Connections at a time to a forwarded agent: ansible and the like ask from many processes at once. */
+export const agentConnections = 256;
+/** Connections at a time to a forwarded display: an X server takes 256 clients by default. */
+export const x11Connections = 256;
+
 /** SERVICE_REQUESTs of one connection: one is enough, some libraries ask before each method. */
 export const serviceRequests = 64;
 /** USERAUTH_REQUESTs that wait for the answer to an earlier one, and their size. */

@@ -24,6 +24,12 @@ export interface WorkerPort {
     session: number,
     exit: { readonly status: number; readonly signalName: string; readonly coreDumped: boolean },
   ): void;
+  /** The display of a session is over: no connection to it is taken any more. */
+  x11End(connection: number, session: number): void;
+  loginSettings(
+    connection: number,
+    settings: { readonly aliveIntervalMs: number; readonly aliveCountMax: number },
+  ): void;
   viewerEnd(connection: number, viewer: number, why: string): void;
   viewerWarning(connection: number, viewer: number, line: string): void;
 }
@@ -38,6 +44,17 @@ export interface RequestedTerminal {
   readonly modes: Buffer;
 }
 
+/** A forwarded display (RFC 4254 §6.3.1). */
+export interface X11Display {
+  readonly display: number;
+  /** DISPLAY */
+  readonly name: string;
+  /** What xauth calls it. */
+  readonly authorityName: string;
+  readonly protocol: string;
+  readonly cookie: string;
+}
+
 export interface Session {
   readonly number: number;
   terminal: RequestedTerminal | undefined;
@@ -47,6 +64,8 @@ export interface Session {
   startedAs: '' | 'starting' | 'process' | 'rfb' | 'display';
   handle: number | undefined;
   wasForced: boolean;
+  /** `opening` while its listeners are made. */
+  x11: X11Display | 'opening' | undefined;
   /** Its channel is closed; it counts for MaxSessions as long as its process runs, as in sshd. */
   isClosed: boolean;
 }
@@ -89,6 +108,8 @@ export class Connection {
   login: Login | undefined;
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;
+  /** The socket of the forwarded agent; undefined: none was asked for. */
+  agentSocket: string | undefined;
   closed = false;
   /** Exits that were told in the same turn as the reply that names their handle. */
   readonly #earlyExits = new Map<number, ExitReport>();
@@ -116,6 +137,7 @@ export class Connection {
       startedAs: '',
       handle: undefined,
       wasForced: false,
+      x11: undefined,
       isClosed: false,
     };
     this.sessions.set(session.number, session);
@@ -135,9 +157,27 @@ export class Connection {
 
   /** Once it is closed and nothing of it runs or is being started. */
   forget(session: Session): void {
-    if (session.isClosed && session.handle === undefined && session.startedAs !== 'starting') {
+    if (
+      session.isClosed &&
+      session.handle === undefined &&
+      session.startedAs !== 'starting' &&
+      session.x11 !== 'opening'
+    ) {
       this.sessions.delete(session.number);
+      this.#endDisplay(session);
     }
+  }
+
+  /** As in sshd a display ends with its session; what is connected to it goes on. */
+  #endDisplay(session: Session): void {
+    if (session.x11 === undefined || session.x11 === 'opening') {
+      return;
+    }
+    const { display } = session.x11;
+    session.x11 = undefined;
+    this.worker.x11End(this.number, session.number);
+    // A leader that has gone has done it itself, or can no longer.
+    this.login?.leader.x11Close(display).catch(() => {});
   }
 
   /** The leader reports an exit; the session may not know its handle yet. */

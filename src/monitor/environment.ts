@@ -24,6 +24,10 @@ export interface EnvironmentSources {
   readonly pam: readonly string[];
   readonly endpoints: Endpoints;
   readonly originalCommand: string | undefined;
+  /** DISPLAY of X11 forwarding. */
+  readonly display?: string | undefined;
+  /** The socket of the forwarded agent. */
+  readonly agentSocket?: string | undefined;
 }
 
 /** Debian's built-in default paths. */
@@ -70,6 +74,12 @@ export function buildEnvironment(sources: EnvironmentSources): readonly string[]
   }
   if (sources.term !== undefined) {
     environment.set('TERM', sources.term);
+  }
+  if (sources.display !== undefined) {
+    environment.set('DISPLAY', sources.display);
+  }
+  if (sources.agentSocket !== undefined) {
+    environment.set('SSH_AUTH_SOCK', sources.agentSocket);
   }
   for (const [name, value] of [...sources.key, ...sources.userFile]) {
     environment.set(name, value);

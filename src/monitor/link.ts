@@ -196,9 +196,51 @@ export const DirectTcpip = call(
   { internalName: text },
 );
 
+/**
+ * The client's agent for the sessions of this login (auth-agent-req@openssh.com): the listening
+ * descriptor of its socket comes, the first time.
+ */
+export const AgentForward = call(
+  120,
+  'agent-forward',
+  { connection: uint32, session: uint32 },
+  { allowed: bool },
+);
+/** x11-req (RFC 4254 §6.3.1), once per session. One or two listening descriptors come. */
+export const X11Forward = call(
+  121,
+  'x11-forward',
+  {
+    connection: uint32,
+    session: uint32,
+    singleConnection: bool,
+    authProtocol: string,
+    authData: string,
+    screen: uint32,
+  },
+  { allowed: bool },
+);
+/** monitor → worker: the session is over, and with it the listeners of its display. */
+export const X11End = notice(122, 'x11-end', { connection: uint32, session: uint32 });
+/**
+ * monitor → worker, before the answer that makes a connection authenticated. aliveIntervalMs 0: the
+ * client is not asked whether it is there; aliveCountMax 0: it may stay silent for ever.
+ */
+export const LoginSettings = notice(123, 'login-settings', {
+  connection: uint32,
+  aliveIntervalMs: uint32,
+  aliveCountMax: uint32,
+});
+
 export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
 /** Who ended a connection, as the worker saw it; a log line, no more. */
-export const endedBy = { peerClosed: 0, peerDisconnected: 1, us: 2, peerReset: 3 } as const;
+export const endedBy = {
+  peerClosed: 0,
+  peerDisconnected: 1,
+  us: 2,
+  peerReset: 3,
+  timeout: 4,
+} as const;
 /**
  * The connection is over; the monitor ends everything it holds for it. why: the peer's
  * `REASON: TEXT`, or the detail of our error.

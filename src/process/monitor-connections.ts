@@ -206,7 +206,7 @@ export class MonitorConnections implements AuthenticationHost {
     try {
       setNoDelay(descriptor);
       setQuickAck(descriptor);
-      setKeepAlive(descriptor, true);
+      setKeepAlive(descriptor, this.config.tcpKeepAlive);
     } catch (error) {
       // Not a TCP socket (-i on pipes of another kind) or already reset: the worker will see it.
       this.log.debug(`socket options: ${(error as Error).message}`);
@@ -273,6 +273,12 @@ export class MonitorConnections implements AuthenticationHost {
   authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
+    if (this.config.clientAliveIntervalMs > 0) {
+      connection.worker.loginSettings(connection.number, {
+        aliveIntervalMs: this.config.clientAliveIntervalMs,
+        aliveCountMax: this.config.clientAliveCountMax,
+      });
+    }
     this.#release(connection);
   }
 
@@ -312,6 +318,9 @@ export class MonitorConnections implements AuthenticationHost {
         break;
       case endedBy.peerReset:
         this.log.info(`Connection reset by ${who}${from}${suffix}`);
+        break;
+      case endedBy.timeout:
+        this.log.info(`Timeout, client not responding from ${who}${from}`);
         break;
       case endedBy.us:
         this.log.info(`Disconnecting ${who}${from}: ${why}${suffix}`);

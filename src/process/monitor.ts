@@ -19,6 +19,7 @@ import type { HostKeys } from '../monitor/host-keys.ts';
 import { LineBudget } from '../monitor/line-budget.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
+import { agentForward } from '../monitor/requests/agent-forward.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
 import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
 import {
@@ -36,6 +37,7 @@ import { sessionSignal } from '../monitor/requests/session-signal.ts';
 import { sessionStart } from '../monitor/requests/session-start.ts';
 import { signExchange } from '../monitor/requests/sign-exchange.ts';
 import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
+import { x11Forward } from '../monitor/requests/x11-forward.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
 import { compressionAlgorithms, defaultNames, hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
@@ -153,6 +155,8 @@ export class Monitor {
       sessionEnv(config),
       sessionStart({ config, log, readMemfd: readMemfdOnce }),
       sessionSignal(),
+      agentForward(log),
+      x11Forward(config, log),
       directTcpip(log),
       ...this.#desktops.rows,
     ];

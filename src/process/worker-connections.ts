@@ -11,6 +11,7 @@ import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts'
 import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
+import { Keepalive } from '../ssh/connection/keepalive.ts';
 import { Connection } from '../ssh/connection/mux.ts';
 import { createServerTransport } from '../ssh/transport/server-transport.ts';
 import type { ServerTransportSettings } from '../ssh/transport/settings.ts';
@@ -29,6 +30,7 @@ interface Live {
   readonly transport: Transport;
   readonly sessions: MonitorSessions;
   readonly viewers: ViewerTable;
+  keepAlive(intervalMs: number, countMax: number): void;
 }
 
 /** A socket, or the two ends of pipes that -i was given. */
@@ -84,6 +86,12 @@ export class WorkerConnections {
             : { is: 'signalled', signalName, coreDumped };
         this.#live.get(connection)?.sessions.exited(session, exit);
       },
+    );
+    this.#peer.onNotice(link.X11End, ({ connection, session }) =>
+      this.#live.get(connection)?.sessions.displayEnded(session),
+    );
+    this.#peer.onNotice(link.LoginSettings, ({ connection, aliveIntervalMs, aliveCountMax }) =>
+      this.#live.get(connection)?.keepAlive(aliveIntervalMs, aliveCountMax),
     );
     this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why }) =>
       this.#live.get(connection)?.viewers.end(viewer, why),
@@ -142,7 +150,14 @@ export class WorkerConnections {
           `internal error: ${(error as Error).stack ?? String(error)}`,
         ),
     });
-    const sessions = new MonitorSessions(this.#peer, connection, this.#lentBuffer);
+    let mux: Connection | undefined;
+    const sessions = new MonitorSessions({
+      peer: this.#peer,
+      connection,
+      lentBuffer: this.#lentBuffer,
+      opener: () => mux as Connection, // whoever asks is a channel of it
+      log: (level, line) => this.#log(level, connection, line),
+    });
     const viewers = new ViewerTable();
     const authority = new MonitorAuthority(this.#peer, connection);
     const desktopsFor = (session: number): Desktops =>
@@ -158,22 +173,43 @@ export class WorkerConnections {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));
     };
     const userauth = new UserauthService(transport, authority, () => {
-      return new Connection(transport, {
+      mux = new Connection(transport, {
         channelTypes: new Map([
           ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],
           ['direct-tcpip', directTcpip(sessions, forwardTargets(desktopsFor))],
         ]),
       });
+      return mux;
     });
-    transport.onPayload = (payload) => userauth.receive(payload);
+    let keepalive: Keepalive | undefined;
+    let isSilent = false;
+    const keepAlive = (intervalMs: number, countMax: number): void => {
+      keepalive?.stop();
+      keepalive = new Keepalive({
+        intervalMs,
+        countMax,
+        ask: () => mux?.askAlive(),
+        onSilent: () => {
+          isSilent = true;
+          transport.destroy();
+        },
+      });
+    };
+    transport.onPayload = (payload) => {
+      keepalive?.heard();
+      userauth.receive(payload);
+    };
     transport.onDrain = () => userauth.drained();
     transport.onClose = (error, peerReason) => {
+      keepalive?.stop();
       userauth.closed();
+      sessions.closed();
       this.#live.delete(connection);
-      this.#peer.notify(link.ConnectionClosed, { connection, ...ending(error, peerReason) });
+      const end = isSilent ? silence : ending(error, peerReason);
+      this.#peer.notify(link.ConnectionClosed, { connection, ...end });
       this.#exitIfDone();
     };
-    this.#live.set(connection, { transport, sessions, viewers });
+    this.#live.set(connection, { transport, sessions, viewers, keepAlive });
   }
 
   #exitIfDone(): void {
@@ -203,6 +239,8 @@ function forwardTargets(
 ): ReadonlyMap<string, InternalTarget> {
   return new Map([['rfb', () => forwardedDesktop(desktopsFor(0))]]);
 }
+
+const silence = { why: 'client not responding', initiator: link.endedBy.timeout } as const;
 
 /** What the monitor's log says of the end; nothing is decided by it. */
 function ending(

@@ -67,6 +67,15 @@ export class Worker implements WorkerPort {
   ): void {
     this.peer.notify(link.SessionExit, { connection, session, ...exit });
   }
+  x11End(connection: number, session: number): void {
+    this.peer.notify(link.X11End, { connection, session });
+  }
+  loginSettings(
+    connection: number,
+    settings: { readonly aliveIntervalMs: number; readonly aliveCountMax: number },
+  ): void {
+    this.peer.notify(link.LoginSettings, { connection, ...settings });
+  }
   viewerEnd(connection: number, viewer: number, why: string): void {
     this.peer.notify(link.ViewerEnd, { connection, viewer, why });
   }

@@ -6,8 +6,12 @@ import { Socket } from 'node:net';
 import { closeDescriptor } from '../base/socket.native.ts';
 import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
+import { agentListener } from '../forwarding/agent.ts';
 import type { ForwardHost } from '../forwarding/host.ts';
+import type { ForwardListener } from '../forwarding/listener.ts';
+import { x11Listener } from '../forwarding/x11.ts';
 import * as link from '../monitor/link.ts';
+import type { ChannelOpener } from '../ssh/connection/mux.ts';
 import type { LendingSource } from '../ssh/connection/pump.ts';
 import { PipeSource } from '../session/pipe-source.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
@@ -17,6 +21,7 @@ import type {
   SessionHost,
   Started,
   Terminal,
+  X11Request,
 } from '../session/host.ts';
 
 const connectFailed = 2;
@@ -37,6 +42,20 @@ function closeAll(descriptors: readonly number[]): void {
   }
 }
 
+/** What the sessions of one connection share. */
+export interface SessionShared {
+  readonly peer: Peer;
+  readonly connection: number;
+  /** What processes write is read into it; one for all of a worker. */
+  readonly lentBuffer: Buffer;
+  /** Opens channels to the client; there once somebody is logged in. */
+  readonly opener: () => ChannelOpener;
+  readonly log: (level: string, line: string) => void;
+}
+
+/** `of`: the session whose display it is. */
+type KeepListener = (of: 'agent' | number, listener: ForwardListener) => void;
+
 /** What the monitor has the user read first goes out in front of what the process writes. */
 function greeted(source: LendingSource, greeting: Buffer): LendingSource {
   return greeting.length === 0
@@ -54,26 +73,18 @@ function greeted(source: LendingSource, greeting: Buffer): LendingSource {
 
 class MonitorSession implements HostedSession {
   readonly number: number;
-  readonly #peer: Peer;
-  readonly #connection: number;
-  readonly #lentBuffer: Buffer;
+  readonly #shared: SessionShared;
   readonly #onClosed: () => void;
+  readonly #keep: KeepListener;
   #isClosed = false;
   #early: SessionExitStatus | undefined;
   #onExit: ((exit: SessionExitStatus) => void) | undefined;
   onWarning: (line: string) => void = () => {};
 
-  constructor(
-    peer: Peer,
-    connection: number,
-    number: number,
-    lentBuffer: Buffer,
-    onClosed: () => void,
-  ) {
-    this.#peer = peer;
-    this.#connection = connection;
-    this.#lentBuffer = lentBuffer;
+  constructor(shared: SessionShared, number: number, keep: KeepListener, onClosed: () => void) {
+    this.#shared = shared;
     this.number = number;
+    this.#keep = keep;
     this.#onClosed = onClosed;
   }
 
@@ -99,15 +110,48 @@ class MonitorSession implements HostedSession {
   }
 
   get #which(): { readonly connection: number; readonly session: number } {
-    return { connection: this.#connection, session: this.number };
+    return { connection: this.#shared.connection, session: this.number };
   }
 
   async pty(terminal: Terminal): Promise<boolean> {
-    return (await this.#peer.call(link.SessionPty, { ...this.#which, ...terminal })).values.allowed;
+    return (await this.#shared.peer.call(link.SessionPty, { ...this.#which, ...terminal })).values
+      .allowed;
   }
 
   async env(name: Buffer, value: Buffer): Promise<boolean> {
-    return (await this.#peer.call(link.SessionEnv, { ...this.#which, name, value })).values.allowed;
+    return (await this.#shared.peer.call(link.SessionEnv, { ...this.#which, name, value })).values
+      .allowed;
+  }
+
+  async forwardAgent(): Promise<boolean> {
+    const { peer, opener, log } = this.#shared;
+    const { values, descriptors } = await peer.call(link.AgentForward, this.#which);
+    const [descriptor, ...more] = descriptors;
+    closeAll(more);
+    if (descriptor !== undefined) {
+      this.#keep(
+        'agent',
+        agentListener(descriptor, opener(), ({ message }) => log('ERROR', message)),
+      );
+    }
+    return values.allowed;
+  }
+
+  async forwardX11(request: X11Request): Promise<boolean> {
+    const { peer, opener, log } = this.#shared;
+    const { values, descriptors } = await peer.call(link.X11Forward, {
+      ...this.#which,
+      ...request,
+    });
+    if (!values.allowed || descriptors.length === 0 || this.#isClosed) {
+      closeAll(descriptors);
+      return false;
+    }
+    this.#keep(
+      this.number,
+      x11Listener(descriptors, request, opener(), ({ message }) => log('ERROR', message)),
+    );
+    return true;
   }
 
   async start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<Started> {
@@ -144,14 +188,14 @@ class MonitorSession implements HostedSession {
     return {
       is: 'process',
       stdin: new Socket({ fd: stdin, readable: false, writable: true }),
-      stdout: greeted(new PipeSource(stdout, this.#lentBuffer), values.greeting),
-      stderr: new PipeSource(stderr, this.#lentBuffer),
+      stdout: greeted(new PipeSource(stdout, this.#shared.lentBuffer), values.greeting),
+      stderr: new PipeSource(stderr, this.#shared.lentBuffer),
     };
   }
 
   async #ask(kind: string, command: Buffer) {
     try {
-      return await this.#peer.call(link.SessionStart, { ...this.#which, kind, command });
+      return await this.#shared.peer.call(link.SessionStart, { ...this.#which, kind, command });
     } catch (error) {
       if (error instanceof CallFailure) {
         return undefined;
@@ -161,7 +205,7 @@ class MonitorSession implements HostedSession {
   }
 
   async signal(signalName: string): Promise<boolean> {
-    return (await this.#peer.call(link.SessionSignal, { ...this.#which, signalName })).values
+    return (await this.#shared.peer.call(link.SessionSignal, { ...this.#which, signalName })).values
       .allowed;
   }
 
@@ -169,35 +213,56 @@ class MonitorSession implements HostedSession {
     if (!this.#isClosed) {
       this.#isClosed = true;
       this.#onClosed();
-      this.#peer.notify(link.SessionClose, this.#which);
+      this.#shared.peer.notify(link.SessionClose, this.#which);
     }
   }
 }
 
 export class MonitorSessions implements SessionHost, ForwardHost {
-  readonly #peer: Peer;
-  readonly #connection: number;
-  /** What processes write is read into it; one for all of a worker. */
-  readonly #lentBuffer: Buffer;
+  readonly #shared: SessionShared;
   readonly #sessions = new Map<number, MonitorSession>();
+  readonly #listeners = new Map<'agent' | number, ForwardListener>();
+  #isOver = false;
 
-  constructor(peer: Peer, connection: number, lentBuffer: Buffer) {
-    this.#peer = peer;
-    this.#connection = connection;
-    this.#lentBuffer = lentBuffer;
+  constructor(shared: SessionShared) {
+    this.#shared = shared;
+  }
+
+  /** The connection is over: nothing is accepted any more. */
+  closed(): void {
+    this.#isOver = true;
+    for (const listener of this.#listeners.values()) {
+      listener.close();
+    }
+    this.#listeners.clear();
+  }
+
+  /** The session is over, its process too, and with them its display. */
+  displayEnded(session: number): void {
+    this.#listeners.get(session)?.close();
+    this.#listeners.delete(session);
+  }
+
+  #keepListener(of: 'agent' | number, listener: ForwardListener): void {
+    if (this.#isOver) {
+      listener.close();
+    } else {
+      this.#listeners.set(of, listener);
+    }
   }
 
   async open(): Promise<
     { readonly opened: HostedSession } | { readonly refused: number; readonly text: string }
   > {
     try {
-      const { values } = await this.#peer.call(link.SessionOpen, { connection: this.#connection });
+      const { values } = await this.#shared.peer.call(link.SessionOpen, {
+        connection: this.#shared.connection,
+      });
       const { session: number } = values;
       const session = new MonitorSession(
-        this.#peer,
-        this.#connection,
+        this.#shared,
         number,
-        this.#lentBuffer,
+        (of, listener) => this.#keepListener(of, listener),
         () => this.#sessions.delete(number),
       );
       this.#sessions.set(values.session, session);
@@ -214,8 +279,8 @@ export class MonitorSessions implements SessionHost, ForwardHost {
     originPort: number,
   ): Promise<{ readonly internal: string } | { readonly refused: number; readonly text: string }> {
     try {
-      const { values } = await this.#peer.call(link.DirectTcpip, {
-        connection: this.#connection,
+      const { values } = await this.#shared.peer.call(link.DirectTcpip, {
+        connection: this.#shared.connection,
         host,
         port,
         originAddress,

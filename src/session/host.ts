@@ -9,6 +9,14 @@ export interface SessionHost {
   >;
 }
 
+/** As the client sent it; nothing of it is checked yet. */
+export interface X11Request {
+  readonly singleConnection: boolean;
+  readonly authProtocol: Buffer;
+  readonly authData: Buffer;
+  readonly screen: number;
+}
+
 export interface Terminal {
   readonly term: Buffer;
   readonly columns: number;
@@ -47,6 +55,10 @@ export interface HostedSession {
   readonly number: number;
   pty(terminal: Terminal): Promise<boolean>;
   env(name: Buffer, value: Buffer): Promise<boolean>;
+  /** auth-agent-req@openssh.com */
+  forwardAgent(): Promise<boolean>;
+  /** x11-req (RFC 4254 §6.3.1) */
+  forwardX11(request: X11Request): Promise<boolean>;
   start(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): Promise<Started>;
   signal(signalName: string): Promise<boolean>;
   /** Called at most once, after `start` gave a process or pty. */

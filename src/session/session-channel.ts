@@ -77,6 +77,8 @@ class SessionChannel {
     channel.requests = new Map<string, ChannelRequestHandler>([
       ['pty-req', (fields) => this.#requestPty(fields)],
       ['env', (fields) => this.#requestEnv(fields)],
+      ['auth-agent-req@openssh.com', (fields) => this.#requestAgent(fields)],
+      ['x11-req', (fields) => this.#requestX11(fields)],
       ['window-change', (fields) => this.#changeWindow(fields)],
       ['shell', (fields) => this.#start('shell', noCommand(fields))],
       ['exec', (fields) => this.#start('exec', onlyString(fields))],
@@ -106,6 +108,23 @@ class SessionChannel {
     const value = fields.string();
     fields.end();
     return this.#state === 'idle' && (await this.#hosted.env(name, value));
+  }
+
+  async #requestAgent(fields: Reader): Promise<boolean> {
+    fields.end();
+    return this.#state === 'idle' && (await this.#hosted.forwardAgent());
+  }
+
+  /** RFC 4254 §6.3.1 */
+  async #requestX11(fields: Reader): Promise<boolean> {
+    const request = {
+      singleConnection: fields.bool(),
+      authProtocol: Buffer.from(fields.string()),
+      authData: Buffer.from(fields.string()),
+      screen: fields.uint32(),
+    };
+    fields.end();
+    return this.#state === 'idle' && (await this.#hosted.forwardX11(request));
   }
 
   /** RFC 4254 §6.7 */

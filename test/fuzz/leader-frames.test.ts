@@ -174,6 +174,10 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     frame(leader.Spawn, {
       ...order('exit 3', { stdio, modes: Buffer.from([3, 0, 0, 0, 8, 0]), stderrText: text }),
       reportDescriptor: true,
+      before: [
+        { exists: '/none', file: '/bin/true', arguments: [text], input: text },
+        { exists: '', file: '/bin/cat', arguments: [Buffer.from('cat')], input: text },
+      ],
     });
   const desktop = frame(leader.DesktopBegin, {
     id: 'X'.repeat(32),
@@ -181,6 +185,15 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     startedAt: 'now',
     xauthority: text,
   });
+
+  const x11 = { offset: 10, loopbackOnly: true, family: 0, keepsNumber: true, xauth: '/bin/sh' };
+  const undo = {
+    display: 10,
+    file: '/bin/cat',
+    arguments: [Buffer.from('cat')],
+    input: text,
+    environment: [Buffer.from('A=b')],
+  };
 
   /** What has to be said before, and what is spoiled then. */
   const scripts: readonly (readonly [before: readonly Buffer[], spoiled: readonly Buffer[]])[] = [
@@ -204,6 +217,10 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
         frame(leader.LogTail, { handle: 1, maxBytes: 100 }),
         frame(leader.Signal, { handle: 1, signal: 10 }),
         frame(leader.WatchWindows, { socketPath: '/run/fuzz/none', cookie: text, timeoutMs: 20 }),
+        frame(leader.AgentListen, {}),
+        frame(leader.X11Listen, x11),
+        frame(leader.X11Undo, undo),
+        frame(leader.X11Close, { display: 10 }),
       ],
     ],
     [

@@ -140,6 +140,16 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'maxModesBytes',
     'terminal modes: 5 bytes each, 256 there can be',
   ],
+  [
+    'src/monitor/requests/x11-forward.ts',
+    'maxProtocolCharacters',
+    'name of an authorization of X; those that there are have 19 at most',
+  ],
+  [
+    'src/monitor/requests/x11-forward.ts',
+    'maxCookieDigits',
+    'its cookie in hexadecimal digits; those that there are have 32 or 48',
+  ],
   ['src/process/zygote.ts', 'forkTimeoutMs', 'start of a leader or worker; 0.1 ms are usual'],
   ['src/process/worker-pool.ts', 'readyTimeoutMs', 'a worker says that it is confined'],
   [

@@ -67,6 +67,8 @@ export function testConnection(): {
     number: 1,
     closeConnection: record('closeConnection'),
     sessionExit: record('sessionExit'),
+    x11End: record('x11End'),
+    loginSettings: record('loginSettings'),
     viewerEnd: record('viewerEnd'),
     viewerWarning: record('viewerWarning'),
   };

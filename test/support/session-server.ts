@@ -84,6 +84,12 @@ class LocalSession implements HostedSession {
   async env(): Promise<boolean> {
     return true;
   }
+  async forwardAgent(): Promise<boolean> {
+    return false;
+  }
+  async forwardX11(): Promise<boolean> {
+    return false;
+  }
   async signal(): Promise<boolean> {
     return false;
   }

@@ -12,6 +12,7 @@ import type { Connection, Login, Session } from '../connection.ts';
 import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
 import { SessionStart, startedAs } from '../link.ts';
 import { loginOf, sessionOf } from '../login.ts';
+import { preparationsFor, undoFor } from '../preparations.ts';
 import { type Answer, type AnyRow, row } from '../request-table.ts';
 import { type Plan, planSession, type SessionKind } from '../session-plan.ts';
 
@@ -70,11 +71,13 @@ async function orderFor(
   connection: Connection,
   login: Login,
   session: Session,
+  kind: SessionKind,
   plan: Program,
   greeting: Buffer,
 ): Promise<SpawnOrder> {
   const established = await login.established;
   const { terminal } = session;
+  const x11 = session.x11 === 'opening' ? undefined : session.x11;
   const environment = buildEnvironment({
     client: session.environment,
     account: {
@@ -89,11 +92,17 @@ async function orderFor(
     pam: established.environment.map((line) => line.toString('utf8')),
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,
-  });
+    display: x11?.name,
+    agentSocket: connection.agentSocket,
+  }).map((line) => Buffer.from(line));
+  const { xauthLocation } = host.config;
+  if (x11 !== undefined && xauthLocation !== undefined) {
+    await login.leader.x11Undo(undoFor(x11, xauthLocation, environment));
+  }
   return {
     file: plan.file,
     arguments: plan.arguments.map((argument) => Buffer.from(argument)),
-    environment: environment.map((line) => Buffer.from(line)),
+    environment,
     directory: login.account.home,
     stdio: terminal === undefined ? stdio.pipes : stdio.pty,
     columns: terminal?.columns ?? 0,
@@ -104,6 +113,7 @@ async function orderFor(
     reportDescriptor: false,
     essential: false,
     stderrText: Buffer.from(onTerminal(greeting) + plan.stderrText),
+    before: preparationsFor(login, kind, x11, xauthLocation),
   };
 }
 
@@ -186,6 +196,7 @@ async function start(
     connection,
     login,
     session,
+    kind,
     plan,
     kind === 'shell' && session.terminal !== undefined ? greeting : nothing,
   );

@@ -105,6 +105,8 @@ export class Channel {
 
   #isStderrTurn = false;
   #isEofWanted = false;
+  /** The client reads no more (eow@openssh.com). */
+  #isOutputUnwanted = false;
   #isCloseWanted = false;
   #isEofSent = false;
   #isCloseSent = false;
@@ -204,6 +206,21 @@ export class Channel {
     );
   }
 
+  /**
+   * Asks for a reply that says no more than that the client is there (keepalive@openssh.com), as
+   * sshd does. False: this channel can no longer be asked on.
+   */
+  askAlive(): boolean {
+    if (this.#isCloseSent || this.#isCloseReceived) {
+      return false;
+    }
+    const name = 'keepalive@openssh.com';
+    const recipient = this.#peerNumber;
+    const data = Buffer.alloc(0);
+    this.#carrier.send(ChannelRequest.encode({ recipient, name, wantReply: true, data }));
+    return true;
+  }
+
   /** No more output: EOF goes out behind what is queued. */
   sendEof(): void {
     this.#isEofWanted = true;
@@ -265,7 +282,7 @@ export class Channel {
   }
 
   get isOutputEnded(): boolean {
-    return this.#isEofWanted || this.#isOver;
+    return this.#isEofWanted || this.#isOutputUnwanted || this.#isOver;
   }
 
   /**
@@ -528,6 +545,12 @@ export class Channel {
 
   #handleRequest(payload: Buffer): void {
     const { name, wantReply, data } = ChannelRequest.decode(payload);
+    if (name === 'eow@openssh.com') {
+      new Reader(data).end();
+      this.#stopOutput();
+      this.#reply(wantReply, true);
+      return;
+    }
     const handler = this.requests.get(name);
     if (handler === undefined) {
       this.#reply(wantReply, false);
@@ -547,6 +570,20 @@ export class Channel {
         this.#handleQueued();
       })
       .catch((error: unknown) => this.#carrier.fail(error));
+  }
+
+  /** OpenSSH's PROTOCOL, 2.1: who sends it has lost the reader of what we send. */
+  #stopOutput(): void {
+    if (this.#isOutputUnwanted || this.#isOver) {
+      return;
+    }
+    this.#isOutputUnwanted = true;
+    for (const outlet of [this.out, this.err]) {
+      outlet.drop();
+      outlet.unblock();
+      outlet.onUnwanted();
+    }
+    this.flush();
   }
 
   #handleQueued(): void {
@@ -588,6 +625,8 @@ export class Outlet {
   #isBlocked = false;
   /** After `write` returned false: the queue is empty again, or the channel is closed. */
   onDrain: () => void = () => {};
+  /** The client reads no more of this channel; what is written from here on is dropped. */
+  onUnwanted: () => void = () => {};
 
   constructor(channel: Channel, isStderr: boolean) {
     this.#channel = channel;

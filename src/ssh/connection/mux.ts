@@ -238,6 +238,20 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     return promise;
   }
 
+  /**
+   * Sends something that the client has to answer (keepalive@openssh.com): on a channel where there
+   * is one, as sshd does. Whatever comes of the client next is the answer.
+   */
+  askAlive(): void {
+    for (const channel of this.#channels.values()) {
+      if (channel.askAlive()) {
+        return;
+      }
+    }
+    const name = 'keepalive@openssh.com';
+    this.send(GlobalRequest.encode({ name, wantReply: true, data: Buffer.alloc(0) }));
+  }
+
   // ---- ChannelCarrier ----
 
   get isCongested(): boolean {

@@ -2,7 +2,7 @@
  * Bulk between a channel and pipes or sockets, past the Duplex: a chunk that was read is what is
  * sent, a view that was received is what is written. Runs in: worker.
  */
-import { type Duplex, Readable, type Writable } from 'node:stream';
+import { Duplex, Readable, type Writable } from 'node:stream';
 import { flushAfterCloseMs, sourceTurnBytes } from '../../base/limits.ts';
 import type { Channel, Outlet } from './channel.ts';
 
@@ -62,6 +62,12 @@ export function pump(
   outlet.onDrain = () => {
     isBlocked = false;
     resume();
+  };
+  // A process that writes on gets SIGPIPE, as with sshd; of a socket the other direction lives.
+  outlet.onUnwanted = () => {
+    if (!(source instanceof Duplex && source.writable)) {
+      source.destroy();
+    }
   };
   if (source instanceof Readable) {
     source.on('data', (chunk: Buffer) => count(chunk.length, outlet.write(chunk)));

@@ -34,6 +34,17 @@ const requests: readonly (readonly [Call<any, any>, object])[] = [
   [link.SessionEnv, { session: 1, name: Buffer.from('A'), value: none }],
   [link.SessionStart, { session: 1, kind: 'exec', command: Buffer.from('true') }],
   [link.SessionSignal, { session: 1, signalName: 'TERM' }],
+  [link.AgentForward, { session: 1 }],
+  [
+    link.X11Forward,
+    {
+      session: 1,
+      singleConnection: false,
+      authProtocol: Buffer.from('MIT-MAGIC-COOKIE-1'),
+      authData: Buffer.from('00'),
+      screen: 0,
+    },
+  ],
   [link.DirectTcpip, { host: 'rfb.sshdesk', port: 5900, originAddress: '::1', originPort: 1 }],
   [broker.DesktopList, { session: 0 }],
   [broker.DesktopStart, { session: 0, name: 'x', engine: '', type: '', ...geometry }],

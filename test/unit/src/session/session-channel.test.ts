@@ -3,6 +3,7 @@ import { Duplex, PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import type {
   HostedSession,
+  X11Request,
   PtyStream,
   SessionExitStatus,
   SessionHost,
@@ -57,6 +58,14 @@ class FakeSession implements HostedSession {
   async start(kind: string, command: Buffer): Promise<Started> {
     this.calls.push([kind, command.toString()]);
     return this.started;
+  }
+  async forwardAgent(): Promise<boolean> {
+    this.calls.push(['agent']);
+    return this.answer;
+  }
+  async forwardX11(request: X11Request): Promise<boolean> {
+    this.calls.push(['x11', request]);
+    return this.answer;
   }
   async signal(name: string): Promise<boolean> {
     this.calls.push(['signal', name]);
@@ -145,13 +154,58 @@ test('terminal, environment and command reach the host in order, answers too', a
   ]);
 });
 
+const x11Data = Buffer.concat([
+  Buffer.of(1),
+  text('MIT-MAGIC-COOKIE-1'),
+  text('00ff'),
+  Buffer.of(0, 0, 0, 2),
+]);
+
+test('agent and display are asked for as the client sent them, and only in front of the start', async () => {
+  const { peer, hosted } = await opened();
+  hosted.started = processOf();
+  peer.request(0, 'auth-agent-req@openssh.com');
+  peer.request(0, 'x11-req', x11Data);
+  peer.request(0, 'shell');
+  peer.request(0, 'auth-agent-req@openssh.com');
+  peer.request(0, 'x11-req', x11Data);
+  await settle();
+  assert.deepEqual(peer.numbers(), [success, success, success, failure, failure]);
+  assert.deepEqual(hosted.calls.slice(0, 2), [
+    ['agent'],
+    [
+      'x11',
+      {
+        singleConnection: true,
+        authProtocol: Buffer.from('MIT-MAGIC-COOKIE-1'),
+        authData: Buffer.from('00ff'),
+        screen: 2,
+      },
+    ],
+  ]);
+});
+
+test('an x11-req cut at each offset is a protocol error and asks the host nothing', async () => {
+  for (let length = 0; length < x11Data.length; length++) {
+    const { peer, hosted } = await opened();
+    peer.request(0, 'x11-req', x11Data.subarray(0, length));
+    await settle();
+    assert.ok(isProtocolError(peer.transport.error), `${length} bytes`);
+    assert.deepEqual(hosted.calls, []);
+  }
+  const { peer } = await opened();
+  peer.request(0, 'x11-req', Buffer.concat([x11Data, Buffer.of(0)]));
+  await settle();
+  assert.ok(isProtocolError(peer.transport.error), 'a byte too many');
+});
+
 test('what the host does not allow is CHANNEL_FAILURE', async () => {
   const { peer, hosted } = await opened();
   hosted.answer = false;
   peer.request(0, 'pty-req', ptyData);
   peer.request(0, 'env', Buffer.concat([text('LD_PRELOAD'), text('x')]));
   peer.request(0, 'shell');
-  peer.request(0, 'x11-req', Buffer.from('whatever'));
+  peer.request(0, 'x11-req', x11Data);
   peer.request(0, 'auth-agent-req@openssh.com');
   peer.request(0, 'xon-xoff', Buffer.of(1));
   await settle();
