@@ -1,17 +1,12 @@
 /**
  * A client's half of the transport, written for tests from the RFCs with node:crypto alone, which can
- * misbehave on every byte. Ciphers: none, aes128-ctr with hmac-sha2-256 and hmac-sha2-256-etm.
+ * misbehave on every byte. Its record layer is record-layer.ts's.
  */
 import {
-  type Cipheriv,
-  createCipheriv,
-  createDecipheriv,
   createDiffieHellmanGroup,
   createECDH,
   createHash,
-  createHmac,
   createPublicKey,
-  type Decipheriv,
   decapsulate,
   diffieHellman,
   generateKeyPairSync,
@@ -20,6 +15,7 @@ import {
 } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { clearLayer, makeRecordLayer, type RecordLayer, recordSizes } from './record-layer.ts';
 
 export function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
@@ -116,15 +112,17 @@ function makeShare(kex: string): Share {
 
 interface Direction {
   sequence: number;
-  cipher: Cipheriv | Decipheriv | undefined;
-  macKey: Buffer;
+  layer: RecordLayer;
 }
 
 export interface RawOptions {
   readonly kex?: string;
   readonly strict?: boolean;
   readonly extInfo?: boolean;
-  readonly mac?: 'hmac-sha2-256' | 'hmac-sha2-256-etm@openssh.com';
+  /** Default: aes128-ctr. */
+  readonly cipher?: string;
+  /** Default: hmac-sha2-256. */
+  readonly mac?: string;
   readonly version?: string;
 }
 
@@ -135,10 +133,10 @@ export class RawClient {
   readonly #extInfo: boolean;
   readonly #mac: string;
   readonly #version: string;
-  readonly #out: Direction = { sequence: 0, cipher: undefined, macKey: Buffer.alloc(0) };
-  readonly #in: Direction = { sequence: 0, cipher: undefined, macKey: Buffer.alloc(0) };
+  readonly #cipher: string;
+  readonly #out: Direction = { sequence: 0, layer: clearLayer };
+  readonly #in: Direction = { sequence: 0, layer: clearLayer };
   #received: Buffer = Buffer.alloc(0);
-  #opened: Buffer | undefined;
   #ended = false;
   #wake: () => void = () => {};
   serverVersion = '';
@@ -152,6 +150,7 @@ export class RawClient {
     this.#kex = options.kex ?? 'curve25519-sha256';
     this.#strict = options.strict ?? true;
     this.#extInfo = options.extInfo ?? true;
+    this.#cipher = options.cipher ?? 'aes128-ctr';
     this.#mac = options.mac ?? 'hmac-sha2-256';
     this.#version = options.version ?? 'SSH-2.0-raw_client';
     socket.on('data', (chunk: Buffer) => {
@@ -210,37 +209,17 @@ export class RawClient {
 
   /** The next payload; undefined when the peer closed. */
   async next(): Promise<Buffer | undefined> {
-    const isEtm = this.#in.cipher !== undefined && this.#mac.includes('etm');
-    const macBytes = this.#in.cipher === undefined ? 0 : 32;
-    const headBytes = this.#in.cipher === undefined || isEtm ? 4 : 16;
-    if (!(await this.#need(headBytes))) {
+    const { layer, sequence } = this.#in;
+    if (!(await this.#need(layer.headBytes))) {
       return undefined;
     }
-    let head = this.#received.subarray(0, headBytes);
-    if (this.#in.cipher !== undefined && !isEtm) {
-      this.#opened ??= this.#in.cipher.update(head);
-      head = this.#opened;
-    }
-    const bytes = head.readUInt32BE();
-    if (!(await this.#need(4 + bytes + macBytes))) {
+    const bytes = layer.lengthOf(sequence, this.#received.subarray(0, layer.headBytes));
+    const end = 4 + bytes + layer.tagBytes;
+    if (!(await this.#need(end))) {
       return undefined;
     }
-    const sealed = this.#received.subarray(0, 4 + bytes);
-    const mac = this.#received.subarray(4 + bytes, 4 + bytes + macBytes);
-    this.#received = this.#received.subarray(4 + bytes + macBytes);
-    this.#opened = undefined;
-    let plain = sealed;
-    if (this.#in.cipher !== undefined) {
-      const from = isEtm ? 4 : 16;
-      plain = Buffer.concat([head, this.#in.cipher.update(sealed.subarray(from))]);
-      const own = createHmac('sha256', this.#in.macKey)
-        .update(uint32(this.#in.sequence))
-        .update(isEtm ? sealed : plain)
-        .digest();
-      if (!own.equals(mac)) {
-        throw new Error('wrong MAC from the server');
-      }
-    }
+    const plain = layer.open(sequence, this.#received.subarray(0, end));
+    this.#received = this.#received.subarray(end);
     this.#in.sequence++;
     return Buffer.from(plain.subarray(5, plain.length - (plain[4] as number)));
   }
@@ -275,28 +254,23 @@ export class RawClient {
   }
 
   seal(payload: Buffer, change: { length?: number; padding?: number } = {}): Buffer {
-    const isEtm = this.#out.cipher !== undefined && this.#mac.includes('etm');
-    const block = this.#out.cipher === undefined ? 8 : 16;
-    let padding = block - ((payload.length + (isEtm ? 1 : 5)) % block);
+    const { layer } = this.#out;
+    const block = layer.blockBytes;
+    let padding = block - ((payload.length + (layer.isLengthApart ? 1 : 5)) % block);
     padding += padding < 4 ? block : 0;
-    const plain = Buffer.concat([
-      uint32(change.length ?? payload.length + padding + 1),
-      Buffer.from([change.padding ?? padding]),
-      payload,
-      randomBytes(padding),
-    ]);
-    const sequence = uint32(this.#out.sequence++);
-    if (this.#out.cipher === undefined) {
-      return plain;
-    }
-    const sealed = isEtm
-      ? Buffer.concat([plain.subarray(0, 4), this.#out.cipher.update(plain.subarray(4))])
-      : this.#out.cipher.update(plain);
-    const mac = createHmac('sha256', this.#out.macKey)
-      .update(sequence)
-      .update(isEtm ? sealed : plain)
-      .digest();
-    return Buffer.concat([sealed, mac]);
+    return this.sealPlain(
+      Buffer.concat([
+        uint32(change.length ?? payload.length + padding + 1),
+        Buffer.from([change.padding ?? padding]),
+        payload,
+        randomBytes(padding),
+      ]),
+    );
+  }
+
+  /** A whole plain packet, its length and padding as the caller likes them. */
+  sealPlain(plain: Buffer): Buffer {
+    return this.#out.layer.seal(this.#out.sequence++, plain);
   }
 
   /** As if a packet had been sent and taken away on the road. */
@@ -322,7 +296,7 @@ export class RawClient {
       randomBytes(16),
       sshString(kex.join(',')),
       sshString((changes.hostKeys ?? ['ssh-ed25519']).join(',')),
-      ...both('aes128-ctr'),
+      ...both(this.#cipher),
       ...both(this.#mac),
       sshString(changes.compression ?? 'none'),
       sshString('none'),
@@ -380,27 +354,38 @@ export class RawClient {
     this.#outKeys(share.hash, secret, hash);
   }
 
-  #derive(letter: string, bytes: number, hashName: string, secret: Buffer, hash: Buffer): Buffer {
-    const own = createHash(hashName).update(secret).update(hash).update(letter);
-    return own
-      .update(this.sessionId as Buffer)
-      .digest()
-      .subarray(0, bytes);
+  #layer(letters: string, hashName: string, secret: Buffer, hash: Buffer, isOutbound: boolean) {
+    const sizes = recordSizes(this.#cipher, this.#mac);
+    const derive = (letter: string, bytes: number): Buffer => {
+      const own = createHash(hashName).update(secret).update(hash).update(letter);
+      let derived = own.update(this.sessionId as Buffer).digest();
+      while (derived.length < bytes) {
+        // RFC 4253 §7.2: what is needed beyond one hash.
+        const more = createHash(hashName).update(secret).update(hash).update(derived).digest();
+        derived = Buffer.concat([derived, more]);
+      }
+      return derived.subarray(0, bytes);
+    };
+    const [ivLetter = '', keyLetter = '', macLetter = ''] = letters;
+    return makeRecordLayer(
+      this.#cipher,
+      this.#mac,
+      {
+        iv: derive(ivLetter, sizes.ivBytes),
+        key: derive(keyLetter, sizes.keyBytes),
+        macKey: derive(macLetter, sizes.macKeyBytes),
+      },
+      isOutbound,
+    );
   }
 
   #inKeys(hashName: string, secret: Buffer, hash: Buffer): void {
-    const key = (letter: string, bytes: number) =>
-      this.#derive(letter, bytes, hashName, secret, hash);
-    this.#in.cipher = createDecipheriv('aes-128-ctr', key('D', 16), key('B', 16));
-    this.#in.macKey = key('F', 32);
+    this.#in.layer = this.#layer('BDF', hashName, secret, hash, false);
     this.#in.sequence = this.#strict ? 0 : this.#in.sequence;
   }
 
   #outKeys(hashName: string, secret: Buffer, hash: Buffer): void {
-    const key = (letter: string, bytes: number) =>
-      this.#derive(letter, bytes, hashName, secret, hash);
-    this.#out.cipher = createCipheriv('aes-128-ctr', key('C', 16), key('A', 16));
-    this.#out.macKey = key('E', 32);
+    this.#out.layer = this.#layer('ACE', hashName, secret, hash, true);
     this.#out.sequence = this.#strict ? 0 : this.#out.sequence;
   }
 
