@@ -103,6 +103,8 @@ export class Connection {
   sessionId: Buffer | undefined;
   /** K_S of the first exchange, which publickey-hostbound-v00 binds a signature to; set once. */
   firstHostKey: Buffer | undefined;
+  /** The signature algorithm of the last exchange; empty before the first. */
+  hostKeyAlgorithm = '';
   phase: Phase = 'preauth';
   authentication: OngoingAuthentication | undefined;
   login: Login | undefined;

@@ -87,7 +87,7 @@ export function offeredHostKeyAlgorithms(
 ): readonly string[] {
   const { names } = config.hostKeyAlgorithms;
   const types = new Set(
-    hostKeys.publicBlobs.map((blob) => new Reader(blob).string().toString('latin1')),
+    hostKeys.offeredBlobs.map((blob) => new Reader(blob).string().toString('latin1')),
   );
   const offered = names.filter((name) =>
     hostKeyAlgorithms.some((row) => row.name === name && types.has(row.keyType)),
@@ -142,7 +142,12 @@ export class Monitor {
     );
     const userKeys = { readMemfd: readMemfdOnce, keyFiles: new KeyFiles() };
     this.#rows = [
-      signExchange(options.hostKeys, options.version),
+      signExchange({
+        hostKeys: options.hostKeys,
+        version: options.version,
+        algorithms: this.#poolSettings().settings.algorithms,
+        log,
+      }),
       userauthBegin(this.#connections),
       checkPassword(),
       startKeyboardInteractive(),
@@ -195,7 +200,7 @@ export class Monitor {
   #poolSettings() {
     const { config, desktopConfig, hostKeys, isRootless, workerAccount, version } = this.#options;
     const isolated = desktopConfig.workerIsolation === 'connection';
-    const blobs = hostKeys.publicBlobs;
+    const blobs = hostKeys.offeredBlobs;
     const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
     return {
       count: this.#options.inherited === undefined ? desktopConfig.workers : 1,

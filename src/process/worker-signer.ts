@@ -1,5 +1,5 @@
 /** The `ExchangeSigner` of one connection: the monitor holds the host keys. Runs in: worker. */
-import { ProtocolError } from '../base/errors.ts';
+import { KexError, ProtocolError } from '../base/errors.ts';
 import type { Exchange, ExchangeSigner } from '../ssh/transport/transport.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { SignExchange } from '../monitor/link.ts';
@@ -25,10 +25,12 @@ export class MonitorSigner implements ExchangeSigner {
   }
 
   async sign(exchange: Exchange): Promise<{ readonly signature: Buffer; readonly hash: Buffer }> {
-    const { values } = await this.#peer.call(SignExchange, {
-      connection: this.#connection,
-      ...exchange,
-    });
+    const { values } = await this.#peer
+      .call(SignExchange, { connection: this.#connection, ...exchange })
+      .catch((cause: unknown) => {
+        // The monitor's log has the reason.
+        throw new KexError('the exchange was not signed', { cause });
+      });
     this.#cookie = values.nextCookie;
     return values;
   }

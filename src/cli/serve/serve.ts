@@ -269,7 +269,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
         throw new ConfigError(verdict.detail);
       }
     }
-    const hostKeys = loadHostKeys(loaded.config.hostKeyFiles, loaded.config.isHostKeyDefault, log);
+    const hostKeys = await loadHostKeys(loaded.config, log);
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(loaded.config).join('\n')}\n`);
     }

@@ -4,22 +4,33 @@
  * exchange, so neither an old hash nor a recorded signature is worth anything. Runs in: monitor.
  */
 import { randomBytes } from 'node:crypto';
-import { MonitorRefusal } from '../../base/errors.ts';
-import { exchangeHash } from '../../ssh/wire/exchange-hash.ts';
+import type { Log } from '../../audit/log.ts';
+import { KexError, MonitorRefusal } from '../../base/errors.ts';
+import { hostKeyAlgorithms } from '../../ssh/wire/algorithms.ts';
+import { exchangeHash, type ExchangeValues } from '../../ssh/wire/exchange-hash.ts';
+import { checkExchange } from '../../ssh/wire/kex-values.ts';
+import { CallFailure } from '../../ssh/wire/peer.ts';
 import { Reader } from '../../ssh/wire/reader.ts';
-import { Writer } from '../../ssh/wire/writer.ts';
 import type { HostKeys } from '../host-keys.ts';
 import { SignExchange } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
 export const cookieBytes = 16;
 const kexInitNumber = 20;
+/** errno EIO */
+const cannotSign = 5;
 
-/** Which host key algorithms a key can sign for. */
-function mayServe(keyType: string, algorithm: string): boolean {
-  return keyType === 'ssh-rsa'
-    ? algorithm === 'rsa-sha2-256' || algorithm === 'rsa-sha2-512'
-    : algorithm === keyType;
+/** What the configuration allows, whatever a worker's KEXINIT may say. */
+export interface ExchangeAlgorithms {
+  readonly kex: readonly string[];
+  readonly serverHostKey: readonly string[];
+}
+
+/** The signature algorithm when the key of this blob can serve the host key algorithm. */
+function signatureFor(hostKey: Buffer, algorithm: string): string | undefined {
+  const row = hostKeyAlgorithms.find(({ name }) => name === algorithm);
+  const type = new Reader(hostKey).string().toString('latin1');
+  return row?.keyType === type ? row.signature : undefined;
 }
 
 function offered(serverKexInit: Buffer): {
@@ -30,14 +41,34 @@ function offered(serverKexInit: Buffer): {
   return { kex: from.nameList(), hostKey: from.nameList() };
 }
 
-export function signExchange(hostKeys: HostKeys, version: string): AnyRow {
+/** The worker has looked at the client's value; what is wrong here is the worker's. */
+function hashOf(kexAlgorithm: string, values: ExchangeValues): Buffer {
+  try {
+    checkExchange(kexAlgorithm, values);
+    return exchangeHash(kexAlgorithm, values);
+  } catch (error) {
+    if (error instanceof KexError) {
+      throw new MonitorRefusal(`sign-exchange: ${error.detail}`);
+    }
+    throw error;
+  }
+}
+
+export interface SignExchangeHost {
+  readonly hostKeys: HostKeys;
+  readonly version: string;
+  readonly algorithms: ExchangeAlgorithms;
+  readonly log: Log;
+}
+
+export function signExchange({ hostKeys, version, algorithms, log }: SignExchangeHost): AnyRow {
   return row({
     schema: SignExchange,
     phase: ['preauth', 'postauth'],
     once: false,
     decides: false,
     serial: true,
-    handle(connection, values) {
+    async handle(connection, values) {
       const { serverKexInit, hostKey, kexAlgorithm, hostKeyAlgorithm } = values;
       if (serverKexInit[0] !== kexInitNumber || values.clientKexInit[0] !== kexInitNumber) {
         throw new MonitorRefusal('sign-exchange: not a KEXINIT');
@@ -51,25 +82,35 @@ export function signExchange(hostKeys: HostKeys, version: string): AnyRow {
         throw new MonitorRefusal('sign-exchange: not our identification string');
       }
       const offer = offered(serverKexInit);
-      if (!offer.kex.includes(kexAlgorithm) || !offer.hostKey.includes(hostKeyAlgorithm)) {
+      const isOffered =
+        offer.kex.includes(kexAlgorithm) &&
+        offer.hostKey.includes(hostKeyAlgorithm) &&
+        algorithms.kex.includes(kexAlgorithm) &&
+        algorithms.serverHostKey.includes(hostKeyAlgorithm);
+      if (!isOffered) {
         throw new MonitorRefusal('sign-exchange: an algorithm that the KEXINIT does not offer');
       }
       const key = hostKeys.find(hostKey);
-      if (key === undefined || !mayServe(key.type, hostKeyAlgorithm)) {
+      const signatureAlgorithm =
+        key === undefined ? undefined : signatureFor(hostKey, hostKeyAlgorithm);
+      if (key === undefined || signatureAlgorithm === undefined) {
         throw new MonitorRefusal('sign-exchange: no such host key');
       }
-      const hash = exchangeHash(kexAlgorithm, values);
+      const hash = hashOf(kexAlgorithm, values);
       values.sharedSecret.fill(0);
       connection.sessionId ??= hash;
       connection.firstHostKey ??= Buffer.from(hostKey);
+      connection.hostKeyAlgorithm = signatureAlgorithm;
+      // Spent before anything is awaited.
       connection.cookie = randomBytes(cookieBytes);
-      return {
-        values: {
-          signature: new Writer().raw(key.sign(hostKeyAlgorithm, hash)).done(),
-          hash,
-          nextCookie: connection.cookie,
-        },
-      };
+      const nextCookie = connection.cookie;
+      try {
+        const signature = await key.sign(signatureAlgorithm, hash);
+        return { values: { signature, hash, nextCookie } };
+      } catch (error) {
+        log.error(`sign-exchange: ${signatureAlgorithm}: ${(error as Error).message}`);
+        throw new CallFailure(cannotSign, 'the host key cannot be used');
+      }
     },
   });
 }

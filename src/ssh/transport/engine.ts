@@ -16,7 +16,8 @@ import {
   ProtocolError,
   VersionError,
 } from '../../base/errors.ts';
-import { cipherAlgorithms } from '../wire/algorithms.ts';
+import { cipherAlgorithms, hostKeyAlgorithms } from '../wire/algorithms.ts';
+import { checkClientValue } from '../wire/kex-values.ts';
 import { Reader } from '../wire/reader.ts';
 import { respond } from './mlkem768x25519-sha256.ts';
 import type { Exchange } from './transport.ts';
@@ -268,7 +269,12 @@ export class Engine extends Protocol {
   /** Continues after `events.exchange`: sends the reply and NEWKEYS. */
   resumeExchange(signature: Buffer, hash: Buffer): void {
     const exchange = this.#exchange as KeyExchange;
-    const value = signatureValue(signature, exchange.negotiated.serverHostKey);
+    const { negotiated } = exchange;
+    const row = hostKeyAlgorithms.find(({ name }) => name === negotiated.serverHostKey);
+    const algorithm = row?.signature ?? negotiated.serverHostKey;
+    const value = signatureValue(signature, algorithm);
+    // The package writes this name into the signature: with a certificate it is the key's.
+    negotiated.serverHostKey = algorithm;
     const blob = exchange._hostKey.getPublicSSH();
     exchange._hostKey = {
       ...publicHostKey(blob),
@@ -458,9 +464,7 @@ export class Engine extends Protocol {
     if (exchange.type === 'group' && ((clientValue[0] ?? 0x80) & 0x80) !== 0) {
       throw new KexError('the public value is empty or negative');
     }
-    if (exchange.type === '25519' && clientValue.length !== 32) {
-      throw new KexError(`an X25519 value of ${clientValue.length} bytes`);
-    }
+    checkClientValue(exchange.negotiated.kex, clientValue);
     const secret = exchange.computeSecret(clientValue);
     if (secret instanceof Error) {
       throw secret instanceof KexError

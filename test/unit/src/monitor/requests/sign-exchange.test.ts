@@ -3,15 +3,28 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { privateKeyOf } from '../../../../../keys/private-key.ts';
 import { verify } from '../../../../../keys/signature.ts';
+import { Log } from '../../../../../src/audit/log.ts';
 import { MonitorRefusal } from '../../../../../src/base/errors.ts';
-import { HostKeys } from '../../../../../src/monitor/host-keys.ts';
+import { type HostKey, HostKeys, ownHostKey } from '../../../../../src/monitor/host-keys.ts';
 import { signExchange } from '../../../../../src/monitor/requests/sign-exchange.ts';
 import { Writer } from '../../../../../src/ssh/wire/writer.ts';
 import { testConnection } from '../../../../support/monitor-connection.ts';
 
 const version = 'SSH-2.0-sshdesk_test';
 const key = privateKeyOf(generateKeyPairSync('ed25519').privateKey);
-const request = signExchange(new HostKeys([key]), version);
+const lines: string[] = [];
+const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'INFO');
+
+function requestWith(keys: readonly HostKey[], kex = ['curve25519-sha256']) {
+  const serverHostKey = ['ssh-ed25519', 'ssh-ed25519-cert-v01@openssh.com'];
+  return signExchange({
+    hostKeys: new HostKeys(keys),
+    version,
+    algorithms: { kex, serverHostKey },
+    log,
+  });
+}
+const request = requestWith([ownHostKey(key)]);
 
 function kexInit(cookie: Buffer): Buffer {
   const lists = [['curve25519-sha256'], ['ssh-ed25519'], [], [], [], [], [], [], [], []];
@@ -80,6 +93,12 @@ const lies: readonly (readonly [name: string, change: Values])[] = [
   ['a host key algorithm that was not offered', { hostKeyAlgorithm: 'rsa-sha2-256' }],
   ['a host key that is not ours', { hostKey: Buffer.from('other') }],
   ['no KEXINIT', { serverKexInit: Buffer.from([21]) }],
+  ['a client value that is too short', { clientValue: randomBytes(31) }],
+  ['a server value that is too long', { serverValue: randomBytes(33) }],
+  ['a secret of zeros', { sharedSecret: Buffer.alloc(32) }],
+  ['a secret that is too long', { sharedSecret: Buffer.alloc(33, 1) }],
+  ['an empty secret', { sharedSecret: Buffer.alloc(0) }],
+  ['a certificate that we have not', { hostKeyAlgorithm: 'ssh-ed25519-cert-v01@openssh.com' }],
 ];
 for (const [name, change] of lies) {
   test(`${name} is not signed`, async () => {
@@ -88,3 +107,49 @@ for (const [name, change] of lies) {
     await assert.rejects(ask(connection, values), MonitorRefusal);
   });
 }
+
+test('what the configuration leaves out is not signed, whatever the KEXINIT offers', async () => {
+  const { connection } = testConnection();
+  const other = requestWith([ownHostKey(key)], ['mlkem768x25519-sha256']);
+  const asked = exchange(connection.cookie);
+  await assert.rejects(
+    async () => other.handle(connection, asked as never),
+    /an algorithm that the KEXINIT does not offer/,
+  );
+});
+
+test('behind a certificate the key signs under its own name', async () => {
+  const name = 'ssh-ed25519-cert-v01@openssh.com';
+  const certificate = new Writer().text(name).string(randomBytes(32)).done();
+  const certified = requestWith([ownHostKey(key, certificate)]);
+  const { connection } = testConnection();
+  const lists = [['curve25519-sha256'], [name], [], [], [], [], [], [], [], []];
+  const init = lists
+    .reduce((to, names) => to.nameList(names), new Writer().byte(20).raw(connection.cookie))
+    .bool(false)
+    .uint32(0)
+    .done();
+  const values = { serverKexInit: init, hostKey: certificate, hostKeyAlgorithm: name };
+  const answer = await certified.handle(connection, {
+    ...exchange(connection.cookie),
+    ...values,
+  } as never);
+  const { signature, hash } = answer.values as unknown as Signed;
+  assert.equal(verify('ssh-ed25519', key.publicBlob, signature, hash), true);
+  assert.equal(connection.hostKeyAlgorithm, 'ssh-ed25519');
+});
+
+test('a key that cannot sign fails that exchange, the cookie is spent', async () => {
+  const broken: HostKey = {
+    ...ownHostKey(key),
+    sign: () => Promise.reject(new Error('agent refused operation')),
+  };
+  const { connection } = testConnection();
+  const { cookie } = connection;
+  await assert.rejects(
+    async () => requestWith([broken]).handle(connection, exchange(cookie) as never),
+    { name: 'CallFailure' },
+  );
+  assert.notDeepEqual(connection.cookie, cookie);
+  assert.match(lines.at(-1) ?? '', /ssh-ed25519: agent refused operation/);
+});
