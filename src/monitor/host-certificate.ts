@@ -1,34 +1,22 @@
 /**
- * HostCertificate: which key a certificate is for (OpenSSH PROTOCOL.certkeys). Its authority is the
- * clients' affair. Runs in: monitor.
+ * HostCertificate: which key a certificate is for. Whether its authority is trusted is the clients'
+ * affair; that its signature is right, and that it is a host's, is looked at here, so that a mistake
+ * shows at the start. Runs in: monitor.
  */
-import { isKeyType } from '../../keys/algorithms.ts';
+import { signatureAlgorithms } from '../../keys/algorithms.ts';
+import { parseCertificate } from '../../keys/certificate.ts';
 import { ConfigError } from '../base/errors.ts';
-import { Reader } from '../ssh/wire/reader.ts';
-import { Writer } from '../ssh/wire/writer.ts';
 
-const suffix = '-cert-v01@openssh.com';
-const hostCertificate = 2;
+const everyAlgorithm = signatureAlgorithms.map(({ name }) => name);
 
-/** How many strings make up a key of the type. */
-const keyFields: Readonly<Record<string, number>> = { 'ssh-ed25519': 1, 'ssh-rsa': 2 };
-
-/** The plain blob of the certified key. Throws ConfigError or ProtocolError. */
-export function certifiedHostKey(certificate: Buffer): Buffer {
-  const from = new Reader(certificate);
-  const name = from.string().toString('latin1');
-  const type = name.slice(0, -suffix.length);
-  if (!name.endsWith(suffix) || !isKeyType(type)) {
-    throw new ConfigError('not a certificate of a type that is known');
+/** The plain blob of the certified key. Throws ConfigError. */
+export function certifiedHostKey(blob: Buffer): Buffer {
+  const parsed = parseCertificate(blob, everyAlgorithm);
+  if (!parsed.ok) {
+    throw new ConfigError(parsed.reason);
   }
-  from.string();
-  const key = new Writer().text(type);
-  for (let left = keyFields[type] ?? 2; left > 0; left--) {
-    key.string(from.string());
+  if (parsed.certificate.subject !== 'host') {
+    throw new ConfigError('a certificate of a user, not of a host');
   }
-  from.uint64();
-  if (from.uint32() !== hostCertificate) {
-    throw new ConfigError('not a host certificate');
-  }
-  return key.done();
+  return parsed.certificate.key.blob;
 }

@@ -10,7 +10,7 @@ import {
   readSignature,
   signRequest,
 } from '../../keys/agent.ts';
-import { verify } from '../../keys/public-key.ts';
+import { verify } from '../../keys/signature.ts';
 import { ProtocolError } from '../base/errors.ts';
 
 /** A key exchange waits for it; LoginGraceTime is longer. */

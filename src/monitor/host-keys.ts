@@ -10,6 +10,7 @@ import { parsePublicKey } from '../../keys/public-key.ts';
 import { readPublicLine } from '../../keys/public-line.ts';
 import type { Log } from '../audit/log.ts';
 import { ConfigError } from '../base/errors.ts';
+import { hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { certifiedHostKey } from './host-certificate.ts';
 import { HostKeyAgent } from './host-key-agent.ts';
 
@@ -111,6 +112,9 @@ function checkedType(blob: Buffer): KeyType {
   const parsed = parsePublicKey(blob);
   if (!parsed.ok) {
     throw new ConfigError(parsed.reason);
+  }
+  if (!hostKeyAlgorithms.some((row) => row.keyType === parsed.key.type)) {
+    throw new ConfigError(`a key of type ${parsed.key.type} cannot be a host key`);
   }
   if (parsed.key.type === 'ssh-rsa' && parsed.key.bits > maxHostRsaBits) {
     throw new ConfigError(

@@ -231,6 +231,14 @@ export const LoginSettings = notice(123, 'login-settings', {
   aliveIntervalMs: uint32,
   aliveCountMax: uint32,
 });
+const maxHostKeys = 64;
+/** Proof for the client that the host has these keys (OpenSSH PROTOCOL §2.5), in their order. */
+export const ProveHostKeys = call(
+  70,
+  'prove-host-keys',
+  { connection: uint32, keys: list(string, maxHostKeys) },
+  { signatures: list(string, maxHostKeys) },
+);
 
 export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
 /** Who ended a connection, as the worker saw it; a log line, no more. */
@@ -262,8 +270,10 @@ export interface WorkerSettings {
     readonly mac: readonly string[];
     readonly compress: readonly string[];
   };
-  /** public blobs, base64, in order of the configuration */
+  /** public blobs of keys and certificates, base64, in order of the configuration */
   readonly hostKeys: readonly string[];
+  /** Those that clients are told of after login: plain keys that may serve an exchange. */
+  readonly announcedHostKeys: readonly string[];
   readonly confinement: 'strict' | 'relaxed';
   readonly rekeyBytes: number;
   readonly rekeyMs: number;

@@ -28,6 +28,7 @@ import {
 } from '../monitor/requests/keyboard-interactive.ts';
 import { KeyFiles } from '../monitor/key-files.ts';
 import { announcedSignatures } from '../monitor/offered-key.ts';
+import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
 import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
 import { refuseMethod } from '../monitor/requests/refuse-method.ts';
 import { sessionEnv } from '../monitor/requests/session-env.ts';
@@ -100,6 +101,18 @@ export function offeredHostKeyAlgorithms(
   return offered;
 }
 
+/** The plain keys that an enabled algorithm can use; a certificate proves itself. */
+function announcedHostKeys(
+  hostKeys: HostKeys,
+  config: Pick<ServerConfig, 'hostKeyAlgorithms'>,
+): readonly Buffer[] {
+  const { names } = config.hostKeyAlgorithms;
+  return hostKeys.publicBlobs.filter((blob) => {
+    const type = new Reader(blob).string().toString('latin1');
+    return hostKeyAlgorithms.some((row) => row.keyType === type && names.includes(row.name));
+  });
+}
+
 export class Monitor {
   readonly #options: MonitorOptions;
   readonly #log: Log;
@@ -146,6 +159,11 @@ export class Monitor {
         hostKeys: options.hostKeys,
         version: options.version,
         algorithms: this.#poolSettings().settings.algorithms,
+        log,
+      }),
+      proveHostKeys({
+        hostKeys: options.hostKeys,
+        announced: announcedHostKeys(options.hostKeys, config),
         log,
       }),
       userauthBegin(this.#connections),
@@ -236,6 +254,9 @@ export class Monitor {
           compress: config.compression ? defaultNames(compressionAlgorithms) : ['none'],
         },
         hostKeys: blobs.map((blob) => blob.toString('base64')),
+        announcedHostKeys: announcedHostKeys(hostKeys, config).map((blob) =>
+          blob.toString('base64'),
+        ),
         confinement,
         rekeyBytes: config.rekeyLimit.bytes,
         rekeyMs: config.rekeyLimit.ms,

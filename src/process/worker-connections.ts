@@ -12,6 +12,11 @@ import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
 import { Keepalive } from '../ssh/connection/keepalive.ts';
+import {
+  announceHostKeys,
+  hostKeysProve,
+  understandsHostKeys,
+} from '../ssh/connection/host-keys.ts';
 import { Connection } from '../ssh/connection/mux.ts';
 import { createServerTransport } from '../ssh/transport/server-transport.ts';
 import type { ServerTransportSettings } from '../ssh/transport/settings.ts';
@@ -24,7 +29,7 @@ import { forwardedDesktop } from '../../subsystems/display/forwarded.ts';
 import { subsystems } from '../../subsystems/index.ts';
 import { MonitorAuthority } from './worker-authority.ts';
 import { MonitorSessions } from './worker-sessions.ts';
-import { MonitorSigner } from './worker-signer.ts';
+import { MonitorProver, MonitorSigner } from './worker-signer.ts';
 
 interface Live {
   readonly transport: Transport;
@@ -51,12 +56,14 @@ const lentBufferBytes = 64 * 1024;
 export class WorkerConnections {
   readonly #peer: Peer;
   readonly #transportSettings: ServerTransportSettings;
+  readonly #announcedHostKeys: readonly Buffer[];
   readonly #lentBuffer = Buffer.allocUnsafeSlow(lentBufferBytes);
   readonly #live = new Map<number, Live>();
   #isDraining = false;
 
   constructor(peer: Peer, settings: link.WorkerSettings) {
     this.#peer = peer;
+    this.#announcedHostKeys = settings.announcedHostKeys.map((blob) => Buffer.from(blob, 'base64'));
     this.#transportSettings = {
       version: settings.version,
       algorithms: settings.algorithms,
@@ -173,7 +180,9 @@ export class WorkerConnections {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));
     };
     const userauth = new UserauthService(transport, authority, () => {
+      this.#announceHostKeys(transport);
       mux = new Connection(transport, {
+        globalRequests: new Map([hostKeysProve(new MonitorProver(this.#peer, connection))]),
         channelTypes: new Map([
           ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],
           ['direct-tcpip', directTcpip(sessions, forwardTargets(desktopsFor))],
@@ -210,6 +219,13 @@ export class WorkerConnections {
       this.#exitIfDone();
     };
     this.#live.set(connection, { transport, sessions, viewers, keepAlive });
+  }
+
+  #announceHostKeys(transport: Transport): void {
+    const keys = this.#announcedHostKeys;
+    if (keys.length > 0 && understandsHostKeys(transport.peerVersion)) {
+      transport.send(announceHostKeys(keys));
+    }
   }
 
   #exitIfDone(): void {

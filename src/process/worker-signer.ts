@@ -1,8 +1,9 @@
-/** The `ExchangeSigner` of one connection: the monitor holds the host keys. Runs in: worker. */
+/** What one connection has signed: the monitor holds the host keys. Runs in: worker. */
 import { KexError, ProtocolError } from '../base/errors.ts';
 import type { Exchange, ExchangeSigner } from '../ssh/transport/transport.ts';
-import type { Peer } from '../ssh/wire/peer.ts';
-import { SignExchange } from '../monitor/link.ts';
+import type { HostKeyProver } from '../ssh/connection/host-keys.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import { ProveHostKeys, SignExchange } from '../monitor/link.ts';
 
 export class MonitorSigner implements ExchangeSigner {
   readonly #peer: Peer;
@@ -33,5 +34,30 @@ export class MonitorSigner implements ExchangeSigner {
       });
     this.#cookie = values.nextCookie;
     return values;
+  }
+}
+
+export class MonitorProver implements HostKeyProver {
+  readonly #peer: Peer;
+  readonly #connection: number;
+
+  constructor(peer: Peer, connection: number) {
+    this.#peer = peer;
+    this.#connection = connection;
+  }
+
+  async prove(publicBlobs: readonly Buffer[]): Promise<readonly Buffer[] | undefined> {
+    try {
+      const { values } = await this.#peer.call(ProveHostKeys, {
+        connection: this.#connection,
+        keys: publicBlobs,
+      });
+      return values.signatures;
+    } catch (error) {
+      if (error instanceof CallFailure) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 }
