@@ -117,6 +117,14 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'a host key file; the largest RSA key needs 13 kB',
   ],
   [
+    'src/monitor/host-keys.ts',
+    'maxHostRsaBits',
+    'an RSA host key: each exchange costs a signature',
+  ],
+  ['src/monitor/host-key-agent.ts', 'agentAnswerMs', 'an answer of HostKeyAgent'],
+  ['src/monitor/link.ts', 'maxHostKeys', 'host keys that a client asks proof of at once'],
+  ['src/monitor/requests/prove-host-keys.ts', 'maxProofs', 'such questions of one connection'],
+  [
     'src/monitor/failure-delay.ts',
     'firstStepMs',
     'a wrong password is answered no sooner: longer than any hash takes, so that time tells nothing',
