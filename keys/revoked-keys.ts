@@ -2,7 +2,7 @@
  * RevokedKeys (sshd_config(5)): a revocation list of ssh-keygen -k, or public keys one a line. A
  * revoked authority takes all its certificates with it. Runs in: monitor.
  */
-import { type Certificate, isCertificate, plainKeyBlob } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
 import { keysOf } from './key-list.ts';
 import { isKrl, Krl } from './krl.ts';
 import type { PublicKey } from './public-key.ts';
@@ -14,14 +14,11 @@ export interface RevokedKeys {
   revokesCertificate(certificate: Certificate): boolean;
 }
 
-/** A listed certificate revokes the key within it; lines that hold no key are passed over. */
+/** A listed certificate revokes the key within it. */
 function listed(content: Buffer): RevokedKeys {
   const blobs = new Set<string>();
   for (const blob of keysOf(content)) {
-    const plain = isCertificate(blob) ? plainKeyBlob(blob) : blob;
-    if (plain !== undefined) {
-      blobs.add(plain.toString('latin1'));
-    }
+    blobs.add(blob.toString('latin1'));
   }
   return {
     revokesKey: ({ blob }) => blobs.has(blob.toString('latin1')),
@@ -29,7 +26,7 @@ function listed(content: Buffer): RevokedKeys {
   };
 }
 
-/** Throws KrlError for a list that cannot be understood. */
+/** Throws KrlError, KeyListError for a list that cannot be understood. */
 export function parseRevokedKeys(content: Buffer): RevokedKeys {
   return isKrl(content) ? new Krl(content) : listed(content);
 }

@@ -217,11 +217,9 @@ export class Authentication {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
-    const isLoud =
-      !this.#isValid || this.#failures >= config.maxAuthTries / 2 || method === 'password';
-    const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
     if (isTold) {
-      log.at(isLoud ? 'INFO' : 'VERBOSE', line);
+      const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
+      log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line);
     }
     if (this.#failures >= config.maxAuthTries) {
       log.error(
@@ -238,6 +236,19 @@ export class Authentication {
       });
     }
     return this.#refusal();
+  }
+
+  /** Attempts of nobody, and those of a user who has used up half of the tries, are told. */
+  get #attemptLevel(): 'INFO' | 'VERBOSE' {
+    const isLoud = !this.#isValid || this.#failures >= this.host.config.maxAuthTries / 2;
+    return isLoud ? 'INFO' : 'VERBOSE';
+  }
+
+  /** A key that would do, if it signs. */
+  postpone(method: AuthMethod): AuthReply {
+    const line = `Postponed ${method} for ${this.logged} from ${this.connection.from} ssh2 [preauth]`;
+    this.host.log.at(this.#attemptLevel, line);
+    return authReply(authIs.acceptable);
   }
 
   /** The same refusal, at a time that tells nothing (see failure-delay.ts). */

@@ -7,13 +7,8 @@ import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/sign
 import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import {
-  type Authentication,
-  authenticationOf,
-  type AuthReply,
-  authReply,
-} from '../authentication.ts';
-import { authIs, CheckKey, QueryKey } from '../link.ts';
+import { type Authentication, authenticationOf, type AuthReply } from '../authentication.ts';
+import { CheckKey, QueryKey } from '../link.ts';
 import { type OfferedKey, readOffer } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
 import { permitUserKey, type PermittedKey, type UserKeyPlace } from '../user-key.ts';
@@ -102,7 +97,7 @@ export function queryKey(place: UserKeyPlace): AnyRow {
         values:
           permitted === undefined
             ? authentication.refuse('publickey', offered.info)
-            : authReply(authIs.acceptable),
+            : authentication.postpone('publickey'),
       };
     },
   });

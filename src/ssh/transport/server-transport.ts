@@ -467,6 +467,7 @@ class ServerTransport implements Transport {
     const algorithms = this.#settings.userKeyAlgorithms ?? defaultNames(userKeyAlgorithms);
     const extensions = [
       { name: 'server-sig-algs', value: Buffer.from(algorithms.join(',')) },
+      { name: 'publickey-hostbound@openssh.com', value: Buffer.from('0') },
       { name: 'ping@openssh.com', value: Buffer.from('0') },
     ];
     this.#engine.sendNow(ExtInfo.encode({ extensions }));
