@@ -29,6 +29,16 @@ export type Preparation = SpawnValues['before'][number];
 export type X11UndoOrder =
   typeof protocol.X11Undo extends Call<infer Q, infer _R> ? Values<Q> : never;
 
+/** What listens, or why nothing does. */
+export type Listening =
+  | {
+      readonly is: 'listening';
+      readonly listener: number;
+      readonly port: number;
+      readonly descriptors: readonly number[];
+    }
+  | { readonly is: 'refused'; readonly reason: string };
+
 /** How long a step may take that asks no person and no network service. */
 const localStepMs = 20_000;
 /** pam_acct_mgmt, setcred and open_session may ask a directory or a KDC. */
@@ -173,6 +183,57 @@ export class LeaderClient {
 
   async x11Close(display: number): Promise<void> {
     await this.#order(protocol.X11Close, { display }, 2 * localStepMs);
+  }
+
+  /** `unknown` and `failed` carry what the resolver and connect(2) say. */
+  async connectTcp(
+    host: string,
+    port: number,
+    family: protocol.AddressFamilyNumber,
+    patienceMs: number,
+  ): Promise<
+    | { readonly is: 'connected'; readonly descriptor: number }
+    | { readonly is: 'unknown' | 'failed'; readonly reason: string }
+  > {
+    const { values, descriptors } = await this.#peer.call(
+      protocol.ConnectTcp,
+      { host, port, family, patienceMs },
+      [],
+      { timeoutMs: patienceMs + 2 * localStepMs },
+    );
+    if (values.verdict === protocol.connected.done) {
+      return { is: 'connected', descriptor: descriptors[0] as number };
+    }
+    const is = values.verdict === protocol.connected.unknownHost ? 'unknown' : 'failed';
+    return { is, reason: values.reason };
+  }
+
+  listenTcp(values: {
+    readonly where: number;
+    readonly address: string;
+    readonly port: number;
+    readonly family: protocol.AddressFamilyNumber;
+  }): Promise<Listening> {
+    return this.#listen(protocol.ListenTcp, values);
+  }
+
+  listenUnix(path: string, mask: number, unlinkFirst: boolean): Promise<Listening> {
+    return this.#listen(protocol.ListenUnix, { path, mask, unlinkFirst });
+  }
+
+  async #listen<Q extends AnyFields>(
+    order: Call<Q, (typeof protocol.ListenTcp)['reply']>,
+    values: Values<Q>,
+  ): Promise<Listening> {
+    const answer = await this.#peer.call(order, values, [], { timeoutMs: 2 * localStepMs });
+    const { isRefused, reason, listener, port } = answer.values;
+    return isRefused
+      ? { is: 'refused', reason }
+      : { is: 'listening', listener, port, descriptors: answer.descriptors };
+  }
+
+  async closeListener(listener: number): Promise<void> {
+    await this.#order(protocol.CloseListener, { listener });
   }
 
   async logTail(handle: number, maxBytes: number): Promise<Buffer> {

@@ -261,6 +261,56 @@ export const DisplaySize = call(
   { width: uint32, height: uint32 },
 );
 
+// ---- forwarding, 70–79 ----
+
+/** Of `ConnectTcp`. */
+export const connected = { done: 0, unknownHost: 1, failed: 2 } as const;
+/** 0: any */
+export type AddressFamilyNumber = 0 | 4 | 6;
+
+/**
+ * Looks a host up and connects to its addresses one after another, as the user; all of it takes
+ * `patienceMs` at most. verdict done: one descriptor comes; otherwise `reason` is what
+ * gai_strerror(3) or strerror(3) says.
+ */
+export const ConnectTcp = call(
+  70,
+  'connect-tcp',
+  { host: text, port: uint32, family: byte, patienceMs: uint32 },
+  { verdict: byte, reason: text },
+);
+
+/** Where `ListenTcp` listens: on the addresses of a name, on those of the loopback, on all. */
+export const listenOn = { address: 0, loopback: 1, wildcard: 2 } as const;
+
+/**
+ * Listens as the user, with one socket for each address that it can be had on, all on one port; 0
+ * asks for any. isRefused: none could be had, and `reason` says why. The leader keeps copies: at
+ * `close-listener`, and at the end of the login, nobody can accept from it any more.
+ */
+export const ListenTcp = call(
+  71,
+  'listen-tcp',
+  { where: byte, address: text, port: uint32, family: byte },
+  { isRefused: bool, reason: text, listener: uint32, port: uint32 },
+);
+
+/**
+ * The same with a Unix socket, one descriptor. mask: the umask that it is made with. Its file is
+ * removed, as the user, at `close-listener` and at the end of the login, if it is still this one.
+ * port is 0.
+ */
+export const ListenUnix = call(
+  72,
+  'listen-unix',
+  { path: text, mask: uint32, unlinkFirst: bool },
+  { isRefused: bool, reason: text, listener: uint32, port: uint32 },
+);
+
+export const CloseListener = call(73, 'close-listener', { listener: uint32 }, {});
+
+// ---- agent and X11, 80–89 ----
+
 /**
  * As the user: a directory /tmp/ssh-XXXXXXXXXX (0700) with a listening socket agent.PID (0600) in it;
  * its descriptor comes. Once. Both are removed when the login ends. Refused (EPERM) where /tmp lets

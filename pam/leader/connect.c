@@ -1,11 +1,18 @@
-/* Connecting to a Unix socket as the user. Runs in: child of a leader. */
+/* Connecting to a socket as the user. Runs in: child of a leader. */
 #include "connect.h"
 
 #include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "process.h"
 
 int connect_unix_path(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -33,4 +40,94 @@ void connect_unix(const void *input, struct helper_result *result) {
   if (result->descriptor < 0) {
     result->error = errno;
   }
+}
+
+/* Waits for a connection that is under way. Returns 0 or an errno. */
+static int await_connection(int descriptor, int64_t patience_ms) {
+  int64_t deadline = monotonic_ms() + patience_ms;
+  for (;;) {
+    int64_t left = deadline - monotonic_ms();
+    if (left <= 0) {
+      return ETIMEDOUT;
+    }
+    struct pollfd wanted = {.fd = descriptor, .events = POLLOUT};
+    int ready = poll(&wanted, 1, (int)left);
+    if (ready < 0 && errno != EINTR) {
+      return errno;
+    }
+    if (ready > 0) {
+      int error = 0;
+      socklen_t length = sizeof error;
+      return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+    }
+  }
+}
+
+/* A connected socket, or -1 with errno. */
+static int connect_address(const struct addrinfo *to, int64_t patience_ms) {
+  int descriptor = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) {
+    return -1;
+  }
+  int error = 0;
+  if (connect(descriptor, to->ai_addr, to->ai_addrlen) != 0) {
+    error = errno == EINPROGRESS || errno == EINTR ? await_connection(descriptor, patience_ms)
+                                                   : errno;
+  }
+  if (error == 0) {
+    int on = 1;
+    /* Without it what is typed waits for the other end's acknowledgement. */
+    (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return descriptor;
+  }
+  close(descriptor);
+  errno = error;
+  return -1;
+}
+
+static bool is_of_use(const struct addrinfo *address) {
+  return address->ai_family == AF_INET || address->ai_family == AF_INET6;
+}
+
+static void connect_one_of(const struct addrinfo *list, int64_t patience_ms,
+                           struct helper_result *result) {
+  int64_t deadline = monotonic_ms() + patience_ms;
+  int64_t left_to_try = 0;
+  for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
+    left_to_try += is_of_use(at) ? 1 : 0;
+  }
+  int error = EADDRNOTAVAIL;
+  for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
+    if (!is_of_use(at)) {
+      continue;
+    }
+    /* An address that does not answer leaves time for the others. */
+    int64_t left_ms = deadline - monotonic_ms();
+    result->descriptor = connect_address(at, left_ms / left_to_try--);
+    if (result->descriptor >= 0) {
+      result->verdict = CONNECT_DONE;
+      return;
+    }
+    error = errno;
+  }
+  result->verdict = CONNECT_FAILED;
+  snprintf(result->text, sizeof result->text, "%s", strerror(error));
+}
+
+void connect_tcp(const void *given, struct helper_result *result) {
+  const struct connect_tcp_input *input = given;
+  const struct addrinfo hints = {.ai_family = input->family, .ai_socktype = SOCK_STREAM};
+  struct addrinfo *list = NULL;
+  char port[16];
+  snprintf(port, sizeof port, "%u", input->port);
+  int64_t began = monotonic_ms();
+  int code = getaddrinfo(input->host, port, &hints, &list);
+  if (code != 0) {
+    result->verdict = CONNECT_UNKNOWN_HOST;
+    snprintf(result->text, sizeof result->text, "%s",
+             code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
+    return;
+  }
+  connect_one_of(list, input->patience_ms - (monotonic_ms() - began), result);
+  freeaddrinfo(list);
 }

@@ -1,4 +1,4 @@
-/* Connecting to a Unix socket as the user. Runs in: child of a leader. */
+/* Connecting to a socket as the user. Runs in: child of a leader. */
 #pragma once
 #include "helper.h"
 
@@ -6,3 +6,18 @@
 int connect_unix_path(const char *path);
 /* The input is the path. */
 helper_work connect_unix;
+
+enum { CONNECT_DONE = 0, CONNECT_UNKNOWN_HOST = 1, CONNECT_FAILED = 2 };
+
+struct connect_tcp_input {
+  const char *host;
+  uint32_t port;
+  int family; /* AF_UNSPEC, AF_INET, AF_INET6 */
+  int64_t patience_ms;
+};
+
+/*
+ * Looks the name up and tries its addresses one after another. The result's verdict is one of the
+ * above, its text why not, as people read it. Descriptor: connected, O_NONBLOCK, TCP_NODELAY.
+ */
+helper_work connect_tcp;

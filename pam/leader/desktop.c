@@ -100,17 +100,6 @@ static void empty_directory(int at, int depth) {
   closedir(directory);
 }
 
-/* Reaps `pid`. false: it still runs. */
-static bool wait_for_end(pid_t pid, int patience_ms) {
-  const struct timespec pause = {.tv_nsec = 2 * 1000000};
-  int64_t deadline_ms = monotonic_ms() + patience_ms;
-  pid_t ended;
-  while ((ended = waitpid(pid, NULL, WNOHANG)) == 0 && monotonic_ms() < deadline_ms) {
-    nanosleep(&pause, NULL);
-  }
-  return ended != 0;
-}
-
 void desktop_remove_directory(const char *directory, const struct account *account) {
   pid_t pid = fork();
   if (pid == 0) {

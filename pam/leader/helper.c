@@ -13,25 +13,25 @@
 #include "drop.h"
 #include "process.h"
 
-enum { DESCRIPTORS_MAX = 2, LOOK_EVERY_US = 5000 };
+enum { DESCRIPTORS_MAX = 1 + HELPER_OTHERS_MAX, LOOK_EVERY_US = 5000 };
 
 static void send_result(int to, const struct helper_result *result) {
-  const int descriptors[DESCRIPTORS_MAX] = {result->descriptor, result->second};
-  size_t count = result->error != 0 || result->descriptor < 0 ? 0 : result->second > 0 ? 2 : 1;
   union {
     char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
     struct cmsghdr align;
   } control = {0};
+  size_t others = result->other_count > HELPER_OTHERS_MAX ? HELPER_OTHERS_MAX : result->other_count;
   struct iovec part = {.iov_base = (void *)(uintptr_t)result, .iov_len = sizeof *result};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (count > 0) {
+  if (result->error == 0 && result->descriptor >= 0) {
     message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * (1 + others));
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(int) * count);
-    memcpy(CMSG_DATA(head), descriptors, sizeof(int) * count);
+    head->cmsg_len = CMSG_LEN(sizeof(int) * (1 + others));
+    memcpy(CMSG_DATA(head), &result->descriptor, sizeof(int));
+    memcpy(CMSG_DATA(head) + sizeof(int), result->others, others * sizeof(int));
   }
   sendmsg(to, &message, MSG_NOSIGNAL);
 }
@@ -104,20 +104,24 @@ static void receive_result(int from, struct helper_result *result) {
       .msg_controllen = sizeof control.bytes,
   };
   ssize_t length = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  int descriptors[DESCRIPTORS_MAX] = {-1, 0};
+  int descriptors[DESCRIPTORS_MAX];
+  size_t count = 0;
   if (length >= 0) {
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (head != NULL && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len >= CMSG_LEN(sizeof(int)) && head->cmsg_len <= CMSG_LEN(sizeof descriptors)) {
-      memcpy(descriptors, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
+    if (head != NULL && head->cmsg_type == SCM_RIGHTS && head->cmsg_len >= CMSG_LEN(0)) {
+      count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      count = count > DESCRIPTORS_MAX ? DESCRIPTORS_MAX : count;
+      memcpy(descriptors, CMSG_DATA(head), count * sizeof(int));
     }
   }
   if (length != sizeof *result) {
     *result = (struct helper_result){.error = EIO};
   }
   result->text[sizeof result->text - 1] = '\0';
-  result->descriptor = descriptors[0];
-  result->second = descriptors[1];
+  /* The numbers in the result are the child's; those that came are ours. */
+  result->descriptor = count == 0 ? -1 : descriptors[0];
+  result->other_count = (uint8_t)(count == 0 ? 0 : count - 1);
+  memcpy(result->others, descriptors + 1, result->other_count * sizeof(int));
 }
 
 void helper_finish(struct leader *leader, struct helpers *helpers, size_t index) {
@@ -129,8 +133,8 @@ void helper_finish(struct leader *leader, struct helpers *helpers, size_t index)
   if (result.descriptor >= 0) {
     close(result.descriptor);
   }
-  if (result.second > 0) {
-    close(result.second);
+  for (size_t i = 0; i < result.other_count; i++) {
+    close(result.others[i]);
   }
 }
 

@@ -1,6 +1,6 @@
 /*
- * Work done as the user: a forked child that has dropped for good, gives one result and at most
- * two descriptors back, and exits. The leader never blocks on it. Runs in: leader and its children.
+ * Work done as the user: a forked child that has dropped for good, gives one result and a few
+ * descriptors back, and exits. The leader never blocks on it. Runs in: leader and its children.
  */
 #pragma once
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #include "account.h"
 #include "link.h"
 
-enum { HELPERS_MAX = 32, HELPER_TEXT_MAX = 480, HELPER_PATIENCE_MS = 20000 };
+enum { HELPERS_MAX = 128, HELPER_OTHERS_MAX = 7, HELPER_TEXT_MAX = 480, HELPER_PATIENCE_MS = 20000 };
 
 struct helper_result {
   int32_t error; /* an errno; 0: the rest counts */
@@ -16,13 +16,15 @@ struct helper_result {
   uint8_t verdict;
   char text[HELPER_TEXT_MAX];
   int descriptor; /* -1: none; valid in the process that fills it in */
-  int second;     /* 0: none; only beside `descriptor` */
+  /* Further ones behind it; only with a first one. */
+  uint8_t other_count;
+  int others[HELPER_OTHERS_MAX];
 };
 
 struct leader;
 /* In the child, as the user. */
 typedef void helper_work(const void *input, struct helper_result *result);
-/* In the leader. The descriptors are closed afterwards. */
+/* In the leader. The result's descriptors are closed afterwards. */
 typedef void helper_done(struct leader *leader, const struct call *call,
                          const struct helper_result *result);
 

@@ -89,6 +89,7 @@ static void end_descendants(struct leader *leader, uint32_t grace_ms) {
 void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *call) {
   leader->desktop.is_ending = true;
   helpers_kill(&leader->helpers);
+  listeners_end(&leader->listeners, &leader->account);
   children_hang_up(&leader->children);
   if (leader->kind == KIND_DESKTOP) {
     end_descendants(leader, grace_ms);

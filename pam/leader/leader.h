@@ -5,6 +5,7 @@
 #pragma once
 #include "agent.h"
 #include "desktop.h"
+#include "forward.h"
 #include "helper.h"
 #include "pam.h"
 #include "process.h"
@@ -26,6 +27,7 @@ struct leader {
   struct limits limits; /* of the user's processes */
   struct helpers helpers;
   struct children children;
+  struct listeners listeners;
   struct desktop desktop;
   struct agent agent;
   struct x11_displays x11;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "connect.h"
+#include "forward.h"
 #include "process.h"
 #include "read-file.h"
 #include "shadow.h"
@@ -655,6 +656,10 @@ static const struct {
     {17, ESTABLISHED, order_watch_windows},
     {19, FRESH | BEGUN | ESTABLISHED, end},
     {20, DESKTOP, order_display_size},
+    {70, ESTABLISHED, order_connect_tcp},
+    {71, ESTABLISHED, order_listen_tcp},
+    {72, ESTABLISHED, order_listen_unix},
+    {73, ESTABLISHED, order_close_listener},
     {80, ESTABLISHED, order_agent_listen},
     {81, ESTABLISHED, order_x11_listen},
     {82, ESTABLISHED, order_x11_undo},

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -256,4 +257,14 @@ void complain(const char *format, ...) {
   va_end(arguments);
   make_printable(line);
   dprintf(STDERR_FILENO, "%s: %s\n", title_now, line);
+}
+
+bool wait_for_end(pid_t pid, int patience_ms) {
+  const struct timespec pause = {.tv_nsec = 2 * 1000000};
+  int64_t deadline_ms = monotonic_ms() + patience_ms;
+  pid_t ended;
+  while ((ended = waitpid(pid, NULL, WNOHANG)) == 0 && monotonic_ms() < deadline_ms) {
+    nanosleep(&pause, NULL);
+  }
+  return ended != 0;
 }

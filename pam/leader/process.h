@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 /* Opens what is closed of 0, 1 and 2, so that no link or file ever gets such a number. */
 bool standard_descriptors_start(void);
@@ -55,5 +56,7 @@ bool limits_take(const struct limits *ours, struct limits *users);
 bool limits_apply(const struct limits *limits);
 
 int64_t monotonic_ms(void);
+/* Waits for a child of this process and reaps it. false: it still runs. */
+bool wait_for_end(pid_t pid, int patience_ms);
 /* `sshdesk: ROLE: …` on stderr, control characters made harmless. */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);

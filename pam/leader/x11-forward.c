@@ -115,7 +115,8 @@ static void x11_listen(const void *data, struct helper_result *result) {
       result->number = number;
       result->verdict = input->keeps_number ? 1 : 0;
       result->descriptor = sockets[0];
-      result->second = sockets[1] < 0 ? 0 : sockets[1];
+      result->others[0] = sockets[1];
+      result->other_count = sockets[1] < 0 ? 0 : 1;
       return;
     }
     if (errno != EADDRINUSE && errno != EACCES) {
@@ -131,7 +132,8 @@ static int keep_display(struct x11_displays *displays, const struct helper_resul
     return EAGAIN;
   }
   struct x11_display display = {.number = result->number, .sockets = {-1, -1}};
-  const int given[X11_SOCKETS] = {result->descriptor, result->second > 0 ? result->second : -1};
+  const int given[X11_SOCKETS] = {result->descriptor,
+                                  result->other_count > 0 ? result->others[0] : -1};
   for (int i = 0; i < X11_SOCKETS; i++) {
     if (given[i] < 0 || result->verdict == 0) {
       continue;
@@ -157,11 +159,11 @@ static void x11_listens(struct leader *leader, const struct call *call,
     link_fail(&leader->link, call, error, NULL);
     return;
   }
-  const int given[X11_SOCKETS] = {result->descriptor, result->second};
+  const int given[X11_SOCKETS] = {result->descriptor, result->others[0]};
   struct writer writer;
   reply_start(&writer, call);
   write_uint32(&writer, result->number);
-  link_reply(&leader->link, call, &writer, given, result->second > 0 ? 2 : 1);
+  link_reply(&leader->link, call, &writer, given, result->other_count > 0 ? 2 : 1);
 }
 
 void order_x11_listen(struct leader *leader, const struct call *call, struct reader *reader) {
