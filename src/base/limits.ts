@@ -43,3 +43,12 @@ export const passwordBytes = 1024;
 export const userNameBytes = 1024;
 /** Answers of one INFO_RESPONSE: as many as PAM can ask in one message batch. */
 export const keyboardInteractiveAnswers = 256;
+
+/** Names and paths of forwarding; a host name has 255 bytes at most, a Unix socket's path 107. */
+export const forwardNameBytes = 1024;
+/** Opens of one connection that ask for a socket at the same time; more wait for their turn. */
+export const forwardsInProgress = 96;
+/** Until a destination has answered, all of its addresses together. */
+export const forwardConnectMs = 60_000;
+/** Listeners of one connection (tcpip-forward and streamlocal-forward). */
+export const listenersPerConnection = 256;

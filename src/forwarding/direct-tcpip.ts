@@ -1,10 +1,12 @@
 /**
- * Channel type `direct-tcpip` (RFC 4254 §7.2). The privileged side decides; today it names targets
- * that this process serves itself and refuses the rest. Runs in: worker.
+ * Channel type `direct-tcpip` (RFC 4254 §7.2). The privileged side decides, and connects; it can also
+ * name a target that this process serves itself. Runs in: worker.
  */
+import { forwardNameBytes } from '../base/limits.ts';
 import { openFailure } from '../ssh/connection/messages.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
 import type { Reader } from '../ssh/wire/reader.ts';
+import type { Connector } from './connector.ts';
 import type { ForwardHost } from './host.ts';
 
 /** Is asked before the channel is confirmed, so that it can still refuse; then the channel is its. */
@@ -15,6 +17,7 @@ const largestPort = 65535;
 /** `targets` is keyed by the name that the host answers with. */
 export function directTcpip(
   host: ForwardHost,
+  connector: Connector,
   targets: ReadonlyMap<string, InternalTarget>,
 ): ChannelOpenHandler {
   return (fields: Reader): OpenOutcome | Promise<OpenOutcome> => {
@@ -23,28 +26,21 @@ export function directTcpip(
     const originAddress = fields.text();
     const originPort = fields.uint32();
     fields.end();
-    if (port > largestPort) {
-      return { refused: openFailure.connectFailed, text: 'no such port' };
+    if (port > largestPort || originPort > largestPort) {
+      return { refused: openFailure.administrativelyProhibited, text: 'open failed' };
     }
-    return open(host, targets, name, port, originAddress, originPort);
+    if (name.length > forwardNameBytes || originAddress.length > forwardNameBytes) {
+      return { refused: openFailure.connectFailed, text: 'Name or service not known' };
+    }
+    return connector.open(async () => {
+      const answer = await host.directTcpip(name, port, originAddress, originPort);
+      if (!('internal' in answer)) {
+        return answer;
+      }
+      const target = targets.get(answer.internal);
+      return target === undefined
+        ? { refused: openFailure.connectFailed, text: 'not available' }
+        : { outcome: await target() };
+    });
   };
-}
-
-async function open(
-  host: ForwardHost,
-  targets: ReadonlyMap<string, InternalTarget>,
-  name: string,
-  port: number,
-  originAddress: string,
-  originPort: number,
-): Promise<OpenOutcome> {
-  const answer = await host.directTcpip(name, port, originAddress, originPort);
-  if ('refused' in answer) {
-    return answer;
-  }
-  const target = targets.get(answer.internal);
-  if (target === undefined) {
-    return { refused: openFailure.connectFailed, text: 'not available' };
-  }
-  return target();
 }

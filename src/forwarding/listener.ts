@@ -9,6 +9,7 @@ import { Acceptor, closeDescriptor, setNoDelay } from '../base/socket.native.ts'
 import type { Channel } from '../ssh/connection/channel.ts';
 import type { ChannelOpener } from '../ssh/connection/mux.ts';
 import { splice } from '../ssh/connection/pump.ts';
+import type { SocketRoom } from './room.ts';
 
 export interface ListenerOptions {
   /** Owned from here on. Several: one service on several addresses. */
@@ -22,6 +23,8 @@ export interface ListenerOptions {
   /** The listener ends with its first connection. */
   readonly takesOne?: boolean;
   readonly isTcp?: boolean;
+  /** Shared with others of this process; a connection without room is closed again. */
+  readonly room?: SocketRoom;
   /** Descriptors have run out, or the listener is broken. */
   readonly onTrouble?: (error: Error) => void;
 }
@@ -56,7 +59,11 @@ export class ForwardListener {
   }
 
   #take(accepted: Accepted): void {
-    const { maxConnections, takesOne = false } = this.#options;
+    const { maxConnections, takesOne = false, room } = this.#options;
+    if (room !== undefined && !room.take()) {
+      closeDescriptor(accepted.descriptor);
+      return;
+    }
     this.#connections++;
     if (takesOne) {
       this.close();
@@ -99,6 +106,7 @@ export class ForwardListener {
   }
 
   #ended(): void {
+    this.#options.room?.giveBack();
     this.#connections--;
     if (this.#isOpen && this.#connections < this.#options.maxConnections) {
       this.#acceptors.forEach((acceptor) => acceptor.resume());

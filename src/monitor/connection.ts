@@ -113,6 +113,9 @@ export class Connection {
   /** The socket of the forwarded agent; undefined: none was asked for. */
   agentSocket: string | undefined;
   closed = false;
+  /** Listeners of remote forwarding, by the leader's number of them. */
+  readonly listeners = new Set<number>();
+  listenersBeingMade = 0;
   /** Exits that were told in the same turn as the reply that names their handle. */
   readonly #earlyExits = new Map<number, ExitReport>();
   /** From 1: 0 in a desktop request means a direct-tcpip channel. */

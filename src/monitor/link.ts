@@ -188,13 +188,49 @@ export const SessionSignal = call(
   { allowed: bool },
 );
 export const SessionClose = notice(45, 'session-close', { connection: uint32, session: uint32 });
-/** `internalName` names the internal target (`rfb`). A failure's code is the open-failure reason. */
+/**
+ * `internalName` names an internal target (`rfb`); empty: the descriptor of the connected socket
+ * comes. A failure's code is the open-failure reason.
+ */
 export const DirectTcpip = call(
   46,
   'direct-tcpip',
   { connection: uint32, host: text, port: uint32, originAddress: text, originPort: uint32 },
   { internalName: text },
 );
+
+// ---- forwarding, 100–119 ----
+
+/** RFC 4254 §7.1. The listening descriptors come; `port` is the one listened on. */
+export const TcpipForward = call(
+  100,
+  'tcpip-forward',
+  { connection: uint32, host: text, port: uint32 },
+  { listener: uint32, port: uint32 },
+);
+/** direct-streamlocal@openssh.com. The connected descriptor comes; failure as `direct-tcpip`. */
+export const DirectStreamLocal = call(
+  101,
+  'direct-streamlocal',
+  { connection: uint32, path: text, originAddress: text, originPort: uint32 },
+  {},
+);
+/** streamlocal-forward@openssh.com. The listening descriptor comes. */
+export const StreamLocalForward = call(
+  102,
+  'streamlocal-forward',
+  { connection: uint32, path: text },
+  { listener: uint32 },
+);
+/** A listener of either kind ends: the client cancelled it. */
+export const CloseForward = call(
+  103,
+  'close-forward',
+  { connection: uint32, listener: uint32 },
+  {},
+);
+
+// ---- agent, X11 and keepalive, 120–139 ----
 
 /**
  * The client's agent for the sessions of this login (auth-agent-req@openssh.com): the listening
@@ -275,6 +311,8 @@ export interface WorkerSettings {
   /** Those that clients are told of after login: plain keys that may serve an exchange. */
   readonly announcedHostKeys: readonly string[];
   readonly confinement: 'strict' | 'relaxed';
+  /** RLIMIT_NOFILE of a worker. */
+  readonly descriptorLimit: number;
   readonly rekeyBytes: number;
   readonly rekeyMs: number;
   readonly acceptedUserKeyAlgorithms: readonly string[];

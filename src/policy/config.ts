@@ -13,6 +13,8 @@ export interface ListenAddress {
 
 export type RootLogin = 'yes' | 'prohibit-password' | 'forced-commands-only' | 'no';
 export type TcpForwarding = 'yes' | 'no' | 'local' | 'remote';
+/** Where remote forwarding listens: loopback, everywhere, or where the client says. */
+export type GatewayPorts = 'no' | 'yes' | 'clientspecified';
 export type AddressFamily = 'any' | 'inet' | 'inet6';
 /** The names of sshd_config(5); DEBUG is DEBUG1. */
 export type ConfiguredLogLevel =
@@ -107,6 +109,13 @@ export interface ServerConfig {
   readonly permitUserEnvironment: string;
   readonly allowTcpForwarding: TcpForwarding;
   readonly permitOpen: readonly Destination[] | 'any' | 'none';
+  readonly permitListen: readonly Destination[] | 'any' | 'none';
+  readonly gatewayPorts: GatewayPorts;
+  readonly allowStreamLocalForwarding: TcpForwarding;
+  /** The umask that Unix sockets of remote forwarding are made with. */
+  readonly streamLocalBindMask: number;
+  readonly streamLocalBindUnlink: boolean;
+  readonly permitTunnel: 'no';
   /** Name to command with its arguments, for the user's shell; also `internal-sftp`. */
   readonly subsystems: ReadonlyMap<string, string>;
   readonly logLevel: ConfiguredLogLevel;

@@ -6,7 +6,7 @@ import type { KeyOptions } from '../../keys/authorized-keys.ts';
 import type { Destination } from '../../keys/destination.ts';
 import { matchPatternList } from '../../keys/pattern.ts';
 import { isUserEnvironmentName } from './accept-env.ts';
-import type { ServerConfig, TcpForwarding } from './config.ts';
+import type { AddressFamily, GatewayPorts, ServerConfig, TcpForwarding } from './config.ts';
 
 /** The part of a key's options that restricts the login it opens. */
 export type KeyRestrictions = Pick<
@@ -39,7 +39,14 @@ export interface Grant {
   readonly permitOpenByConfig: readonly Destination[] | 'any' | 'none';
   /** undefined: the key says nothing. */
   readonly permitOpenByKey: readonly Destination[] | undefined;
+  readonly permitListenByConfig: readonly Destination[] | 'any' | 'none';
   readonly permitListenByKey: readonly Destination[] | undefined;
+  readonly gatewayPorts: GatewayPorts;
+  /** Which addresses forwarding connects to and listens on. */
+  readonly addressFamily: AddressFamily;
+  readonly streamLocalForwarding: TcpForwarding;
+  readonly streamLocalBindMask: number;
+  readonly streamLocalBindUnlink: boolean;
   readonly maxSessions: number;
   readonly permitAgentForwarding: boolean;
   readonly permitX11Forwarding: boolean;
@@ -101,7 +108,15 @@ export function grantFor(
     tcpForwarding: (key?.permitPortForwarding ?? true) ? config.allowTcpForwarding : 'no',
     permitOpenByConfig: config.permitOpen,
     permitOpenByKey: key?.permitOpen,
+    permitListenByConfig: config.permitListen,
     permitListenByKey: key?.permitListen,
+    gatewayPorts: config.gatewayPorts,
+    addressFamily: config.addressFamily,
+    // Whether Unix sockets are forwarded is a matter of the same option of a key as ports are.
+    streamLocalForwarding:
+      (key?.permitPortForwarding ?? true) ? config.allowStreamLocalForwarding : 'no',
+    streamLocalBindMask: config.streamLocalBindMask,
+    streamLocalBindUnlink: config.streamLocalBindUnlink,
     maxSessions: config.maxSessions,
     permitAgentForwarding: config.allowAgentForwarding && (key?.permitAgentForwarding ?? true),
     permitX11Forwarding: config.x11Forwarding && (key?.permitX11Forwarding ?? true),
@@ -115,6 +130,7 @@ export function withoutForwarding(grant: Grant): Grant {
   return Object.freeze({
     ...grant,
     tcpForwarding: 'no',
+    streamLocalForwarding: 'no',
     permitAgentForwarding: false,
     permitX11Forwarding: false,
   });

@@ -10,7 +10,8 @@ import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-k
 import { ConfigFailure } from './failure.ts';
 import { acceptedKeywords, deprecatedKeywords, unsupportedKeywords } from './other-keywords.ts';
 import { ConfigReader, type Grammar } from './read-config.ts';
-import { type ServerDraft, serverDefaults, serverKeywords } from './server-keywords.ts';
+import type { ServerDraft } from './server-draft.ts';
+import { serverDefaults, serverKeywords } from './server-keywords.ts';
 import { absolutePath, type ListenSpec } from './values.ts';
 
 export const defaultServerFile = '/etc/ssh/sshd_config';

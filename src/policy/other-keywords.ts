@@ -26,7 +26,6 @@ export const deprecatedKeywords: readonly string[] = [
 /** OpenSSH 10.5, Debian's patches, and older names that are still understood there. */
 export const unsupportedKeywords: readonly string[] = [
   'AllowGroups',
-  'AllowStreamLocalForwarding',
   'AuthenticationMethods',
   'AuthorizedKeysCommand',
   'AuthorizedKeysCommandUser',
@@ -41,7 +40,6 @@ export const unsupportedKeywords: readonly string[] = [
   'DenyUsers',
   'ExposeAuthInfo',
   'FingerprintHash',
-  'GatewayPorts',
   'GSSAPIAuthentication',
   'GSSAPICleanupCredentials',
   'GSSAPIDelegateCredentials',
@@ -64,8 +62,6 @@ export const unsupportedKeywords: readonly string[] = [
   'Match',
   'ModuliFile',
   'PermitEmptyPasswords',
-  'PermitListen',
-  'PermitTunnel',
   'PerSourceMaxStartups',
   'PerSourceNetBlockSize',
   'PerSourcePenalties',
@@ -77,8 +73,6 @@ export const unsupportedKeywords: readonly string[] = [
   'SetEnv',
   'SshdAuthPath',
   'SshdSessionPath',
-  'StreamLocalBindMask',
-  'StreamLocalBindUnlink',
   'SyslogFacility',
   'UnusedConnectionTimeout',
   'UseDNS',

@@ -30,6 +30,17 @@ export function mayOpen(grant: Grant, host: string, port: number): Verdict {
   return allowed;
 }
 
+/** direct-streamlocal: AllowStreamLocalForwarding and the key. */
+export function mayOpenSocket({ streamLocalForwarding }: Grant): Verdict {
+  return streamLocalForwarding === 'yes' || streamLocalForwarding === 'local'
+    ? allowed
+    : refused('forwarding-off', 'forwarding of Unix sockets is off for this login');
+}
+
+export function socketRefusalLine(originAddress: string, originPort: number, path: string): string {
+  return `refused streamlocal port forward: originator ${originAddress} port ${originPort}, target ${path}`;
+}
+
 export interface OpenRequest extends OpenRequester {
   readonly host: string;
   readonly port: number;

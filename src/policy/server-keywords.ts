@@ -14,19 +14,23 @@ import {
   kexKind,
   macKind,
 } from './transport-algorithms.ts';
-import type {
-  AddressFamily,
-  ConfiguredLogLevel,
-  RootLogin,
-  ServerConfig,
-  TcpForwarding,
-} from './config.ts';
+import type { AddressFamily, ConfiguredLogLevel, RootLogin, ServerConfig } from './config.ts';
+import {
+  allowStreamLocalForwardingRow,
+  allowTcpForwardingRow,
+  gatewayPortsRow,
+  permitListenRow,
+  permitOpenRow,
+  permitTunnelRow,
+  streamLocalBindMaskRow,
+  streamLocalBindUnlinkRow,
+} from './forwarding-keywords.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import type { ServerDraft } from './server-draft.ts';
 import {
   caSignatureAlgorithms,
   pubkeyAcceptedAlgorithms,
   pubkeyAuthOptions,
-  type PublicKeyDraft,
   publicKeyDefaults,
   requiredRsaSize,
   revokedKeys,
@@ -35,10 +39,8 @@ import {
 import {
   absolutePath,
   commandLine,
-  destinations,
   expandTilde,
   integer,
-  type ListenSpec,
   listenSpec,
   oneOf,
   type Place,
@@ -52,24 +54,6 @@ import {
   yesNo,
 } from './values.ts';
 import type { Words } from './words.ts';
-
-/** What lines say, before addresses are looked up and defaults are filled in. */
-export type ServerDraft = Omit<
-  ServerConfig,
-  | 'listenAddresses'
-  | 'isHostKeyDefault'
-  | 'pidFile'
-  | 'forceCommand'
-  | 'xauthLocation'
-  | keyof PublicKeyDraft
-> &
-  PublicKeyDraft & {
-    readonly listen: readonly ListenSpec[];
-    /** `none` where sshd says so. */
-    readonly pidFile: string;
-    readonly forceCommand: string;
-    readonly xauthLocation: string;
-  };
 
 function row<K extends keyof ServerDraft>(
   declaration: KeywordDeclaration<ServerDraft, ServerConfig, K>,
@@ -213,15 +197,6 @@ function listenText({ address, family, port }: ServerConfig['listenAddresses'][n
   return family === 6 ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function destinationsText(list: ServerConfig['permitOpen']): string {
-  if (typeof list === 'string') {
-    return list;
-  }
-  return list
-    .map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`)
-    .join(' ');
-}
-
 export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
   row({
     name: 'Port',
@@ -317,6 +292,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => String(config.clientAliveCountMax),
   }),
   requiredRsaSize,
+  streamLocalBindMaskRow,
   row({
     name: 'PermitRootLogin',
     argument: 'yes | prohibit-password | forced-commands-only | no',
@@ -381,21 +357,8 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: oneOf<boolean>({ yes: true, delayed: true, no: false }),
     dump: (config) => yesOrNo(config.compression),
   }),
-  row({
-    name: 'AllowTcpForwarding',
-    argument: 'yes | all | no | local | remote',
-    summary: 'TCP forwarding; `local` is direct-tcpip only, `remote` is listening only.',
-    defaultText: 'yes',
-    field: 'allowTcpForwarding',
-    parse: oneOf<TcpForwarding>({
-      yes: 'yes',
-      all: 'yes',
-      no: 'no',
-      remote: 'remote',
-      local: 'local',
-    }),
-    dump: (config) => config.allowTcpForwarding,
-  }),
+  gatewayPortsRow,
+  allowTcpForwardingRow,
   flag(
     'AllowAgentForwarding',
     'allowAgentForwarding',
@@ -408,6 +371,8 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     'no',
     'Forwarding of every kind is off, whatever else says yes.',
   ),
+  allowStreamLocalForwardingRow,
+  streamLocalBindUnlinkRow,
   row({
     name: 'PidFile',
     argument: 'file | none',
@@ -551,6 +516,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: ({ maxStartups }) =>
       `${maxStartups.start}:${maxStartups.ratePercent}:${maxStartups.full}`,
   }),
+  permitTunnelRow,
   row({
     name: 'RekeyLimit',
     argument: 'size | default, then perhaps time | none',
@@ -560,15 +526,8 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: rekeyLimit,
     dump: ({ rekeyLimit: limit }) => `${limit.bytes} ${limit.ms / 1000}`,
   }),
-  row({
-    name: 'PermitOpen',
-    argument: 'host:port ... | any | none',
-    summary: 'Where direct-tcpip may go; names are compared as sent.',
-    defaultText: 'any',
-    field: 'permitOpen',
-    parse: destinations,
-    dump: (config) => destinationsText(config.permitOpen),
-  }),
+  permitOpenRow,
+  permitListenRow,
   row({
     name: 'PermitUserEnvironment',
     argument: 'yes | no | pattern-list',
@@ -631,6 +590,12 @@ export const serverDefaults: ServerDraft = {
   permitUserEnvironment: 'no',
   allowTcpForwarding: 'yes',
   permitOpen: 'any',
+  permitListen: 'any',
+  gatewayPorts: 'no',
+  allowStreamLocalForwarding: 'yes',
+  streamLocalBindMask: 0o177,
+  streamLocalBindUnlink: false,
+  permitTunnel: 'no',
   subsystems: new Map(),
   logLevel: 'INFO',
   pidFile: '/run/sshd.pid',

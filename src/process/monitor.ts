@@ -21,6 +21,8 @@ import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { agentForward } from '../monitor/requests/agent-forward.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
+import { closeForward } from '../monitor/requests/close-forward.ts';
+import { directStreamLocal } from '../monitor/requests/direct-streamlocal.ts';
 import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
 import {
   answerKeyboardInteractive,
@@ -37,12 +39,15 @@ import { sessionPty } from '../monitor/requests/session-pty.ts';
 import { sessionSignal } from '../monitor/requests/session-signal.ts';
 import { sessionStart } from '../monitor/requests/session-start.ts';
 import { signExchange } from '../monitor/requests/sign-exchange.ts';
+import { streamLocalForward } from '../monitor/requests/streamlocal-forward.ts';
+import { tcpipForward } from '../monitor/requests/tcpip-forward.ts';
 import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
 import { x11Forward } from '../monitor/requests/x11-forward.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
 import { compressionAlgorithms, defaultNames, hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
 import { Leaders } from './leaders.ts';
+import { hardFileLimit } from './file-limit.ts';
 import { MonitorConnections } from './monitor-connections.ts';
 import { MonitorDesktops } from './monitor-desktops.ts';
 import { installDirectory, leaderExecutable, type Places, workerReadOnly } from './places.ts';
@@ -181,6 +186,10 @@ export class Monitor {
       agentForward(log),
       x11Forward(config, log),
       directTcpip(log),
+      tcpipForward(log),
+      directStreamLocal(log),
+      streamLocalForward(log),
+      closeForward(log),
       ...this.#desktops.rows,
     ];
   }
@@ -258,6 +267,7 @@ export class Monitor {
           blob.toString('base64'),
         ),
         confinement,
+        descriptorLimit: hardFileLimit(),
         rekeyBytes: config.rekeyLimit.bytes,
         rekeyMs: config.rekeyLimit.ms,
         acceptedUserKeyAlgorithms: announcedSignatures(config),

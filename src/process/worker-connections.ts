@@ -7,7 +7,12 @@ import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
 import { ByApplication, DisconnectError } from '../base/errors.ts';
 import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
+import { Connector } from '../forwarding/connector.ts';
+import { directStreamLocal } from '../forwarding/direct-streamlocal.ts';
 import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts';
+import { RemoteForwards } from '../forwarding/remote-forwards.ts';
+import { SocketRoom } from '../forwarding/room.ts';
+import { refuseTunnel } from '../forwarding/tun.ts';
 import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
@@ -28,6 +33,7 @@ import { MonitorDesktops, ViewerTable } from '../../subsystems/display/monitor-d
 import { forwardedDesktop } from '../../subsystems/display/forwarded.ts';
 import { subsystems } from '../../subsystems/index.ts';
 import { MonitorAuthority } from './worker-authority.ts';
+import { MonitorForwards } from './worker-forwards.ts';
 import { MonitorSessions } from './worker-sessions.ts';
 import { MonitorProver, MonitorSigner } from './worker-signer.ts';
 
@@ -58,12 +64,14 @@ export class WorkerConnections {
   readonly #transportSettings: ServerTransportSettings;
   readonly #announcedHostKeys: readonly Buffer[];
   readonly #lentBuffer = Buffer.allocUnsafeSlow(lentBufferBytes);
+  readonly #room: SocketRoom;
   readonly #live = new Map<number, Live>();
   #isDraining = false;
 
   constructor(peer: Peer, settings: link.WorkerSettings) {
     this.#peer = peer;
     this.#announcedHostKeys = settings.announcedHostKeys.map((blob) => Buffer.from(blob, 'base64'));
+    this.#room = new SocketRoom(settings.descriptorLimit);
     this.#transportSettings = {
       version: settings.version,
       algorithms: settings.algorithms,
@@ -165,6 +173,14 @@ export class WorkerConnections {
       opener: () => mux as Connection, // whoever asks is a channel of it
       log: (level, line) => this.#log(level, connection, line),
     });
+    const forwards = new MonitorForwards(this.#peer, connection);
+    const connector = new Connector(this.#room);
+    const remoteForwards = new RemoteForwards({
+      host: forwards,
+      room: this.#room,
+      opener: () => mux as Connection,
+      onTrouble: (error) => this.#log('ERROR', connection, `forwarding: ${error.message}`),
+    });
     const viewers = new ViewerTable();
     const authority = new MonitorAuthority(this.#peer, connection);
     const desktopsFor = (session: number): Desktops =>
@@ -182,10 +198,15 @@ export class WorkerConnections {
     const userauth = new UserauthService(transport, authority, () => {
       this.#announceHostKeys(transport);
       mux = new Connection(transport, {
-        globalRequests: new Map([hostKeysProve(new MonitorProver(this.#peer, connection))]),
+        globalRequests: new Map([
+          hostKeysProve(new MonitorProver(this.#peer, connection)),
+          ...remoteForwards.requests,
+        ]),
         channelTypes: new Map([
           ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],
-          ['direct-tcpip', directTcpip(sessions, forwardTargets(desktopsFor))],
+          ['direct-tcpip', directTcpip(forwards, connector, forwardTargets(desktopsFor))],
+          ['direct-streamlocal@openssh.com', directStreamLocal(forwards, connector)],
+          ['tun@openssh.com', refuseTunnel],
         ]),
       });
       return mux;
@@ -213,6 +234,8 @@ export class WorkerConnections {
       keepalive?.stop();
       userauth.closed();
       sessions.closed();
+      connector.end();
+      remoteForwards.end();
       this.#live.delete(connection);
       const end = isSilent ? silence : ending(error, peerReason);
       this.#peer.notify(link.ConnectionClosed, { connection, ...end });

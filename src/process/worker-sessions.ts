@@ -1,5 +1,5 @@
 /**
- * The `SessionHost` and `ForwardHost` of one connection: the monitor decides and has the leader act;
+ * The `SessionHost` of one connection: the monitor decides and has the leader act;
  * descriptors come back and become streams here. Runs in: worker.
  */
 import { Socket } from 'node:net';
@@ -7,7 +7,6 @@ import { closeDescriptor } from '../base/socket.native.ts';
 import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import { agentListener } from '../forwarding/agent.ts';
-import type { ForwardHost } from '../forwarding/host.ts';
 import type { ForwardListener } from '../forwarding/listener.ts';
 import { x11Listener } from '../forwarding/x11.ts';
 import * as link from '../monitor/link.ts';
@@ -218,7 +217,7 @@ class MonitorSession implements HostedSession {
   }
 }
 
-export class MonitorSessions implements SessionHost, ForwardHost {
+export class MonitorSessions implements SessionHost {
   readonly #shared: SessionShared;
   readonly #sessions = new Map<number, MonitorSession>();
   readonly #listeners = new Map<'agent' | number, ForwardListener>();
@@ -267,26 +266,6 @@ export class MonitorSessions implements SessionHost, ForwardHost {
       );
       this.#sessions.set(values.session, session);
       return { opened: session };
-    } catch (error) {
-      return openFailure(error);
-    }
-  }
-
-  async directTcpip(
-    host: string,
-    port: number,
-    originAddress: string,
-    originPort: number,
-  ): Promise<{ readonly internal: string } | { readonly refused: number; readonly text: string }> {
-    try {
-      const { values } = await this.#shared.peer.call(link.DirectTcpip, {
-        connection: this.#shared.connection,
-        host,
-        port,
-        originAddress,
-        originPort,
-      });
-      return { internal: values.internalName };
     } catch (error) {
       return openFailure(error);
     }

@@ -80,6 +80,18 @@ const cases: readonly Case[] = [
   },
   { name: 'local forwarding', file: 'AllowTcpForwarding local\nPermitOpen a:1 [::1]:* *:4\n' },
   {
+    name: 'listeners of remote forwarding',
+    file: 'PermitListen 8080 localhost:9 [::1]:* *:7\nPermitListen none\nGatewayPorts ClientSpecified\nPermitTunnel no\n',
+  },
+  {
+    name: 'Unix sockets',
+    file: 'AllowStreamLocalForwarding Local\nStreamLocalBindMask 22\nStreamLocalBindUnlink yes\n',
+  },
+  {
+    name: 'no listeners',
+    file: 'PermitListen none\nAllowStreamLocalForwarding all\nStreamLocalBindMask 0\n',
+  },
+  {
     name: 'no destinations',
     file: 'AllowTcpForwarding remote\nPermitOpen none\nPermitOpen any\nLogLevel DEBUG3\n',
   },

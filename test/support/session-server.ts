@@ -15,7 +15,9 @@ import type {
 } from '../../src/session/host.ts';
 import { PipeSource } from '../../src/session/pipe-source.ts';
 import { type InternalSubsystems, sessionChannel } from '../../src/session/session-channel.ts';
+import { Connector } from '../../src/forwarding/connector.ts';
 import { directTcpip, type InternalTarget } from '../../src/forwarding/direct-tcpip.ts';
+import { SocketRoom } from '../../src/forwarding/room.ts';
 import type { Channel } from '../../src/ssh/connection/channel.ts';
 import { Connection } from '../../src/ssh/connection/mux.ts';
 import { splice } from '../../src/ssh/connection/pump.ts';
@@ -25,6 +27,7 @@ import type { Authority, AuthOutcome } from '../../src/ssh/userauth/authority.ts
 import { UserauthService } from '../../src/ssh/userauth/service.ts';
 import { LocalSigner, makeHostKey } from './exchange-signer.ts';
 import { makePipe } from './pipe.ts';
+import { noForwards } from './no-forwards.ts';
 import { settingsFor } from './transport-server.ts';
 
 const canContinue = ['publickey', 'password', 'keyboard-interactive'];
@@ -178,7 +181,8 @@ export class SessionServer {
           [
             'direct-tcpip',
             directTcpip(
-              { directTcpip: async (name) => ({ internal: name }) },
+              { ...noForwards, directTcpip: async (name) => ({ internal: name }) },
+              new Connector(new SocketRoom(1000)),
               options.targets ?? new Map(),
             ),
           ],

@@ -68,7 +68,13 @@ const everyRequest: Attack = {
 /** What may be answered at all; everything else ends the connection. */
 const allowedIn = {
   preauth: ['userauth-begin'],
-  postauth: ['session-open', 'direct-tcpip'],
+  postauth: [
+    'session-open',
+    'direct-tcpip',
+    'tcpip-forward',
+    'direct-streamlocal',
+    'streamlocal-forward',
+  ],
 } as const;
 
 describe('a worker that was taken over', lab, () => {

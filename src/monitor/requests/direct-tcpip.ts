@@ -1,18 +1,26 @@
 /**
- * `direct-tcpip` (RFC 4254 §7.2): only the reserved name of the user's desktop for now; it obeys
- * AllowTcpForwarding and permitopen besides what opening a desktop asks for. Runs in: monitor.
+ * `direct-tcpip` (RFC 4254 §7.2): to a host, by the leader as the user, and to the reserved name of
+ * the user's desktop. Both obey AllowTcpForwarding, PermitOpen and the key. Runs in: monitor.
  */
+import type { LeaderClient } from '../../../pam/leader-client.ts';
 import type { Log } from '../../audit/log.ts';
+import { forwardConnectMs } from '../../base/limits.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { mayOpen, openRefusalLine } from '../../policy/permit-open.ts';
+import type { Connection } from '../connection.ts';
 import { DirectTcpip } from '../link.ts';
-import { loginOf } from '../login.ts';
-import { type AnyRow, row } from '../request-table.ts';
+import { forwardingLogin } from '../forwarding-login.ts';
+import { type Answer, type AnyRow, row } from '../request-table.ts';
 import { mayOpenDesktop } from '../session-plan.ts';
 
 export const desktopHost = 'rfb.sshdesk';
 export const desktopPort = 5900;
 const administrativelyProhibited = 1;
+const connectFailed = 2;
+
+const familyNumbers = { any: 0, inet: 4, inet6: 6 } as const;
+
+type Reply = (typeof DirectTcpip)['reply'];
 
 export function directTcpip(log: Log): AnyRow {
   return row({
@@ -22,8 +30,7 @@ export function directTcpip(log: Log): AnyRow {
     decides: false,
     serial: false,
     async handle(connection, { host, port, originAddress, originPort }) {
-      const login = loginOf(connection);
-      await login.established;
+      const login = await forwardingLogin(connection);
       const open = mayOpen(login.grant, host, port);
       if (!open.allowed) {
         const { remoteAddress, remotePort } = connection.endpoints;
@@ -40,16 +47,51 @@ export function directTcpip(log: Log): AnyRow {
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
       if (host !== desktopHost || port !== desktopPort) {
-        log.info(`direct-tcpip to ${host} port ${port} for ${login.user}: not supported yet`);
-        throw new CallFailure(administrativelyProhibited, 'open failed');
+        const family = familyNumbers[login.grant.addressFamily];
+        return connectTo(login.leader, log, host, port, family);
       }
       const desktop = mayOpenDesktop(login);
       if (!desktop.allowed) {
         log.info(`refused ${host}: ${desktop.detail}`);
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
-      connection.mayReachDesktopDirectly = true;
-      return { values: { internalName: 'rfb' } };
+      return desktopOf(connection);
     },
   });
+}
+
+function desktopOf(connection: Connection): Answer<Reply> {
+  connection.mayReachDesktopDirectly = true;
+  return { values: { internalName: 'rfb' } };
+}
+
+/** The client is told what the resolver or connect(2) says, as sshd tells it. */
+async function connectTo(
+  leader: LeaderClient,
+  log: Log,
+  host: string,
+  port: number,
+  family: 0 | 4 | 6,
+): Promise<Answer<Reply>> {
+  let outcome: Awaited<ReturnType<LeaderClient['connectTcp']>>;
+  try {
+    outcome = await leader.connectTcp(host, port, family, forwardConnectMs);
+  } catch (error) {
+    if (error instanceof CallFailure) {
+      // The leader could not even try: too many at once, or no descriptors.
+      log.error(`connect_to ${host} port ${port}: ${error.text}`);
+      throw new CallFailure(connectFailed, 'open failed');
+    }
+    throw error;
+  }
+  switch (outcome.is) {
+    case 'connected':
+      return { values: { internalName: '' }, descriptors: [outcome.descriptor] };
+    case 'unknown':
+      log.error(`connect_to ${host}: unknown host (${outcome.reason})`);
+      break;
+    default:
+      log.error(`connect_to ${host} port ${port}: failed.`);
+  }
+  throw new CallFailure(connectFailed, outcome.reason);
 }

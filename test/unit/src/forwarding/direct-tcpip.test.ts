@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Connector } from '../../../../src/forwarding/connector.ts';
 import { directTcpip, type InternalTarget } from '../../../../src/forwarding/direct-tcpip.ts';
 import type { ForwardHost } from '../../../../src/forwarding/host.ts';
+import { SocketRoom } from '../../../../src/forwarding/room.ts';
 import { ChannelOpen, ChannelOpenFailure } from '../../../../src/ssh/connection/messages.ts';
 import { Writer } from '../../../../src/ssh/wire/writer.ts';
+import { noForwards } from '../../../support/no-forwards.ts';
 import { ConnectionPeer } from '../../../support/connection-peer.ts';
 import { isProtocolError, settle } from '../../../support/memory-transport.ts';
 
@@ -11,13 +14,19 @@ type Answer = Awaited<ReturnType<ForwardHost['directTcpip']>>;
 
 function peerWith(answer: Answer, target: InternalTarget, asked: unknown[] = []): ConnectionPeer {
   const host: ForwardHost = {
+    ...noForwards,
     directTcpip: async (...question) => {
       asked.push(...question);
       return answer;
     },
   };
   return new ConnectionPeer({
-    channelTypes: new Map([['direct-tcpip', directTcpip(host, new Map([['rfb', target]]))]]),
+    channelTypes: new Map([
+      [
+        'direct-tcpip',
+        directTcpip(host, new Connector(new SocketRoom(100)), new Map([['rfb', target]])),
+      ],
+    ]),
   });
 }
 

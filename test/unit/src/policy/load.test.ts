@@ -131,7 +131,6 @@ test('a restriction that is not in effect stops the start', async () => {
     'DenyGroups',
     'ChrootDirectory',
     'AuthenticationMethods',
-    'PermitListen',
     'RefuseConnection',
     'match',
   ]) {

@@ -1,0 +1,22 @@
+/** The values of sshd_config(5) as its lines give them. Declarations only. Runs in: monitor, launcher. */
+import type { ServerConfig } from './config.ts';
+import type { PublicKeyDraft } from './public-key-keywords.ts';
+import type { ListenSpec } from './values.ts';
+
+/** What lines say, before addresses are looked up and defaults are filled in. */
+export type ServerDraft = Omit<
+  ServerConfig,
+  | 'listenAddresses'
+  | 'isHostKeyDefault'
+  | 'pidFile'
+  | 'forceCommand'
+  | 'xauthLocation'
+  | keyof PublicKeyDraft
+> &
+  PublicKeyDraft & {
+    readonly listen: readonly ListenSpec[];
+    /** `none` where sshd says so. */
+    readonly pidFile: string;
+    readonly forceCommand: string;
+    readonly xauthLocation: string;
+  };
