@@ -405,8 +405,6 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   }),
   trustedUserCaKeys,
   revokedKeys,
-  caSignatureAlgorithms,
-  pubkeyAcceptedAlgorithms,
   row({
     name: 'VersionAddendum',
     argument: 'text | none',
@@ -427,11 +425,13 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => config.hostKeyAgent,
   }),
   algorithms(kexKind, 'kexAlgorithms', 'Key exchange methods.'),
+  caSignatureAlgorithms,
   algorithms(
     hostKeyKind,
     'hostKeyAlgorithms',
     'Signature algorithms of host keys and of host certificates.',
   ),
+  pubkeyAcceptedAlgorithms,
   row({
     name: 'LogLevel',
     argument: 'QUIET | FATAL | ERROR | INFO | VERBOSE | DEBUG | DEBUG1 | DEBUG2 | DEBUG3',
