@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
 import { ByApplication, DisconnectError } from '../base/errors.ts';
+import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
 import { directStreamLocal } from '../forwarding/direct-streamlocal.ts';
@@ -23,6 +24,7 @@ import {
   understandsHostKeys,
 } from '../ssh/connection/host-keys.ts';
 import { Connection } from '../ssh/connection/mux.ts';
+import { PacketMemory } from '../ssh/transport/packet-memory.ts';
 import { createServerTransport } from '../ssh/transport/server-transport.ts';
 import type { ServerTransportSettings } from '../ssh/transport/settings.ts';
 import type { Transport } from '../ssh/transport/transport.ts';
@@ -45,10 +47,10 @@ interface Live {
 }
 
 /** A socket, or the two ends of pipes that -i was given. */
-function streamOf(descriptors: readonly number[]): Duplex {
+function streamOf(descriptors: readonly number[], lentBuffer: Buffer): Duplex {
   const [input, output] = descriptors;
   if (output === undefined) {
-    return new Socket({ fd: input as number, readable: true, writable: true, allowHalfOpen: true });
+    return new DescriptorSocket(input as number, 'both', lentBuffer);
   }
   return Duplex.from({
     readable: new Socket({ fd: input as number, readable: true, writable: false }),
@@ -56,6 +58,8 @@ function streamOf(descriptors: readonly number[]): Duplex {
   });
 }
 
+/** As much as is handled from one connection in a turn. */
+const inputBufferBytes = 256 * 1024;
 /** What a pipe holds, and so what one read gives. */
 const lentBufferBytes = 64 * 1024;
 
@@ -65,6 +69,8 @@ export class WorkerConnections {
   readonly #announcedHostKeys: readonly Buffer[];
   readonly #lentBuffer = Buffer.allocUnsafeSlow(lentBufferBytes);
   readonly #room: SocketRoom;
+  readonly #inputBuffer = Buffer.allocUnsafeSlow(inputBufferBytes);
+  readonly #packetMemory = new PacketMemory();
   readonly #live = new Map<number, Live>();
   #isDraining = false;
 
@@ -137,7 +143,7 @@ export class WorkerConnections {
     }
     let stream: Duplex;
     try {
-      stream = streamOf(descriptors);
+      stream = streamOf(descriptors, this.#inputBuffer);
     } catch (error) {
       descriptors.forEach(closeDescriptor);
       this.#peer.notify(link.ConnectionClosed, {
@@ -151,12 +157,16 @@ export class WorkerConnections {
   }
 
   #serve(connection: number, stream: Duplex, descriptor: number, cookie: Buffer): void {
-    const isTcp = stream instanceof Socket && stream.remoteAddress !== undefined;
+    const socket = stream instanceof DescriptorSocket ? stream : undefined;
+    const isTcp = socket?.remoteAddress !== undefined;
     const transport = createServerTransport({
       stream,
       settings: this.#transportSettings,
       signer: new MonitorSigner(this.#peer, connection, cookie),
       // The descriptor is the stream's: it is not touched once that is destroyed.
+      ...(socket === undefined
+        ? {}
+        : { memory: this.#packetMemory, read: (take) => socket.readLent(take) }),
       ...(isTcp ? { afterRead: () => stream.destroyed || setQuickAck(descriptor) } : {}),
       onBug: (error) =>
         this.#log(

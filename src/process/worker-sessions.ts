@@ -2,8 +2,8 @@
  * The `SessionHost` of one connection: the monitor decides and has the leader act;
  * descriptors come back and become streams here. Runs in: worker.
  */
-import { Socket } from 'node:net';
 import { closeDescriptor } from '../base/socket.native.ts';
+import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import { agentListener } from '../forwarding/agent.ts';
@@ -186,7 +186,7 @@ class MonitorSession implements HostedSession {
     }
     return {
       is: 'process',
-      stdin: new Socket({ fd: stdin, readable: false, writable: true }),
+      stdin: new DescriptorSocket(stdin, 'write'),
       stdout: greeted(new PipeSource(stdout, this.#shared.lentBuffer), values.greeting),
       stderr: new PipeSource(stderr, this.#shared.lentBuffer),
     };

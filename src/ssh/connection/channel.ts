@@ -54,6 +54,11 @@ export interface Sink {
    * within the channel's window.
    */
   write(data: Buffer): boolean;
+  /**
+   * As `write`, for bytes that are only lent for the time of the call. A sink without it gets a
+   * copy.
+   */
+  writeLent?(data: Buffer): boolean;
   /** The client sent EOF or closed the channel; once, after the last byte. */
   end(): void;
 }
@@ -68,9 +73,6 @@ export type RequestAnswer = boolean | (() => void);
 export type ChannelRequestHandler = (fields: Reader) => RequestAnswer | Promise<RequestAnswer>;
 
 const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
-
-/** Data smaller than this is copied out of what the socket read. */
-const copiedBytes = 4096;
 
 export class Channel {
   /** Our number of it. */
@@ -397,6 +399,7 @@ export class Channel {
 
   // ---- what the connection delivers ----
 
+  /** `data` is lent for the time of the call. */
   receiveData(data: Buffer): void {
     this.#expectOpenInput('data');
     this.#inbound.take(data.length);
@@ -407,8 +410,7 @@ export class Channel {
       return;
     }
     if (this.#isSinkReady && !this.#isHanding && this.#held.isEmpty) {
-      // A small view would keep the whole read of the socket alive for as long as the sink keeps it.
-      this.#hand(data.length < copiedBytes ? Buffer.from(data) : data, data.length);
+      this.#hand(data, data.length, true);
     } else {
       this.#held.push(data);
     }
@@ -496,13 +498,14 @@ export class Channel {
   }
 
   /** `owedBytes`: what the window gets back for it. */
-  #hand(data: Buffer, owedBytes: number): void {
+  #hand(data: Buffer, owedBytes: number, isLent = false): void {
+    const sink = this.#sink as Sink;
     // From within write the sink may become ready again, or another take its place.
     this.#isSinkReady = false;
     this.#isHanding = true;
     this.#owedBytes += owedBytes;
     try {
-      if ((this.#sink as Sink).write(data)) {
+      if (isLent ? giveLent(sink, data) : sink.write(data)) {
         this.#settle();
       }
     } finally {
@@ -606,6 +609,10 @@ export class Channel {
       answer();
     }
   }
+}
+
+function giveLent(sink: Sink, data: Buffer): boolean {
+  return sink.writeLent === undefined ? sink.write(Buffer.from(data)) : sink.writeLent(data);
 }
 
 /** Returns the empty list that takes its place. */

@@ -79,13 +79,25 @@ export function pump(
   }
 }
 
+/** A stream that can also be written to at once, without a queue. */
+export interface DirectWritable extends Writable {
+  /** Bytes of `chunk` that were taken, 0 while anything waits; a failure is `write`'s to find. */
+  writeNow?(chunk: Buffer): number;
+}
+
+/** Writes what is only lent; what the target does not take at once is copied. */
+function writeLent(target: DirectWritable, data: Buffer): boolean {
+  const taken = target.writeNow?.(data) ?? 0;
+  return taken === data.length || target.write(Buffer.from(data.subarray(taken)));
+}
+
 /**
  * Gives what the client sends to `target`; EOF ends it. `onGone`: the target takes no more, by its
  * own end or an error. `unread` goes first.
  */
 export function feed(
   channel: Channel,
-  target: Writable,
+  target: DirectWritable,
   onGone: (error?: Error) => void,
   unread?: Buffer,
 ): void {
@@ -106,6 +118,7 @@ export function feed(
   channel.receive(
     {
       write: (data) => isGone || target.write(data),
+      writeLent: (data) => isGone || writeLent(target, data),
       end: () => {
         isEnding = true;
         target.end();

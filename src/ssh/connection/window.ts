@@ -72,10 +72,7 @@ export class OutboundWindow {
   }
 }
 
-/**
- * A chunk at least this large is kept as the view that it is; smaller ones are gathered by copying.
- * (A view keeps the whole read of the socket alive that it came with, 64 KiB at most.)
- */
+/** A chunk at least this large is a piece of its own; smaller ones are gathered. */
 const smallBytes = 16 * 1024;
 const firstGatherBytes = 512;
 const mostGatherBytes = 32 * 1024;
@@ -93,10 +90,11 @@ export class HeldBytes {
     return this.#pieces.length === 0 && this.#tail === undefined;
   }
 
+  /** Copies `view`, which is only lent. */
   push(view: Buffer): void {
     if (view.length >= smallBytes) {
       this.#sealTail();
-      this.#pieces.push(view);
+      this.#pieces.push(Buffer.from(view));
       return;
     }
     if (this.#tailBytes + view.length > mostGatherBytes) {

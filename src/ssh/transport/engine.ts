@@ -32,6 +32,8 @@ type DecipherAnswer = undefined | false | number;
 interface Decipher {
   inSeqno: number;
   _onPayload: (payload: Buffer) => DecipherAnswer;
+  /** A packet that is not whole yet; it may be a view into the chunk. */
+  _packet: Uint8Array | null;
 }
 interface Cipher {
   outSeqno: number;
@@ -124,15 +126,30 @@ const zlib = load('ssh2/lib/protocol/zlib.js') as {
 interface CipherInfo {
   readonly keyLen: number;
   readonly ivLen: number;
+  readonly blockLen: number;
+  readonly authLen: number;
 }
 const record = load('ssh2/lib/protocol/crypto.js') as {
   readonly bindingAvailable: boolean;
   readonly CIPHER_INFO: Readonly<Record<string, CipherInfo>>;
-  readonly MAC_INFO: Readonly<Record<string, { readonly len: number }>>;
+  readonly MAC_INFO: Readonly<Record<string, { readonly len: number; readonly isETM: boolean }>>;
   createCipher(
     config: object,
   ): Cipher & { allocPacket(payloadBytes: number): Buffer; free(): void };
 };
+
+/** RFC 4253 §6: uint32 packet_length, byte padding_length, payload, at least four of padding, MAC. */
+const payloadAt = 5;
+const leastPadBytes = 4;
+/** Below this a packet of its own is as cheap. */
+const largeBytes = 4096;
+
+interface PacketLayout {
+  readonly blockBytes: number;
+  /** packet_length, when it is not encrypted with the rest (AEAD, encrypt-then-MAC). */
+  readonly lengthOutsideBytes: number;
+  readonly macBytes: number;
+}
 
 /** The method under which ML-KEM passes the package's switch. */
 const standIn = 'curve25519-sha256';
@@ -159,6 +176,10 @@ export interface EngineEvents {
   /** The cookie of the KEXINIT that is about to be sent: 16 bytes. */
   takeCookie(): Buffer;
   write(packet: Buffer): void;
+  /** Memory for one large packet, which is written before anything else; undefined: none to spare. */
+  space(byteCount: number): Buffer | undefined;
+  /** Random padding. */
+  pad(into: Buffer, at: number, byteCount: number): void;
   /** One decrypted, decompressed payload; returns what the engine's own call returned, if any. */
   packet(payload: Buffer): DecipherAnswer;
   /** The exchange is computed: `resumeExchange` with its signature, or never. */
@@ -185,6 +206,8 @@ export class Engine extends Protocol {
   /** Thrown by our side of the dispatch, so not a finding about the peer's bytes. */
   #thrownAbove: unknown;
   #released = false;
+  /** Of large outgoing packets; undefined: the package makes them. */
+  #layout: PacketLayout | undefined;
 
   constructor(settings: EngineSettings, events: EngineEvents) {
     const { offer } = settings;
@@ -219,6 +242,7 @@ export class Engine extends Protocol {
       onHandshakeComplete: () => {
         this.#boundInflation();
         this.#chosen = undefined;
+        this.#layout = this.#packetLayout();
         events.keysTaken();
       },
     });
@@ -252,6 +276,11 @@ export class Engine extends Protocol {
     } catch (cause) {
       this.#rethrowAbove(cause);
       throw recordError(cause);
+    }
+    const { _packet: begun } = this.#inbound ?? {};
+    if (begun?.buffer === chunk.buffer) {
+      // All but its MAC has come; the chunk may be read into again.
+      (this.#inbound as Decipher)._packet = Buffer.from(begun);
     }
   }
 
@@ -294,13 +323,42 @@ export class Engine extends Protocol {
   }
 
   sendChannelDataNow(recipientChannel: number, data: Buffer, stderr: boolean): void {
-    const writer = this._packetRW.write;
     const headBytes = stderr ? 13 : 9;
+    const large =
+      data.length >= largeBytes ? this.#largePacket(headBytes + data.length) : undefined;
+    if (large !== undefined) {
+      writeChannelDataHead(large, payloadAt, recipientChannel, data.length, stderr);
+      large.set(data, payloadAt + headBytes);
+      this._cipher.encrypt(large);
+      return;
+    }
+    const writer = this._packetRW.write;
     const packet = writer.alloc(headBytes + data.length, true);
     const at = writer.allocStartKEX;
     writeChannelDataHead(packet, at, recipientChannel, data.length, stderr);
     packet.set(data, at + headBytes);
     this._cipher.encrypt(writer.finalize(packet, true));
+  }
+
+  /** As the package's `allocPacket` (RFC 4253 §6), in memory that is used again and again. */
+  #largePacket(payloadBytes: number): Buffer | undefined {
+    const layout = this.#layout;
+    if (layout === undefined) {
+      return undefined;
+    }
+    const { blockBytes, lengthOutsideBytes, macBytes } = layout;
+    const bare = payloadAt + payloadBytes;
+    let padBytes = blockBytes - ((bare - lengthOutsideBytes) & (blockBytes - 1));
+    if (padBytes < leastPadBytes) {
+      padBytes += blockBytes;
+    }
+    const packet = this.#events.space(bare + padBytes + macBytes);
+    if (packet !== undefined) {
+      packet.writeUInt32BE(bare + padBytes - 4, 0);
+      packet[4] = padBytes;
+      this.#events.pad(packet, bare, padBytes);
+    }
+    return packet;
   }
 
   startCompression(): void {
@@ -311,6 +369,7 @@ export class Engine extends Protocol {
       this.#boundInflation();
     }
     if (negotiated?.sc.compress === 'zlib@openssh.com') {
+      this.#layout = undefined;
       this._packetRW.write = new zlib.ZlibPacketWriter(this);
     }
   }
@@ -438,6 +497,16 @@ export class Engine extends Protocol {
     }
   }
 
+  #packetLayout(): PacketLayout | undefined {
+    const { negotiated } = this.#exchange ?? {};
+    const compresses =
+      negotiated?.sc.compress === 'zlib' ||
+      (negotiated?.sc.compress === 'zlib@openssh.com' && this._authenticated);
+    return negotiated === undefined || compresses
+      ? undefined
+      : layoutOf(negotiated.sc.cipher, negotiated.sc.mac);
+  }
+
   #inflate(bytes: Buffer): Buffer {
     let payload: Buffer;
     try {
@@ -489,6 +558,22 @@ export class Engine extends Protocol {
     });
     return undefined;
   }
+}
+
+function layoutOf(cipher: string, mac: string): PacketLayout | undefined {
+  const info = record.CIPHER_INFO[cipher];
+  if (info === undefined) {
+    return undefined;
+  }
+  // chacha20 is a stream cipher: its packets are padded to 8 (PROTOCOL.chacha20poly1305).
+  const blockBytes = Math.max(8, info.blockLen);
+  if (info.authLen > 0) {
+    return { blockBytes, lengthOutsideBytes: 4, macBytes: info.authLen };
+  }
+  const macInfo = record.MAC_INFO[mac];
+  return macInfo === undefined
+    ? undefined
+    : { blockBytes, lengthOutsideBytes: macInfo.isETM ? 4 : 0, macBytes: macInfo.len };
 }
 
 /** The name under which a method passes the package's switch. */

@@ -4,6 +4,8 @@ export const limits = {
   identificationBytes: 255,
   /** Read and handled from one connection per turn of the loop, then the others (fairness). */
   inputPerTurnBytes: 256 * 1024,
+  /** CHANNEL_DATA from this size on is handed up as a view, all else as a copy. */
+  viewBytes: 4096,
   /** `send` answers false above the first; `onDrain` comes below the second. */
   outputHighBytes: 256 * 1024,
   outputLowBytes: 128 * 1024,

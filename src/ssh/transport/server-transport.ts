@@ -27,6 +27,7 @@ import {
   serverExtInfo,
 } from './negotiation.ts';
 import { Output } from './output.ts';
+import type { PacketMemory } from './packet-memory.ts';
 import { actionFor, type Phase } from './phase.ts';
 import { RekeyClock } from './rekey-clock.ts';
 import { checkedOffer, type ServerTransportSettings } from './settings.ts';
@@ -38,6 +39,13 @@ export interface ServerTransportOptions {
   readonly signer: ExchangeSigner;
   /** After each read until `authenticated()`: the kernel forgets TCP_QUICKACK each time. */
   readonly afterRead?: () => void;
+  /**
+   * Reads in place of the stream's 'data': it gives each chunk for the time of the call only, obeys
+   * the stream's `pause` and `resume`. Called once.
+   */
+  readonly read?: (take: (chunk: Buffer) => void) => void;
+  /** For a socket; a stream that keeps what it is given needs a buffer for each packet. */
+  readonly memory?: PacketMemory;
   /** A fault of ours that ended the connection, for the log. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -46,6 +54,9 @@ export interface ServerTransportOptions {
 export function createServerTransport(options: ServerTransportOptions): Transport {
   return new ServerTransport(options);
 }
+
+/** SSH_MSG_CHANNEL_DATA (RFC 4254 §5.2): all that is ever long. */
+const channelData = 94;
 
 class ServerTransport implements Transport {
   readonly #stream: Duplex;
@@ -98,7 +109,7 @@ class ServerTransport implements Transport {
     const { hostKeys, ...offer } = checkedOffer(settings);
     this.#offer = offer;
     this.#rekeyClock = new RekeyClock(settings, () => this.rekey());
-    this.#output = new Output(stream, () => this.#onFlushed());
+    this.#output = new Output(stream, () => this.#onFlushed(), options.memory);
     this.#engine = new Engine(
       {
         version: settings.version,
@@ -108,12 +119,18 @@ class ServerTransport implements Transport {
       {
         takeCookie: () => this.#takeCookie(),
         write: (packet) => this.#write(packet),
+        space: (byteCount) => this.#output.space(byteCount),
+        pad: (into, at, byteCount) => options.memory?.pad(into, at, byteCount),
         packet: (payload) => this.#onPacket(payload),
         exchange: (exchange) => this.#sign(exchange),
         keysTaken: () => this.#onKeysTaken(),
       },
     );
-    stream.on('data', (chunk: Buffer) => this.#onData(chunk));
+    if (options.read === undefined) {
+      stream.on('data', (chunk: Buffer) => this.#onData(chunk));
+    } else {
+      options.read((chunk) => this.#onData(chunk));
+    }
     stream.on('end', () => this.#finish(undefined));
     stream.on('error', (cause: Error) => {
       this.#finish(new Lost(`the socket failed: ${cause.message}`, { cause }));
@@ -334,7 +351,9 @@ class ServerTransport implements Transport {
       this.#skipGuess = false;
       return undefined;
     }
-    const answer = this.#act(number, payload);
+    // What may be held must not lie in what the socket read: it is large, and read into again.
+    const isView = number === channelData && payload.length >= limits.viewBytes;
+    const answer = this.#act(number, isView ? payload : Buffer.from(payload));
     return this.#isClosed ? Number.POSITIVE_INFINITY : answer;
   }
 
@@ -385,9 +404,7 @@ class ServerTransport implements Transport {
         throw new ProtocolError('too many key exchanges before authentication');
       }
     }
-    // The engine keeps the payload for the hash; the socket's chunk may be large.
-    const original = Buffer.from(payload);
-    const peer = KexInit.decode(original);
+    const peer = KexInit.decode(payload);
     const choice = chooseKex(this.#offer, peer);
     const announced = [clientExtInfo, clientStrictKex].filter((name) => peer.kex.includes(name));
     const shown = KexInit.encode({
@@ -398,7 +415,7 @@ class ServerTransport implements Transport {
     if (this.#isFirstExchange) {
       this.#clientWantsExtInfo = choice.clientWantsExtInfo;
     }
-    const answer = this.#engine.acceptKexInit({ kex: choice.kex, original, shown });
+    const answer = this.#engine.acceptKexInit({ kex: choice.kex, original: payload, shown });
     this.#skipGuess = choice.wrongGuess;
     this.#phase = 'exchanging';
     this.#unansweredBytes = 0;

@@ -22,9 +22,8 @@ export interface Transport {
   /**
    * Payloads 5–6, 50 and above, after the first NEWKEYS; the transport answers 1–4, 7, 20–49 and
    * 192–193 itself, and 8–19 with UNIMPLEMENTED. A throw is turned into a DISCONNECT in one place
-   * (`disconnect.ts`). The payload is mostly a view into what the socket read: nobody writes to it
-   * again and it stays valid for as long as it is held, but holding it holds up to 64 KiB, so copy
-   * small pieces that outlive the call.
+   * (`disconnect.ts`). CHANNEL_DATA of 4 KiB and more is lent for the time of the call: the socket
+   * is read into the same memory again, so copy what outlives it. Everything else may be kept.
    */
   onPayload: (payload: Buffer) => void;
   onDrain: () => void;
