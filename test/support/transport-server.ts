@@ -18,6 +18,7 @@ import {
 } from '../../src/ssh/wire/algorithms.ts';
 import { Reader } from '../../src/ssh/wire/reader.ts';
 import { Writer } from '../../src/ssh/wire/writer.ts';
+import { PacketMemory } from '../../src/ssh/transport/packet-memory.ts';
 import { LocalSigner, type TestHostKey } from './exchange-signer.ts';
 
 const windowBytes = 2 * 1024 * 1024;
@@ -219,10 +220,33 @@ export interface Served {
   readonly closed: Promise<void>;
 }
 
+const lentBytes = 64 * 1024;
+
+/**
+ * What the socket reads, cut anywhere, always in the same memory and gone after the call: whoever
+ * keeps a view of it gets other bytes.
+ */
+function lend(socket: Socket, take: (chunk: Buffer) => void): void {
+  const shared = Buffer.allocUnsafeSlow(lentBytes);
+  let cut = 1;
+  socket.on('data', (chunk: Buffer) => {
+    for (let at = 0; at < chunk.length; ) {
+      // Prime steps: a cut falls into each part of a packet sooner or later.
+      cut = chunk.length > 4096 ? 16_411 + ((cut * 7919) % 24_593) : 1 + ((cut * 31) % 211);
+      const size = Math.min(cut, chunk.length - at);
+      chunk.copy(shared, 0, at, at + size);
+      take(shared.subarray(0, size));
+      shared.fill(0xee, 0, size);
+      at += size;
+    }
+  });
+}
+
 export class TransportServer {
   readonly #server: Server;
   readonly served: Served[] = [];
   readonly bugs: unknown[] = [];
+  readonly #memory = new PacketMemory();
 
   private constructor(server: Server) {
     this.#server = server;
@@ -256,6 +280,8 @@ export class TransportServer {
       stream: socket,
       settings,
       signer,
+      memory: this.#memory,
+      read: (take) => lend(socket, take),
       onBug: (error) => this.bugs.push(error),
     });
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { limits } from '../../../../../src/ssh/transport/limits.ts';
+import { PacketMemory } from '../../../../../src/ssh/transport/packet-memory.ts';
 import { Output } from '../../../../../src/ssh/transport/output.ts';
 
 /** Counts calls and finishes them only when told. */
@@ -65,4 +66,103 @@ test('a socket that has ended is not written to', () => {
   output.flush();
   assert.deepEqual(sink.calls, []);
   assert.equal(output.pendingBytes, 0);
+});
+
+/** As a socket: has a copy of what it says it has taken, at once or when told. */
+class CopyingSink extends Writable {
+  taken = '';
+  calls = 0;
+  isSlow = false;
+  #waiting: (() => void)[] = [];
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#take([chunk], done);
+  }
+  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
+    this.#take(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+  #take(chunks: Buffer[], done: () => void): void {
+    this.calls++;
+    const copy = (): void => {
+      this.taken += Buffer.concat(chunks).toString('latin1');
+      done();
+    };
+    if (this.isSlow) {
+      this.#waiting.push(copy);
+    } else {
+      copy();
+    }
+  }
+  finish(): void {
+    this.#waiting.shift()?.();
+  }
+}
+
+const packetBytes = 32_800;
+function made(output: Output, letter: string, byteCount = packetBytes): string {
+  const space = output.space(byteCount);
+  assert.ok(space !== undefined);
+  space.fill(letter);
+  output.push(space);
+  return letter.repeat(byteCount);
+}
+
+test('packets of a slab leave as one piece, in order with others between them', () => {
+  const sink = new CopyingSink();
+  const output = new Output(sink, () => {}, new PacketMemory());
+  let expected = made(output, 'a') + made(output, 'b');
+  output.push(Buffer.from('small'));
+  expected += 'small' + made(output, 'c');
+  assert.equal(output.pendingBytes, expected.length);
+  output.flush();
+  assert.equal(sink.taken, expected);
+  assert.equal(sink.calls, 1);
+  assert.equal(output.pendingBytes, 0);
+});
+
+test('memory is used again only once the socket has it, whatever comes meanwhile', async () => {
+  const sink = new CopyingSink();
+  const memory = new PacketMemory();
+  const output = new Output(sink, () => {}, memory);
+  let expected = '';
+  for (let round = 0; round < 200; round++) {
+    sink.isSlow = round % 7 !== 0;
+    for (let packet = 0; packet <= round % 4; packet++) {
+      expected += made(output, String.fromCharCode(65 + ((round * 5 + packet) % 57)), 9000 + round);
+    }
+    if (round % 5 === 0) {
+      output.push(Buffer.from('.'));
+      expected += '.';
+    }
+    output.flush();
+    if (round % 3 === 0) {
+      sink.finish();
+      await new Promise(setImmediate);
+    }
+  }
+  while (output.pendingBytes > 0) {
+    sink.finish();
+    await new Promise(setImmediate);
+  }
+  assert.equal(sink.taken.length, expected.length);
+  assert.ok(sink.taken === expected, 'the bytes are others');
+});
+
+test('an output at rest holds no slab', async () => {
+  const sink = new CopyingSink();
+  const memory = new PacketMemory();
+  const output = new Output(sink, () => {}, memory);
+  made(output, 'a');
+  const slab = output.space(1)?.buffer;
+  output.flush();
+  await new Promise(setImmediate);
+  assert.equal(memory.takeSlab().buffer, slab);
+  assert.notEqual(memory.takeSlab().buffer, slab);
+});
+
+test('a packet larger than a slab is somebody else’s affair', () => {
+  const output = new Output(new CopyingSink(), () => {}, new PacketMemory());
+  assert.equal(output.space(1024 * 1024), undefined);
 });
