@@ -1,6 +1,6 @@
 /**
  * A client that can say anything at any time: RFC 4253 with curve25519-sha256, aes128-ctr with
- * hmac-sha2-256 or aes128-gcm, step by step, and nothing of our own codec in it. Runs in: test.
+ * hmac-sha2-256-etm or aes128-gcm, step by step, and nothing of our own codec in it. Runs in: test.
  */
 import {
   type Cipheriv,
@@ -112,7 +112,6 @@ export class RawSsh {
   readonly socket: Socket;
   readonly #options: Required<RawOptions>;
   #incoming: Buffer = Buffer.alloc(0);
-  #pending: Buffer | undefined;
   readonly #queue: Buffer[] = [];
   #closed = false;
   #failure: Error | undefined;
@@ -258,28 +257,24 @@ export class RawSsh {
       this.#incoming = this.#incoming.subarray(20 + length);
       return strip(plain);
     }
-    const cipher = way.cipher as Decipheriv;
-    if (this.#pending === undefined) {
-      if (this.#incoming.length < 16) {
-        return undefined;
-      }
-      this.#pending = cipher.update(this.#incoming.subarray(0, 16));
-      this.#incoming = this.#incoming.subarray(16);
-    }
-    const rest = this.#pending.readUInt32BE(0) + 4 - 16;
-    if (this.#incoming.length < rest + 32) {
+    if (this.#incoming.length < 4) {
       return undefined;
     }
-    const plain = Buffer.concat([this.#pending, cipher.update(this.#incoming.subarray(0, rest))]);
-    this.#pending = undefined;
+    const end = 4 + this.#incoming.readUInt32BE(0);
+    if (this.#incoming.length < end + 32) {
+      return undefined;
+    }
+    const sealed = this.#incoming.subarray(0, end);
     const mac = createHmac('sha256', way.macKey)
       .update(u32(this.#sequenceIn))
-      .update(plain)
+      .update(sealed)
       .digest();
-    if (!mac.equals(this.#incoming.subarray(rest, rest + 32))) {
+    if (!mac.equals(this.#incoming.subarray(end, end + 32))) {
       throw new Error('the server sent a wrong MAC');
     }
-    this.#incoming = this.#incoming.subarray(rest + 32);
+    const cipher = way.cipher as Decipheriv;
+    const plain = Buffer.concat([sealed.subarray(0, 4), cipher.update(sealed.subarray(4))]);
+    this.#incoming = this.#incoming.subarray(end + 32);
     return strip(plain);
   }
 
@@ -296,9 +291,8 @@ export class RawSsh {
 
   frame(bytes: Buffer): Buffer {
     const way = this.#out;
-    const isGcm = way?.gcmKey !== undefined;
     const block = way === undefined ? 8 : 16;
-    const head = isGcm ? 1 : 5;
+    const head = way === undefined ? 5 : 1;
     let padding = block - ((head + bytes.length) % block);
     if (padding < 4) {
       padding += block;
@@ -335,8 +329,12 @@ export class RawSsh {
       const body = Buffer.concat([cipher.update(plain.subarray(4)), cipher.final()]);
       return Buffer.concat([plain.subarray(0, 4), body, cipher.getAuthTag()]);
     }
-    const mac = createHmac('sha256', way.macKey).update(u32(sequence)).update(plain).digest();
-    return Buffer.concat([(way.cipher as Cipheriv).update(plain), mac]);
+    const sealed = Buffer.concat([
+      plain.subarray(0, 4),
+      (way.cipher as Cipheriv).update(plain.subarray(4)),
+    ]);
+    const mac = createHmac('sha256', way.macKey).update(u32(sequence)).update(sealed).digest();
+    return Buffer.concat([sealed, mac]);
   }
 
   /** The next message; undefined when the server has closed. */
@@ -450,7 +448,7 @@ export class RawSsh {
       kex.join(','),
       'ssh-ed25519',
       ...[this.#options.cipher, this.#options.cipher],
-      ...['hmac-sha2-256', 'hmac-sha2-256'],
+      ...['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-256-etm@openssh.com'],
       ...['none', 'none', '', ''],
     ].map((list, index) => str(changes[index] ?? list));
     return payload(20, randomBytes(16), ...lists, guess ? yes : no, u32(0));
