@@ -86,6 +86,7 @@ describe('a well-behaved client', { timeout: 60_000 }, () => {
       'ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256';
     assert.ok(payload.includes(Buffer.concat([sshString('server-sig-algs'), sshString(names)])));
     assert.ok(text.includes('ping@openssh.com'));
+    assert.ok(text.includes('publickey-hostbound@openssh.com'));
     client.socket.destroy();
   });
 
