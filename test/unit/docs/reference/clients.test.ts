@@ -1,0 +1,40 @@
+/** docs/reference/clients.md says what test/interop/clients shows, and of each client there is a test. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { clientReference, testedClients } from '../../../support/client-reference.ts';
+import { foreignClients } from '../../../support/foreign-client.ts';
+
+const root = new URL('../../../../', import.meta.url);
+const path = new URL('docs/reference/clients.md', root);
+
+test('docs/reference/clients.md is what the tests show', () => {
+  const text = clientReference();
+  if (process.env.UPDATE_REFERENCE !== undefined) {
+    writeFileSync(path, text);
+  }
+  assert.equal(readFileSync(path, 'utf8'), text);
+});
+
+test('of each client there is a test file, and it shows something', () => {
+  const tested = testedClients();
+  assert.deepEqual(
+    tested.map(({ name }) => name),
+    Object.keys(foreignClients).sort(),
+  );
+  assert.deepEqual(
+    tested.filter(({ abilities }) => abilities.length === 0).map(({ name }) => name),
+    [],
+  );
+});
+
+test('./setup --test brings the package of each', () => {
+  const setup = readFileSync(new URL('setup', root), 'utf8');
+  const packages = /^test_packages=\(([^)]*)\)/m.exec(setup)?.[1]?.split(/\s+/) ?? [];
+  assert.deepEqual(
+    Object.values(foreignClients)
+      .map((client) => client.package)
+      .filter((name) => !packages.includes(name)),
+    [],
+  );
+});
