@@ -1,5 +1,6 @@
 /** The transport against a client written from the RFCs, well-behaved and hostile. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { kexAlgorithms } from '../../src/ssh/wire/algorithms.ts';
@@ -277,6 +278,33 @@ describe('a hostile client before the first NEWKEYS', { timeout: 60_000 }, () =>
     await client.takeReply();
     assert.equal((await client.farewell())?.reason, 2);
     await served.closed;
+  });
+
+  test('AsyncSSH: data between the peer’s KEXINIT and its NEWKEYS of a later exchange is heard', async () => {
+    const { client } = await ready();
+    await client.logIn();
+    const session = Buffer.concat([uint32(5), uint32(1 << 20), uint32(1 << 15)]);
+    client.send(message(90, sshString('session'), session));
+    await client.expect(91);
+    const exec = Buffer.concat([sshString('exec'), Buffer.from([0]), sshString('sink')]);
+    client.send(message(98, uint32(0), exec));
+    const data = (text: string) => message(94, uint32(0), sshString(text));
+    client.send(client.makeKexInit(), data('one '));
+    client.serverKexInit = await client.expect(20);
+    client.send(data('two '), client.kexValue(), data('three '));
+    await client.takeReply();
+    client.send(data('four'), message(96, uint32(0)));
+    const answer = (await client.expect(95)).toString('latin1');
+    assert.ok(answer.includes(createHash('sha256').update('one two three four').digest('hex')));
+    client.socket.destroy();
+  });
+
+  test('before the login nothing is heard in any exchange, and the end is readable', async () => {
+    for (const number of [5, 50, 80, 90, 94]) {
+      const { client } = await ready();
+      client.send(client.makeKexInit(), message(number, sshString('x')));
+      assert.equal((await client.farewell())?.reason, 2, `message ${number}`);
+    }
   });
 
   for (const number of [2, 3, 4]) {

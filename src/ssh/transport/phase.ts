@@ -36,6 +36,11 @@ export type Action =
   | 'take-keys'
   | 'pong'
   | 'deliver'
+  /**
+   * RFC 4253 §7.1 forbids it to the peer; AsyncSSH ≤ 2.10 goes on with its channels until its NEWKEYS,
+   * and sshd listens. In an exchange of an authenticated connection so does this.
+   */
+  | 'deliver-if-authenticated'
   | 'unimplemented';
 
 export function kindOf(number: number): Kind {
@@ -71,9 +76,23 @@ export function kindOf(number: number): Kind {
 
 const table: Record<Phase, Partial<Record<Kind, Action>>> = {
   negotiating: { disconnect: 'end', harmless: 'ignore', kexinit: 'negotiate' },
-  exchanging: { disconnect: 'end', harmless: 'ignore-unless-strict', 'kex-value': 'exchange' },
-  signing: { disconnect: 'end', harmless: 'ignore-unless-strict' },
-  confirming: { disconnect: 'end', harmless: 'ignore-unless-strict', newkeys: 'take-keys' },
+  exchanging: {
+    disconnect: 'end',
+    harmless: 'ignore-unless-strict',
+    'kex-value': 'exchange',
+    above: 'deliver-if-authenticated',
+  },
+  signing: {
+    disconnect: 'end',
+    harmless: 'ignore-unless-strict',
+    above: 'deliver-if-authenticated',
+  },
+  confirming: {
+    disconnect: 'end',
+    harmless: 'ignore-unless-strict',
+    newkeys: 'take-keys',
+    above: 'deliver-if-authenticated',
+  },
   open: {
     disconnect: 'end',
     harmless: 'ignore',

@@ -384,6 +384,12 @@ class ServerTransport implements Transport {
       case 'pong':
         this.send(Pong.encode(Ping.decode(payload)));
         return undefined;
+      case 'deliver-if-authenticated':
+        if (!this.#isAuthenticated || this.#isFirstExchange) {
+          throw new ProtocolError(`message ${number} while ${this.#phase}`);
+        }
+        this.onPayload(payload);
+        return undefined;
       case 'deliver':
         this.onPayload(payload);
         return undefined;

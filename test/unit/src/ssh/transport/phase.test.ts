@@ -7,7 +7,8 @@ const closed: readonly Phase[] = ['negotiating', 'exchanging', 'signing', 'confi
 function allowed(phase: Phase): number[] {
   const numbers: number[] = [];
   for (let number = 0; number < 256; number++) {
-    if (actionFor(phase, number) !== undefined) {
+    const action = actionFor(phase, number);
+    if (action !== undefined && action !== 'deliver-if-authenticated') {
       numbers.push(number);
     }
   }
@@ -20,6 +21,14 @@ describe('what each phase lets through', () => {
     assert.deepEqual(allowed('exchanging'), [1, 2, 3, 4, 30]);
     assert.deepEqual(allowed('signing'), [1, 2, 3, 4]);
     assert.deepEqual(allowed('confirming'), [1, 2, 3, 4, 21]);
+  });
+  test('in an exchange the layers above are heard of an authenticated peer only', () => {
+    for (const phase of closed) {
+      const heard = phase === 'negotiating' ? undefined : 'deliver-if-authenticated';
+      for (const number of [5, 6, 50, 80, 94, 255]) {
+        assert.equal(actionFor(phase, number), heard);
+      }
+    }
   });
   test('nothing of userauth or connection is delivered before keys are in use', () => {
     for (const phase of closed) {
