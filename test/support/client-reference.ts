@@ -26,7 +26,9 @@ export function testedClients(): readonly TestedClient[] {
     .sort()
     .map((file) => {
       const text = readFileSync(path.join(folder, file), 'utf8');
-      const abilities = [...text.matchAll(/^\s*can\(\s*'([^'\n]+)'/gm)].map(([, name]) => name ?? '');
+      const abilities = [...text.matchAll(/^\s*can\(\s*'([^'\n]+)'/gm)].map(
+        ([, name]) => name ?? '',
+      );
       return { name: file.replace('.test.ts', ''), abilities: [...new Set(abilities)] };
     });
 }

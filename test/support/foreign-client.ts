@@ -97,7 +97,15 @@ export function inLabWith(moduleUrl: string, name: ForeignClientName): LabOption
 }
 
 /** What the server does not do yet; Debian's sshd shows that the tests are right. */
-export const notYet: ReadonlySet<string> = new Set(['-L', '-R', '-D', '-W', '-L of sockets', 'agent', 'ProxyJump']);
+export const notYet: ReadonlySet<string> = new Set([
+  '-L',
+  '-R',
+  '-D',
+  '-W',
+  '-L of sockets',
+  'agent',
+  'ProxyJump',
+]);
 
 /** A test of one ability, named as in the table of docs/reference/clients.md. */
 export function can(ability: string, sentence: string, body: () => Promise<void>): void {
@@ -190,7 +198,9 @@ export class Holding implements AsyncDisposable {
         return;
       }
       if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
-        throw new Error(`ended (${this.#child.exitCode}) before port ${port} was there: ${this.#said}`);
+        throw new Error(
+          `ended (${this.#child.exitCode}) before port ${port} was there: ${this.#said}`,
+        );
       }
       if (Date.now() > until) {
         throw new Error(`nothing listens on ${port}: ${this.#said}`);

@@ -60,7 +60,11 @@ describe('AsyncSSH', lab, () => {
   const says = async (
     body: string,
     words: readonly (string | number)[] = [],
-    { keyFile = stage.ed25519.file, server = stage.server, ...options }: ProgramOptions & {
+    {
+      keyFile = stage.ed25519.file,
+      server = stage.server,
+      ...options
+    }: ProgramOptions & {
       keyFile?: string;
       server?: typeof stage.server;
     } = {},
@@ -158,10 +162,7 @@ async with connect() as conn, conn.start_sftp_client() as sftp:
     await sftp.rmtree('made')
     print(await sftp.exists('made'))
 `);
-    assert.equal(
-      text,
-      "['made/deep/two'] 30000\nTrue\nFalse\n",
-    );
+    assert.equal(text, "['made/deep/two'] 30000\nTrue\nFalse\n");
   });
 
   can('rekey', 'by its own wish every 1 MB, in the midst of both directions', async () => {

@@ -21,7 +21,9 @@ describe('git', lab, () => {
     await program('/usr/bin/git', ['-c', 'init.defaultBranch=main', ...args], {
       cwd,
       environment: {
-        GIT_SSH_COMMAND: ['ssh', ...clientArguments(stage.server, { key: stage.ed25519 })].join(' '),
+        GIT_SSH_COMMAND: ['ssh', ...clientArguments(stage.server, { key: stage.ed25519 })].join(
+          ' ',
+        ),
         GIT_CONFIG_NOSYSTEM: '1',
         GIT_AUTHOR_NAME: 'a',
         GIT_AUTHOR_EMAIL: 'a@lab.test',
@@ -56,7 +58,17 @@ describe('git', lab, () => {
     await good('/tmp', 'clone', '-q', '-b', 'main', url, 'clone');
     assert.ok(readFileSync('/tmp/clone/large').equals(stage.large));
     assert.equal(await good('/tmp/clone', 'fsck', '--no-progress'), '');
-    await good('/tmp', 'clone', '-q', '-b', 'main', '--depth', '1', `ssh://alice@127.0.0.1:${stage.port}/~/depot.git`, 'shallow');
+    await good(
+      '/tmp',
+      'clone',
+      '-q',
+      '-b',
+      'main',
+      '--depth',
+      '1',
+      `ssh://alice@127.0.0.1:${stage.port}/~/depot.git`,
+      'shallow',
+    );
     assert.ok(readFileSync('/tmp/shallow/large').equals(stage.large));
   });
 
@@ -70,7 +82,10 @@ describe('git', lab, () => {
   });
 
   can('errors', 'shows what a hook says and takes its refusal', async () => {
-    const hook = stage.offer('depot.git/hooks/pre-receive', '#!/bin/sh\necho not today >&2\nexit 1\n');
+    const hook = stage.offer(
+      'depot.git/hooks/pre-receive',
+      '#!/bin/sh\necho not today >&2\nexit 1\n',
+    );
     chmodSync(hook, 0o755);
     writeFileSync('/tmp/work/refused', 'x');
     await good('/tmp/work', 'add', '.');

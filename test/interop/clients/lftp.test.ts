@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe } from 'node:test';
-import { can, inLabWith, largeFile, password, program, Stage } from '../../support/foreign-client.ts';
+import {
+  can,
+  inLabWith,
+  largeFile,
+  password,
+  program,
+  Stage,
+} from '../../support/foreign-client.ts';
 import { run } from '../../support/lab.ts';
 import { clientArguments, type ClientOutcome } from '../../support/stock-client.ts';
 
@@ -16,7 +23,12 @@ describe('lftp', lab, () => {
   after(async () => await stage?.[Symbol.asyncDispose]());
 
   const lftp = async (commands: readonly string[], withKey = true): Promise<ClientOutcome> => {
-    const ssh = ['ssh', '-a', '-x', ...clientArguments(stage.server, withKey ? { key: stage.ed25519 } : {})];
+    const ssh = [
+      'ssh',
+      '-a',
+      '-x',
+      ...clientArguments(stage.server, withKey ? { key: stage.ed25519 } : {}),
+    ];
     const script = [
       ...['set cmd:fail-exit yes', 'set net:max-retries 1', 'set net:timeout 20'],
       `set sftp:connect-program "${ssh.join(' ')}"`,

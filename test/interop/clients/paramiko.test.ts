@@ -62,7 +62,11 @@ describe('Paramiko', lab, () => {
   const says = async (
     body: string,
     words: readonly (string | number)[] = [],
-    { keyFile = stage.ed25519.file, server = stage.server, ...options }: ProgramOptions & {
+    {
+      keyFile = stage.ed25519.file,
+      server = stage.server,
+      ...options
+    }: ProgramOptions & {
       keyFile?: string;
       server?: typeof stage.server;
     } = {},

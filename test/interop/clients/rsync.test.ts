@@ -56,7 +56,15 @@ describe('rsync', lab, () => {
     const first = await rsync('-a', '--no-o', '--no-g', '/tmp/tree/', there('tree/'));
     assert.equal(first.status, 0, first.stderr);
     rmSync('/tmp/tree/deep/7');
-    const second = await rsync('-a', '--no-o', '--no-g', '--delete', '-i', '/tmp/tree/', there('tree/'));
+    const second = await rsync(
+      '-a',
+      '--no-o',
+      '--no-g',
+      '--delete',
+      '-i',
+      '/tmp/tree/',
+      there('tree/'),
+    );
     assert.equal(second.status, 0, second.stderr);
     assert.match(second.text, /^\*deleting +deep\/7$/m);
     assert.equal(run('diff', ['-r', '--no-dereference', '/tmp/tree', '/home/alice/tree']), '');

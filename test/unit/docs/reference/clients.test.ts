@@ -1,5 +1,6 @@
 /** docs/reference/clients.md says what test/interop/clients shows, and of each client there is a test. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { clientReference, testedClients } from '../../../support/client-reference.ts';
@@ -37,4 +38,18 @@ test('./setup --test brings the package of each', () => {
       .filter((name) => !packages.includes(name)),
     [],
   );
+});
+
+const isDebian12 = /^ID=debian$[^]*^VERSION_ID="12"$|^VERSION_ID="12"$[^]*^ID=debian$/m;
+
+test('the versions are those of Debian 12', {
+  skip: isDebian12.test(readFileSync('/etc/os-release', 'utf8')) ? false : 'not Debian 12',
+}, () => {
+  for (const { package: name, version } of Object.values(foreignClients)) {
+    const said = spawnSync('dpkg-query', ['-W', '-f', '${Version}', name], { encoding: 'utf8' });
+    if (said.status === 0) {
+      const upstream = said.stdout.replace(/^\d+:/, '');
+      assert.ok(upstream.startsWith(version), `${name}: ${upstream}`);
+    }
+  }
 });
