@@ -52,6 +52,7 @@
         'pam/leader/pty.c',
         'pam/leader/read-file.c',
         'pam/leader/ring.c',
+        'pam/leader/run-command.c',
         'pam/leader/shadow.c',
         'pam/leader/spawn.c',
         'pam/leader/worker.c',

@@ -29,6 +29,9 @@ export type Preparation = SpawnValues['before'][number];
 export type X11UndoOrder =
   typeof protocol.X11Undo extends Call<infer Q, infer _R> ? Values<Q> : never;
 
+export type CommandOrder =
+  typeof protocol.RunCommand extends Call<infer Q, infer _R> ? Values<Q> : never;
+
 /** What listens, or why nothing does. */
 export type Listening =
   | {
@@ -129,6 +132,16 @@ export class LeaderClient {
       return { is: 'read', descriptor: descriptors[0] as number };
     }
     return values.verdict === 1 ? { is: 'absent' } : { is: 'refused', reason: values.reason };
+  }
+
+  /** Fails with ETIMEDOUT at `timeoutMs`. `descriptor`: with verdict `done`. */
+  async runCommand(
+    order: CommandOrder,
+  ): Promise<ReplyOf<typeof protocol.RunCommand> & { readonly descriptor: number | undefined }> {
+    const { values, descriptors } = await this.#peer.call(protocol.RunCommand, order, [], {
+      timeoutMs: order.timeoutMs + localStepMs,
+    });
+    return { ...values, descriptor: descriptors[0] };
   }
 
   async spawn(order: SpawnOrder): Promise<{

@@ -341,3 +341,26 @@ export const X11Undo = call(
 
 /** Answers when the undo is done. */
 export const X11Close = call(83, 'x11-close', { display: uint32 }, {});
+export const ranAs = { done: 0, noUser: 1, notFound: 2, unsafe: 3, tooMuch: 4 } as const;
+/**
+ * Runs `file` (absolute; it and every directory above it root's and writable by nobody else) as
+ * `user` with all the groups of that user, in a process group of its own, and waits for the end of
+ * its output. stdin is /dev/null; the environment is PATH, USER, LOGNAME, HOME. Before
+ * `establish` only, and only when the login's user exists. At timeoutMs the group is killed and the
+ * call fails with ETIMEDOUT; the end of the leader kills it too.
+ * verdict `done`: one descriptor comes, a sealed memfd with the output; text is the beginning of what
+ * went to stderr. signal 0: exited with `status` (127: it could not be executed). `tooMuch`: more than
+ * maxBytes, killed. Else text says why nothing ran.
+ */
+export const RunCommand = call(
+  65,
+  'run-command',
+  {
+    user: text,
+    file: text,
+    arguments: strings /* argv[0] first */,
+    maxBytes: uint32,
+    timeoutMs: uint32,
+  },
+  { verdict: byte, status: uint32, signal: uint32, text: string },
+);

@@ -88,6 +88,14 @@ int account_find(const char *name, struct account *account) {
   }
 }
 
+void account_free(struct account *account) {
+  free(account->name);
+  free(account->home);
+  free(account->shell);
+  free(account->groups);
+  *account = (struct account){0};
+}
+
 bool account_take_groups(struct account *account) {
   int count = getgroups(0, NULL);
   if (count < 0 || count > GROUPS_MAX) {

@@ -22,6 +22,7 @@ struct account {
  * Returns 0 or an errno (the directory service failed).
  */
 int account_find(const char *name, struct account *account);
+void account_free(struct account *account);
 /* The process's own groups become the account's: a PAM module may have added to them. */
 bool account_take_groups(struct account *account);
 /* 0 executable, 1 missing, 2 not executable. */

@@ -39,6 +39,7 @@ static void send_result(int to, const struct helper_result *result) {
 _Noreturn static void run(const struct account *account, int out, helper_work *work,
                           const void *input) {
   signals_reset();
+  setpgid(0, 0); /* the leader does the same: whoever is first */
   int to = fcntl(out, F_DUPFD_CLOEXEC, 3);
   if (to < 0 || dup2(to, 3) != 3) {
     _exit(1);
@@ -53,6 +54,9 @@ _Noreturn static void run(const struct account *account, int out, helper_work *w
     result.error = EPERM;
   }
   send_result(3, &result);
+  if (result.ends_group) {
+    kill(0, SIGKILL);
+  }
   _exit(0);
 }
 
@@ -70,6 +74,9 @@ int helper_start(struct helpers *helpers, const struct account *account, const s
     run(account, ends[1], work, input);
   }
   int error = errno;
+  if (pid > 0) {
+    setpgid(pid, pid);
+  }
   close(ends[1]);
   if (pid < 0) {
     close(ends[0]);
@@ -146,7 +153,7 @@ void helpers_expire(struct leader *leader, struct helpers *helpers) {
     }
     struct helper helper = take_out(helpers, i);
     if (helper.pid > 0) {
-      kill(helper.pid, SIGKILL);
+      kill(-helper.pid, SIGKILL); /* and what it has started */
     }
     close(helper.descriptor);
     struct helper_result result = {.error = ETIMEDOUT, .descriptor = -1};
@@ -178,7 +185,7 @@ bool helpers_reaped(struct helpers *helpers, pid_t pid) {
 void helpers_kill(struct helpers *helpers) {
   for (size_t i = 0; i < helpers->count; i++) {
     if (helpers->list[i].pid > 0) {
-      kill(helpers->list[i].pid, SIGKILL);
+      kill(-helpers->list[i].pid, SIGKILL);
     }
   }
 }

@@ -3,6 +3,7 @@
  * descriptors back, and exits. The leader never blocks on it. Runs in: leader and its children.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "account.h"
@@ -19,6 +20,7 @@ struct helper_result {
   /* Further ones behind it; only with a first one. */
   uint8_t other_count;
   int others[HELPER_OTHERS_MAX];
+  bool ends_group; /* the child is done with everything that it has started: it is to end */
 };
 
 struct leader;

@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "process.h"
 #include "read-file.h"
+#include "run-command.h"
 #include "shadow.h"
 #include "x11.h"
 
@@ -664,6 +665,7 @@ static const struct {
     {81, ESTABLISHED, order_x11_listen},
     {82, ESTABLISHED, order_x11_undo},
     {83, ESTABLISHED, order_x11_close},
+    {65, BEGUN, order_run_command},
 };
 
 static unsigned phase_of(const struct leader *leader) {

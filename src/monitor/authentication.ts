@@ -8,9 +8,12 @@ import type { Account, LeaderClient, PamMessage } from '../../pam/leader-client.
 import { MonitorRefusal } from '../base/errors.ts';
 import { encodeControls, type Log } from '../audit/log.ts';
 import type { ServerConfig } from '../policy/config.ts';
-import { grantFor, type KeyRestrictions, withoutForwarding } from '../policy/grant.ts';
-import { mayLogin, permitRootLogin } from '../policy/access.ts';
+import type { KeyOptions } from '../../keys/authorized-keys.ts';
+import { grantFor, withoutForwarding } from '../policy/grant.ts';
+import type { Progress } from '../policy/authentication-methods.ts';
+import { mayLogin, permitRootLogin, rootRefusalLine } from '../policy/access.ts';
 import type { Connection, Login } from './connection.ts';
+import { Factors } from './factors.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
 
@@ -102,6 +105,9 @@ export class Authentication {
   #isValid = false;
   #failures = 0;
   #isOver = false;
+  /** Once it has been run: not again at the next factor, as sshd. */
+  #accountMessages: readonly PamMessage[] | undefined;
+  readonly factors: Factors;
   #loggedUser: string;
   /** A conversation that waits for answers of the client. */
   conversation:
@@ -122,6 +128,10 @@ export class Authentication {
     this.service = service;
     this.host = host;
     this.#loggedUser = encodeControls(claimedUser.toString('utf8')).slice(0, loggedNameCharacters);
+    this.factors = new Factors(
+      host.config.authenticationMethods,
+      (method) => method === 'none' || this.#offered.some((one) => one === method),
+    );
   }
 
   get leader(): LeaderClient {
@@ -189,8 +199,12 @@ export class Authentication {
     this.#isValid = true;
   }
 
-  /** Methods that the configuration offers, in sshd's order. */
+  /** What may come next of the methods that are offered, in sshd's order. */
   get methods(): readonly AuthMethod[] {
+    return this.#offered.filter((method) => this.factors.mayComeNext(method));
+  }
+
+  get #offered(): readonly AuthMethod[] {
     const { config, isRootless } = this.host;
     const offered: AuthMethod[] = [];
     if (config.pubkeyAuthentication) {
@@ -205,21 +219,28 @@ export class Authentication {
     return offered;
   }
 
-  #refusal(): AuthReply {
-    return authReply(authIs.refused, { canContinue: this.methods });
+  #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, info: string): void {
+    const tail = `${info === '' ? '' : `: ${info}`}${what === 'Postponed' ? ' [preauth]' : ''}`;
+    const line = `${what} ${method} for ${this.logged} from ${this.connection.from} ssh2${tail}`;
+    this.host.log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line);
+  }
+
+  /** The client has something more to send before it is decided. */
+  postponed(method: string, reply: AuthReply): AuthReply {
+    this.#logAttempt('Postponed', method, '');
+    return reply;
   }
 
   /**
    * A failed attempt: counted, logged, and the last one ends the connection. `isTold` false: a line
-   * of its own has said why, and sshd has no further one.
+   * of its own has said why, or the method was not even tried: sshd has no further one.
    */
   refuse(method: string, info: string, isTold = true): AuthReply {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
     if (isTold) {
-      const line = `Failed ${method} for ${this.logged} from ${from} ssh2${info === '' ? '' : `: ${info}`}`;
-      log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line);
+      this.#logAttempt('Failed', method, info);
     }
     if (this.#failures >= config.maxAuthTries) {
       log.error(
@@ -235,20 +256,13 @@ export class Authentication {
         peerText: 'Too many authentication failures',
       });
     }
-    return this.#refusal();
+    return authReply(authIs.refused, { canContinue: this.methods });
   }
 
   /** Attempts of nobody, and those of a user who has used up half of the tries, are told. */
   get #attemptLevel(): 'INFO' | 'VERBOSE' {
     const isLoud = !this.#isValid || this.#failures >= this.host.config.maxAuthTries / 2;
     return isLoud ? 'INFO' : 'VERBOSE';
-  }
-
-  /** A key that would do, if it signs. */
-  postpone(method: AuthMethod): AuthReply {
-    const line = `Postponed ${method} for ${this.logged} from ${this.connection.from} ssh2 [preauth]`;
-    this.host.log.at(this.#attemptLevel, line);
-    return authReply(authIs.acceptable);
   }
 
   /** The same refusal, at a time that tells nothing (see failure-delay.ts). */
@@ -270,7 +284,10 @@ export class Authentication {
   /** False: whatever is answered, this user does not get in by this method. */
   mayPass(method: AuthMethod): boolean {
     const isRoot = this.account.exists && this.account.uid === 0;
-    return this.#isValid && (!isRoot || permitRootLogin(this.host.config, method, false).allowed);
+    const isForced = this.factors.restrictions?.command !== undefined;
+    return (
+      this.#isValid && (!isRoot || permitRootLogin(this.host.config, method, isForced).allowed)
+    );
   }
 
   /**
@@ -288,6 +305,41 @@ export class Authentication {
     return this.#isOver ? reply : undefined;
   }
 
+  /**
+   * Each factor is judged. The command that forced-commands-only wants may come with a later key: at
+   * the end there has to be one.
+   */
+  #isRootAllowed(method: AuthMethod, options: KeyOptions | undefined, met: Progress): boolean {
+    if (this.account.uid !== 0 || this.host.isRootless) {
+      return true;
+    }
+    const mayFollow = met.is === 'partial' && method === 'publickey';
+    return permitRootLogin(this.host.config, method, mayFollow || options?.command !== undefined)
+      .allowed;
+  }
+
+  /** A conversation of an earlier factor has run the account step. */
+  get isAccounted(): boolean {
+    return this.#accountMessages !== undefined;
+  }
+
+  /** AuthenticationMethods leaves nothing that could be done here. */
+  impossible(): AuthReply {
+    const { log } = this.host;
+    for (const { chain, method } of this.factors.dropped) {
+      log.error(`Disabled method "${method}" in AuthenticationMethods list "${chain}" [preauth]`);
+      log.info(
+        `Authentication methods list "${chain}" contains disabled method, skipping [preauth]`,
+      );
+    }
+    log.error('No AuthenticationMethods left after eliminating disabled methods [preauth]');
+    this.#isOver = true;
+    return authReply(authIs.disconnect, {
+      reason: 2,
+      peerText: 'no authentication methods enabled',
+    });
+  }
+
   /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
   deny(messages: readonly PamMessage[]): AuthReply {
     this.host.log.fatal(
@@ -302,29 +354,44 @@ export class Authentication {
   }
 
   /**
-   * A method has succeeded: root's permission, PAM account, grant. `accounted`: the conversation
-   * has already run the account step (and a password change) itself.
+   * A method has succeeded: root's permission, what the other factors say, and after the last one
+   * PAM account and grant. `accounted`: the conversation has already run the account step (and a
+   * password change) itself.
    */
   async accept(
     method: AuthMethod,
     submethod: string,
     info: string,
-    key: KeyRestrictions | undefined,
+    key: KeyOptions | undefined,
     accounted?: { readonly messages: readonly PamMessage[] },
   ): Promise<AuthReply> {
     const { config, log } = this.host;
     const { connection } = this;
     const { from } = connection;
-    if (this.account.uid === 0 && !this.host.isRootless) {
-      const verdict = permitRootLogin(config, method, key?.command !== undefined);
-      if (!verdict.allowed) {
-        log.info(`ROOT LOGIN REFUSED FROM ${from}`);
-        return this.refuse(method, info);
-      }
+    const fullMethod = submethod === '' ? method : `${method}/${submethod}`;
+    const joined = this.factors.with(key);
+    if (!joined.ok) {
+      log.error(`Inconsistent authentication options: ${joined.reason}`);
+      return this.refuse(fullMethod, info);
     }
-    let messages = accounted?.messages ?? [];
+    const met = this.factors.outcome(method, submethod);
+    if (!this.#isRootAllowed(method, joined.options, met)) {
+      log.info(rootRefusalLine(from));
+      return this.refuse(fullMethod, info);
+    }
+    if (met.is === 'unwanted') {
+      log.error(`no list of AuthenticationMethods goes on with ${fullMethod}`);
+      return this.refuse(fullMethod, info);
+    }
+    this.#accountMessages ??= accounted?.messages;
+    this.factors.take(met, joined.options);
+    if (met.is === 'partial') {
+      this.#logAttempt('Partial', fullMethod, info);
+      return authReply(authIs.partial, { canContinue: this.methods });
+    }
+    let messages = this.#accountMessages ?? [];
     let mustChangePassword = false;
-    if (accounted === undefined) {
+    if (this.#accountMessages === undefined) {
       const account = await this.leader.account();
       if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
         return this.deny(account.messages);
@@ -332,10 +399,10 @@ export class Authentication {
       mustChangePassword = account.newPasswordRequired;
       messages = account.messages;
     }
-    const granted = grantFor(config, key, this.account);
+    const granted = grantFor(config, joined.options, this.account);
     const grant = mustChangePassword ? withoutForwarding(granted) : granted;
     log.info(
-      `Accepted ${method}${submethod === '' ? '' : `/${submethod}`} for ${this.#loggedUser} from ${from} ssh2${info === '' ? '' : `: ${info}`}`,
+      `Accepted ${fullMethod} for ${this.#loggedUser} from ${from} ssh2${info === '' ? '' : `: ${info}`}`,
     );
     const login: Login = {
       user: this.account.user,

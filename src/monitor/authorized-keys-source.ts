@@ -1,10 +1,13 @@
 /**
  * Looks a public key up in the user's AuthorizedKeysFile, which the leader reads as the user with
- * StrictModes (sshd_config(5)). Runs in: monitor.
+ * StrictModes, and then in what AuthorizedKeysCommand prints (sshd_config(5)). Runs in: monitor.
  */
 import type { KeyMatch, KeyOptions } from '../../keys/authorized-keys.ts';
-import type { Authentication } from './authentication.ts';
+import { claimedName, fingerprint } from '../../keys/public-key.ts';
 import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
+import type { Authentication } from './authentication.ts';
+import type { OfferedKey } from './offered-key.ts';
+import { runPolicyCommand } from './policy-command.ts';
 
 /** sshd has no limit; a key file beyond this is somebody's mistake or attack. */
 const maxKeyFileBytes = 1024 * 1024;
@@ -18,25 +21,63 @@ export interface FoundKey {
 /** Takes the descriptor over. */
 export type ReadMemfd = (descriptor: number, maxBytes: number) => Buffer;
 
-/** The first file in which `match` finds the key. */
+interface Source {
+  readonly file: string;
+  readonly content: Buffer;
+}
+
+/** Files in their order, the command after them; one is only read when those before had nothing. */
+async function* sourcesOf(
+  authentication: Authentication,
+  { key, blob }: OfferedKey,
+  readMemfd: ReadMemfd,
+): AsyncGenerator<Source> {
+  const { account, host, leader } = authentication;
+  const { config, log } = host;
+  for (const file of expandAuthorizedKeysFiles(config, account)) {
+    const read = await leader.readFile(file, config.strictModes, maxKeyFileBytes);
+    if (read.is === 'absent') {
+      log.debug(`Could not open authorized keys '${file}'`);
+    } else if (read.is === 'refused') {
+      log.info(`Authentication refused: ${read.reason}`);
+    } else {
+      yield { file, content: readMemfd(read.descriptor, maxKeyFileBytes) };
+    }
+  }
+  const { authorizedKeysCommand: command, authorizedKeysCommandUser: user } = config;
+  if (command === undefined || user === undefined) {
+    return;
+  }
+  const content = await runPolicyCommand(
+    authentication,
+    {
+      name: 'AuthorizedKeysCommand',
+      command,
+      user,
+      tokens: {
+        f: fingerprint(key.blob),
+        k: blob.toString('base64'),
+        t: claimedName(blob) ?? '',
+      },
+    },
+    maxKeyFileBytes,
+    readMemfd,
+  );
+  if (content !== undefined) {
+    yield { file: command, content };
+  }
+}
+
+/** The first file, or what the command printed, in which `match` finds the key. */
 export async function findAuthorizedKey(
   authentication: Authentication,
+  offered: OfferedKey,
   readMemfd: ReadMemfd,
   match: (content: Buffer) => KeyMatch,
 ): Promise<FoundKey | undefined> {
-  const { account, host } = authentication;
-  const { config, log } = host;
-  for (const file of expandAuthorizedKeysFiles(config, account)) {
-    const read = await authentication.leader.readFile(file, config.strictModes, maxKeyFileBytes);
-    if (read.is === 'absent') {
-      log.debug(`Could not open authorized keys '${file}'`);
-      continue;
-    }
-    if (read.is === 'refused') {
-      log.info(`Authentication refused: ${read.reason}`);
-      continue;
-    }
-    const found = match(readMemfd(read.descriptor, maxKeyFileBytes));
+  const { log } = authentication.host;
+  for await (const { file, content } of sourcesOf(authentication, offered, readMemfd)) {
+    const found = match(content);
     for (const { level, line, text, isPlaced } of found.refusals) {
       log.at(level, isPlaced ? `${file}:${line}: ${text}` : text);
     }

@@ -144,11 +144,12 @@ async function judgeTrusted(
 
 async function ofFiles(
   authentication: Authentication,
-  { blob, key, certificate }: OfferedKey,
+  offered: OfferedKey,
   readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
+  const { blob, key, certificate } = offered;
   const use = keyUse(authentication);
-  const found = await findAuthorizedKey(authentication, readMemfd, (content) =>
+  const found = await findAuthorizedKey(authentication, offered, readMemfd, (content) =>
     certificate === undefined
       ? matchKey(content, blob, use)
       : matchCertificate(content, certificate, use),

@@ -88,6 +88,12 @@ export interface ServerConfig {
   readonly caSignatureAlgorithms: readonly string[];
   readonly pubkeyAcceptedAlgorithms: readonly string[];
   readonly pubkeyAuthOptions: PubkeyAuthOptions;
+  /** Command lines with tokens (`commandArguments`); undefined: none. */
+  readonly authorizedKeysCommand: string | undefined;
+  /** May hold %u. */
+  readonly authorizedKeysCommandUser: string | undefined;
+  /** The alternatives of AuthenticationMethods; empty: any one method. */
+  readonly authenticationMethods: readonly string[];
   readonly permitTty: boolean;
   readonly permitUserRc: boolean;
   readonly x11Forwarding: boolean;

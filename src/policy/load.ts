@@ -9,7 +9,8 @@ import type { ConfigSource } from './config-source.ts';
 import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-keywords.ts';
 import { ConfigFailure } from './failure.ts';
 import { acceptedKeywords, deprecatedKeywords, unsupportedKeywords } from './other-keywords.ts';
-import { ConfigReader, type Grammar } from './read-config.ts';
+import { beginChains, offersMethod } from './authentication-methods.ts';
+import { ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { serverDefaults, serverKeywords } from './server-keywords.ts';
 import { absolutePath, type ListenSpec } from './values.ts';
@@ -134,7 +135,7 @@ function hostKeysOf(
 function read<D, C>(
   grammar: Grammar<D, C>,
   request: Pick<LoadRequest, 'commandLine' | 'source'> & { readonly file: string | undefined },
-): { readonly draft: Partial<D>; readonly notices: readonly string[] } {
+): Pick<ReadResult<D>, 'draft' | 'notices' | 'places'> {
   const reader = new ConfigReader(grammar, request.source);
   for (const [index, option] of request.commandLine.entries()) {
     reader.readLine(option, `command-line:${index + 1}`);
@@ -142,16 +143,43 @@ function read<D, C>(
   if (request.file !== undefined) {
     reader.readFile(request.file);
   }
-  const { draft, errors, notices } = reader.result;
+  const { draft, errors, notices, places } = reader.result;
   if (errors.length > 0) {
     throw new ConfigFailure(errors);
   }
-  return { draft, notices };
+  return { draft, notices, places };
+}
+
+/** What no line alone can be blamed for. Throws ConfigFailure. */
+function checkWhole(config: ServerConfig, places: ReadonlyMap<string, string>): void {
+  const problems: string[] = [];
+  const wrong = (keyword: string, text: string): void => {
+    problems.push(`${places.get(keyword.toLowerCase()) ?? 'configuration'}: ${keyword}: ${text}`);
+  };
+  if (
+    config.authorizedKeysCommand !== undefined &&
+    config.authorizedKeysCommandUser === undefined
+  ) {
+    wrong('AuthorizedKeysCommand', 'set without AuthorizedKeysCommandUser');
+  }
+  const { chains, dropped } = beginChains(config.authenticationMethods, (method) =>
+    offersMethod(config, method),
+  );
+  if (chains?.length === 0) {
+    const disabled = dropped.map(({ chain, method }) => `"${method}" in "${chain}"`).join(', ');
+    wrong(
+      'AuthenticationMethods',
+      `cannot be satisfied by enabled authentication methods (${disabled})`,
+    );
+  }
+  if (problems.length > 0) {
+    throw new ConfigFailure(problems);
+  }
 }
 
 /** Throws ConfigFailure with every line that is wrong. */
 export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerConfig>> {
-  const { draft: said, notices } = read(serverGrammar, request);
+  const { draft: said, notices, places } = read(serverGrammar, request);
   const draft: ServerDraft = {
     ...serverDefaults,
     ...said,
@@ -167,8 +195,11 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     pidFile: unlessNone(draft.pidFile),
     trustedUserCaKeys: unlessNone(draft.trustedUserCaKeys),
     revokedKeys: unlessNone(draft.revokedKeys),
+    authorizedKeysCommand: unlessNone(draft.authorizedKeysCommand),
+    authorizedKeysCommandUser: unlessNone(draft.authorizedKeysCommandUser),
     xauthLocation: unlessNone(draft.xauthLocation),
   };
+  checkWhole(config, places);
   return { config: freeze(config), notices: [...notices, ...leftOutNotices(config)] };
 }
 

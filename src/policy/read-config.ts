@@ -23,6 +23,8 @@ export interface ReadResult<D> {
   /** `FILE:LINE: KEYWORD: what is wrong`. */
   readonly errors: readonly string[];
   readonly notices: readonly string[];
+  /** Keyword in lower case → `FILE:LINE` of the first line that has it. */
+  readonly places: ReadonlyMap<string, string>;
 }
 
 const maxDepth = 16;
@@ -44,6 +46,7 @@ export class ConfigReader<D, C> {
   readonly #errors: string[] = [];
   readonly #notices: string[] = [];
   readonly #noticed = new Set<string>();
+  readonly #places = new Map<string, string>();
   #bytes = 0;
   #files = 0;
 
@@ -69,7 +72,12 @@ export class ConfigReader<D, C> {
   }
 
   get result(): ReadResult<D> {
-    return { draft: this.#draft, errors: this.#errors, notices: this.#notices };
+    return {
+      draft: this.#draft,
+      errors: this.#errors,
+      notices: this.#notices,
+      places: this.#places,
+    };
   }
 
   #wrong(where: string, keyword: string, text: string): void {
@@ -86,8 +94,13 @@ export class ConfigReader<D, C> {
   }
 
   #honoured(row: KeywordRow<D, C>): Handler {
-    return (written, rest) =>
+    return (written, rest, where) => {
+      const key = row.name.toLowerCase();
+      if (!this.#places.has(key)) {
+        this.#places.set(key, where);
+      }
       row.accept(this.#draft, { keyword: written, words: splitWords(rest), rest }, this.#source);
+    };
   }
 
   readonly #accepted: Handler = (written, rest, where) => {

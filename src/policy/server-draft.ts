@@ -1,4 +1,5 @@
 /** The values of sshd_config(5) as its lines give them. Declarations only. Runs in: monitor, launcher. */
+import type { AuthenticationDraft } from './authentication-keywords.ts';
 import type { ServerConfig } from './config.ts';
 import type { PublicKeyDraft } from './public-key-keywords.ts';
 import type { ListenSpec } from './values.ts';
@@ -12,8 +13,10 @@ export type ServerDraft = Omit<
   | 'forceCommand'
   | 'xauthLocation'
   | keyof PublicKeyDraft
+  | keyof AuthenticationDraft
 > &
-  PublicKeyDraft & {
+  PublicKeyDraft &
+  AuthenticationDraft & {
     readonly listen: readonly ListenSpec[];
     /** `none` where sshd says so. */
     readonly pidFile: string;

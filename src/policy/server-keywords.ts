@@ -14,6 +14,11 @@ import {
   kexKind,
   macKind,
 } from './transport-algorithms.ts';
+import {
+  authenticationDefaults,
+  authenticationMethodsRow,
+  authorizedKeysCommandRows,
+} from './authentication-keywords.ts';
 import type { AddressFamily, ConfiguredLogLevel, RootLogin, ServerConfig } from './config.ts';
 import {
   allowStreamLocalForwardingRow,
@@ -414,6 +419,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: versionAddendum,
     dump: (config) => (config.versionAddendum === '' ? 'none' : config.versionAddendum),
   }),
+  ...authorizedKeysCommandRows,
   row({
     name: 'HostKeyAgent',
     argument: 'socket | SSH_AUTH_SOCK | none',
@@ -494,6 +500,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     add: concatBounded(maxListItems),
     dump: (config) => config.acceptEnv,
   }),
+  authenticationMethodsRow,
   row({
     name: 'Subsystem',
     argument: 'name command ...',
@@ -574,6 +581,7 @@ export const serverDefaults: ServerDraft = {
   strictModes: true,
   authorizedKeysFiles: ['.ssh/authorized_keys', '.ssh/authorized_keys2'],
   ...publicKeyDefaults,
+  ...authenticationDefaults,
   permitTty: true,
   permitUserRc: true,
   x11Forwarding: false,

@@ -51,10 +51,13 @@ function readWord(text: string, from: number): { readonly word: string; readonly
 }
 
 /** `#` at the start of a word begins a comment. Throws ConfigError for an open quote. */
-export function splitWords(text: string): readonly string[] {
+export function splitWords(
+  text: string,
+  { hasComments = true }: { readonly hasComments?: boolean } = {},
+): readonly string[] {
   const words: string[] = [];
   let at = 0;
-  while (at < text.length && text[at] !== '#') {
+  while (at < text.length && !(hasComments && text[at] === '#')) {
     if (isBlank(text[at])) {
       at++;
       continue;

@@ -203,6 +203,18 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
       [authenticate(1), frame(leader.Account, {}), enter, frame(leader.ChangePassword, {})],
     ],
     [
+      [start(0)],
+      [
+        frame(leader.RunCommand, {
+          user: 'alice',
+          file: '/bin/true',
+          arguments: [text],
+          maxBytes: 65_536,
+          timeoutMs: 10_000,
+        }),
+      ],
+    ],
+    [
       [start(0), authenticate(0)],
       [answer, answer, frame(leader.Account, {})],
     ],

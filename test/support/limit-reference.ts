@@ -93,6 +93,7 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/base/socket.native.ts', 'exhaustedPauseMs', 'pause of accepting when descriptors ran out'],
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
   ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
+  ['src/policy/authentication-methods.ts', 'maxChains', 'lists of AuthenticationMethods'],
   [
     'src/monitor/authorized-keys-source.ts',
     'maxKeyFileBytes',
@@ -111,6 +112,11 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ],
   ['keys/certificate.ts', 'maxCertificateBytes', 'a certificate; a packet holds no more'],
   ['keys/certificate.ts', 'maxCertificatePrincipals', 'principals of one certificate'],
+  [
+    'src/monitor/policy-command.ts',
+    'commandTimeoutMs',
+    'AuthorizedKeysCommand and its like, or half of LoginGraceTime',
+  ],
   [
     'src/monitor/host-keys.ts',
     'maxKeyFileBytes',

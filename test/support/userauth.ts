@@ -14,6 +14,8 @@ export interface Dialogue {
   readonly elapsedMs: number;
   /** Texts and prompts in the order shown, however they were put into rounds. */
   readonly shown: readonly string[];
+  /** The message that ended it; undefined: the server closed. */
+  readonly last: Buffer | undefined;
 }
 
 export type Answer = string | ((prompt: string) => string);
@@ -23,9 +25,14 @@ export async function keyboardInteractive(
   client: RawSsh,
   user: string,
   answers: readonly Answer[],
+  submethods = '',
 ): Promise<Dialogue> {
   client.send(
-    payload(50, str(user), str('ssh-connection'), str('keyboard-interactive'), str(''), str('')),
+    payload(
+      50,
+      ...[str(user), str('ssh-connection'), str('keyboard-interactive')],
+      ...[str(''), str(submethods)],
+    ),
   );
   return await follow(client, [...answers]);
 }
@@ -40,7 +47,8 @@ async function follow(client: RawSsh, answers: Answer[]): Promise<Dialogue> {
   const banners: string[] = [];
   const shown: string[] = [];
   const began = performance.now();
-  const done = (outcome: Dialogue['outcome']): Dialogue => ({
+  const done = (outcome: Dialogue['outcome'], last: Buffer | undefined): Dialogue => ({
+    last,
     outcome,
     rounds,
     banners,
@@ -51,10 +59,10 @@ async function follow(client: RawSsh, answers: Answer[]): Promise<Dialogue> {
     const bytes = await client.next(20_000);
     const number = bytes?.[0];
     if (bytes === undefined || number === 1) {
-      return done('closed');
+      return done('closed', bytes);
     }
     if (number === 51 || number === 52) {
-      return done(number === 52 ? 'accepted' : 'refused');
+      return done(number === 52 ? 'accepted' : 'refused', bytes);
     }
     const fields = new Fields(bytes);
     if (number === 53) {

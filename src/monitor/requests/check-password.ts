@@ -28,7 +28,7 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
     return over;
   }
   if (!authentication.methods.includes('password')) {
-    return authentication.refuse('password', '');
+    return authentication.refuse('password', '', false);
   }
   const startedMs = authentication.host.nowMs();
   const mayPass = authentication.mayPass('password');

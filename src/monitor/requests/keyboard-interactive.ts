@@ -23,6 +23,8 @@ interface Attempt {
   readonly mayPass: boolean;
   /** Of the present turn: a person's time to think is no part of what a refusal must hide. */
   startedMs: number;
+  /** Something: sshd names the submethod from the second time on. */
+  asked: boolean;
 }
 type Step<R> = (turn: Turn<R>) => Promise<AuthReply>;
 type Changed = { readonly returnCode: number; readonly messages: readonly PamMessage[] };
@@ -42,7 +44,12 @@ function ask<R>(
       return then(await conversation.next());
     },
   };
-  return authReply(authIs.prompt, promptsOf(messages));
+  const { asked } = attempt;
+  attempt.asked = true;
+  return attempt.authentication.postponed(
+    asked ? `${method}/pam` : method,
+    authReply(authIs.prompt, promptsOf(messages)),
+  );
 }
 
 /** A refusal whose reason PAM has told: an INFO_REQUEST without prompts first, as sshd. */
@@ -59,7 +66,10 @@ async function refuse(
     abort: async () => {},
     resume: async () => authentication.refuse(`${method}/pam`, ''),
   };
-  return authReply(authIs.prompt, { instruction: textOf(messages) });
+  return authentication.postponed(
+    `${method}/pam`,
+    authReply(authIs.prompt, { instruction: textOf(messages) }),
+  );
 }
 
 async function changePassword(
@@ -90,6 +100,9 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
   if (!attempt.mayPass || result.returnCode !== 0 || result.userChanged) {
     return refuse(attempt, result.messages, result.delayUs);
   }
+  if (authentication.isAccounted) {
+    return authentication.accept(method, 'pam', '', undefined);
+  }
   const account = await authentication.leader.account();
   const told = [...result.messages, ...account.messages];
   if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
@@ -100,6 +113,13 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
     : authentication.accept(method, 'pam', '', undefined, { messages: told });
 }
 
+/** RFC 4256 §3.1: a hint, one list however long. sshd takes the devices that are in it, or any. */
+function isWanted(authentication: Authentication, submethods: Buffer): boolean {
+  const isAsked =
+    submethods.length === 0 || submethods.toString('latin1').split(',').includes('pam');
+  return isAsked && authentication.factors.wants(method, 'pam');
+}
+
 export function startKeyboardInteractive(): AnyRow {
   return row({
     schema: StartKeyboardInteractive,
@@ -107,19 +127,20 @@ export function startKeyboardInteractive(): AnyRow {
     once: false,
     decides: true,
     serial: true,
-    async handle(connection) {
+    async handle(connection, { submethods }) {
       const authentication = authenticationOf(connection);
       const over = await authentication.abandonConversation();
       if (over !== undefined) {
         return { values: over };
       }
-      if (!authentication.methods.includes(method)) {
-        return { values: authentication.refuse(method, '') };
+      if (!authentication.methods.includes(method) || !isWanted(authentication, submethods)) {
+        return { values: authentication.refuse(method, '', false) };
       }
       const attempt: Attempt = {
         authentication,
         mayPass: authentication.mayPass(method),
         startedMs: authentication.host.nowMs(),
+        asked: false,
       };
       const conversation = new Conversation<Authenticated>(authentication.leader, () =>
         authentication.leader.authenticate({

@@ -7,9 +7,14 @@ import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/sign
 import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import { type Authentication, authenticationOf, type AuthReply } from '../authentication.ts';
-import { CheckKey, QueryKey } from '../link.ts';
-import { type OfferedKey, readOffer } from '../offered-key.ts';
+import {
+  type Authentication,
+  authenticationOf,
+  type AuthReply,
+  authReply,
+} from '../authentication.ts';
+import { authIs, CheckKey, QueryKey } from '../link.ts';
+import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
 import { permitUserKey, type PermittedKey, type UserKeyPlace } from '../user-key.ts';
 
@@ -64,6 +69,11 @@ function read(
     log.at(offer.level, `${offer.text} [preauth]`);
     return undefined;
   }
+  const { key, certificate } = offer.offered;
+  if (authentication.factors.hasUsed(key.blob)) {
+    log.info(`refusing previously-used ${typeName(key, certificate)} key [preauth]`);
+    return undefined;
+  }
   return offer.offered;
 }
 
@@ -97,7 +107,7 @@ export function queryKey(place: UserKeyPlace): AnyRow {
         values:
           permitted === undefined
             ? authentication.refuse('publickey', offered.info)
-            : authentication.postpone('publickey'),
+            : authentication.postponed('publickey', authReply(authIs.acceptable)),
       };
     },
   });
@@ -150,6 +160,7 @@ async function check(
   ) {
     return authentication.refuse('publickey', info);
   }
+  authentication.factors.rememberKey(key.blob);
   return authentication.accept('publickey', '', info, permitted.options);
 }
 

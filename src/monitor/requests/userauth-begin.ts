@@ -19,7 +19,11 @@ export function userauthBegin(host: AuthenticationHost): AnyRow {
       const authentication = new Authentication(connection, user, service, host);
       await authentication.start();
       connection.authentication = authentication;
-      return { values: authReply(authIs.refused, { canContinue: authentication.methods }) };
+      return {
+        values: authentication.factors.areImpossible
+          ? authentication.impossible()
+          : authReply(authIs.refused, { canContinue: authentication.methods }),
+      };
     },
   });
 }

@@ -54,6 +54,7 @@ async function begun() {
       usePam: true,
       maxAuthTries: 3,
       allowUsers: [],
+      authenticationMethods: [],
       permitRootLogin: 'yes',
       pubkeyAuthentication: true,
       passwordAuthentication: true,

@@ -130,7 +130,6 @@ test('a restriction that is not in effect stops the start', async () => {
     'AllowGroups',
     'DenyGroups',
     'ChrootDirectory',
-    'AuthenticationMethods',
     'RefuseConnection',
     'match',
   ]) {
