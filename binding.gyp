@@ -23,6 +23,7 @@
         'src/base/addon/pty.c',
         'src/base/addon/confine.c',
         'src/base/addon/syslog.c',
+        'src/base/addon/mount.c',
       ],
     },
     {

@@ -2,6 +2,8 @@
 #include "connect.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,24 +16,66 @@
 
 #include "process.h"
 
-int connect_unix_path(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
+/*
+ * An address holds 107 bytes; a longer path is gone by way of its directory, whose descriptor is
+ * `*held` then. false: errno says why.
+ */
+static bool make_address(const char *path, struct sockaddr_un *address, int *held) {
+  size_t room = sizeof address->sun_path;
   size_t length = strlen(path);
-  if (length == 0 || length >= sizeof address.sun_path) {
+  const char *name = strrchr(path, '/');
+  *held = -1;
+  if (length == 0 || length >= PATH_MAX || (length >= room && name == NULL)) {
     errno = length == 0 ? ENOENT : ENAMETOOLONG;
-    return -1;
+    return false;
   }
-  memcpy(address.sun_path, path, length + 1);
+  if (length < room) {
+    memcpy(address->sun_path, path, length + 1);
+    return true;
+  }
+  char directory[PATH_MAX];
+  memcpy(directory, path, (size_t)(name - path));
+  directory[name - path] = '\0';
+  *held = open(directory[0] == '\0' ? "/" : directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (*held < 0) {
+    return false;
+  }
+  int written = snprintf(address->sun_path, room, "/proc/self/fd/%d/%s", *held, name + 1);
+  if (written < 0 || (size_t)written >= room) {
+    close(*held);
+    *held = -1;
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  return true;
+}
+
+static int connect_stream(const struct sockaddr_un *address) {
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) {
     return -1;
   }
-  if (connect(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
+  if (connect(descriptor, (const struct sockaddr *)address, sizeof *address) != 0) {
     int error = errno;
     close(descriptor);
     errno = error;
     return -1;
   }
+  return descriptor;
+}
+
+int connect_unix_path(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int held;
+  if (!make_address(path, &address, &held)) {
+    return -1;
+  }
+  int descriptor = connect_stream(&address);
+  int error = errno;
+  if (held >= 0) {
+    close(held);
+  }
+  errno = error;
   return descriptor;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,8 +23,25 @@
 
 enum { REMOVE_DEPTH_MAX = 64, REMOVE_PATIENCE_MS = 5000, KILL_PATIENCE_MS = 1000 };
 enum { DESCENDANTS_MAX = 8192, BACKLOG = 8 };
+/* Sockets, an Xauthority, and what programs put into XDG_RUNTIME_DIR. */
+enum { USER_PART_KIB = 16 * 1024, USER_PART_FILES = 4096 };
 
 /* ---- the directory ---- */
+
+/*
+ * What the user may write is on a file system of its own, or he could fill the one that all of /run
+ * is on. Without the right to mount (in many containers) it is left as it is.
+ */
+static void bound_user_part(const char *directory, const struct account *account) {
+  char path[DESKTOP_PATH_MAX + 8];
+  char options[128];
+  snprintf(path, sizeof path, "%s/user", directory);
+  snprintf(options, sizeof options, "mode=0700,uid=%u,gid=%u,size=%dk,nr_inodes=%d", account->uid,
+           account->gid, USER_PART_KIB, USER_PART_FILES);
+  if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
+    complain("%s has no bound of its own: %s", path, strerror(errno));
+  }
+}
 
 int desktop_make_directory(const char *directory, const struct account *account) {
   if (directory[0] != '/' || strlen(directory) > DESKTOP_PATH_MAX) {
@@ -36,6 +54,9 @@ int desktop_make_directory(const char *directory, const struct account *account)
   bool made = at >= 0 && fchmod(at, 0711) == 0 && mkdirat(at, "user", 0700) == 0;
   if (made && geteuid() == 0) {
     made = fchownat(at, "user", account->uid, account->gid, AT_SYMLINK_NOFOLLOW) == 0;
+    if (made) {
+      bound_user_part(directory, account);
+    }
   }
   int error = made ? 0 : errno;
   if (at >= 0) {
@@ -100,7 +121,14 @@ static void empty_directory(int at, int depth) {
   closedir(directory);
 }
 
-void desktop_remove_directory(const char *directory, const struct account *account) {
+/* True: what was in it goes with it. */
+static bool unmount_user_part(const char *directory) {
+  char path[DESKTOP_PATH_MAX + 8];
+  snprintf(path, sizeof path, "%s/user", directory);
+  return geteuid() == 0 && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+}
+
+static void empty_user_part(const char *directory, const struct account *account) {
   pid_t pid = fork();
   if (pid == 0) {
     signals_reset();
@@ -115,6 +143,12 @@ void desktop_remove_directory(const char *directory, const struct account *accou
   if (pid > 0 && !wait_for_end(pid, REMOVE_PATIENCE_MS)) {
     kill(pid, SIGKILL);
     wait_for_end(pid, KILL_PATIENCE_MS);
+  }
+}
+
+void desktop_remove_directory(const char *directory, const struct account *account) {
+  if (!unmount_user_part(directory)) {
+    empty_user_part(directory, account);
   }
   int at = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (at < 0) {

@@ -19,6 +19,8 @@ struct desktop {
   uint8_t note[NOTE_MAX];
   size_t note_length;
   bool is_ending;
+  uint32_t ended_handle; /* of the process whose end is the reason */
+  int64_t end_at_ms;     /* until then one that started earlier may prove to be the cause */
   char reason[160];
   uint8_t tail[8192];
   size_t tail_length;

@@ -20,7 +20,7 @@
 
 enum { CALL_LOG_TAIL = 13, NOTICE_DESKTOP_ENDED = 18, CALL_END = 19, EXIT_MALFORMED = 65 };
 enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
-enum { HELPERS_PATIENCE_MS = 500, UNDO_PATIENCE_MS = 3000 };
+enum { HELPERS_PATIENCE_MS = 500, UNDO_PATIENCE_MS = 3000, CAUSE_PATIENCE_MS = 500 };
 enum { LOOK_EVERY_MS = 20, KILL_PATIENCE_MS = 10000, FRAMES_PER_TURN = 64, REAPED_PER_TURN = 1024 };
 enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
 
@@ -114,12 +114,21 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
   exit(leader->exit_status);
 }
 
+/*
+ * When the X server dies the session, which has lost its display, may be reaped before it: of several
+ * that end together the one that was started first is the reason.
+ */
 static void note_essential_end(struct leader *leader, const struct child *child, int status) {
   struct desktop *desktop = &leader->desktop;
-  if (!child->essential || leader->kind != KIND_DESKTOP || desktop->is_ending) {
+  if (!child->essential || leader->kind != KIND_DESKTOP ||
+      (desktop->is_ending && child->handle > desktop->ended_handle)) {
     return;
   }
+  if (!desktop->is_ending) {
+    desktop->end_at_ms = monotonic_ms() + CAUSE_PATIENCE_MS;
+  }
   desktop->is_ending = true;
+  desktop->ended_handle = child->handle;
   if (WIFSIGNALED(status)) {
     int number = WTERMSIG(status);
     snprintf(desktop->reason, sizeof desktop->reason, "%s ended (signal %d, %s)", child->name,
@@ -144,6 +153,33 @@ _Noreturn static void end_desktop(struct leader *leader) {
   write_string(&writer, desktop->tail, desktop->tail_length);
   link_send(&leader->link, &writer, NULL, 0);
   leader_end(leader, ESSENTIAL_GRACE_MS, NULL);
+}
+
+static bool may_have_another_cause(const struct leader *leader) {
+  for (size_t i = 0; i < leader->children.count; i++) {
+    const struct child *child = leader->children.list[i];
+    if (child->alive && child->essential && child->handle < leader->desktop.ended_handle) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool is_over(const struct leader *leader) {
+  const struct desktop *desktop = &leader->desktop;
+  return desktop->is_ending &&
+         (!may_have_another_cause(leader) || monotonic_ms() >= desktop->end_at_ms);
+}
+
+/* For poll: -1 without a limit. */
+static int timeout_of(const struct leader *leader) {
+  int timeout = helpers_timeout(&leader->helpers);
+  if (leader->desktop.is_ending) {
+    int64_t left = leader->desktop.end_at_ms - monotonic_ms();
+    left = left < 0 ? 0 : left;
+    timeout = timeout < 0 || left < timeout ? (int)left : timeout;
+  }
+  return timeout;
 }
 
 size_t leader_reap(struct leader *leader) {
@@ -265,7 +301,7 @@ static void turn(struct leader *leader) {
   struct pollfd sources[SOURCES_MAX];
   size_t helpers = leader->helpers.count;
   size_t count = gather(leader, sources);
-  if (poll(sources, count, helpers_timeout(&leader->helpers)) < 0 && errno != EINTR) {
+  if (poll(sources, count, timeout_of(leader)) < 0 && errno != EINTR) {
     complain("poll: %s", strerror(errno));
     leader_end(leader, 0, NULL);
   }
@@ -286,7 +322,7 @@ static void turn(struct leader *leader) {
   }
   helpers_expire(leader, &leader->helpers);
   leader_reap(leader);
-  if (leader->desktop.is_ending) {
+  if (is_over(leader)) {
     end_desktop(leader);
   }
   if (sources[2].revents != 0) {

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SEND_PATIENCE_MS = 10000, STATUS_DONE = 0, STATUS_FAILED = 1, REPLY_BIT = 128 };
+enum { SEND_PATIENCE_MS = 10000, STATUS_DONE = 0, STATUS_FAILED = 1 };
 
 bool link_open(struct link *link, int descriptor) {
   *link = (struct link){.descriptor = descriptor, .generation = 1};

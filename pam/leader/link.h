@@ -21,6 +21,7 @@ struct call {
   uint32_t id;
 };
 
+enum { REPLY_BIT = 128 };
 enum received { RECEIVED_FRAME, RECEIVED_NOTHING, RECEIVED_END, RECEIVED_BROKEN };
 
 bool link_open(struct link *link, int descriptor);

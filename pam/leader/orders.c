@@ -688,5 +688,10 @@ bool orders_obey(struct leader *leader, const struct call *call, struct reader *
     orders[i].handle(leader, call, reader);
     return !reader->broken && reader->left == 0;
   }
-  return false; /* no such order, or an answer to no prompt */
+  if (call->id == 0 || call->number >= REPLY_BIT) {
+    return false; /* a notice, or an answer to no prompt */
+  }
+  /* The monitor may be of a newer build than a desktop that goes on: the desktop must outlive that. */
+  link_fail(&leader->link, call, ENOSYS, NULL);
+  return true;
 }

@@ -48,6 +48,7 @@ interface Addon {
   ): number;
   installSeccomp(): number;
   setNotDumpable(): number;
+  unmountDetached(path: string): number;
   openSyslog(identity: string): number;
   writeSyslog(severity: number, line: Buffer): number;
 }
@@ -61,9 +62,11 @@ export const writable = 2;
 
 /** errno values that the callers tell apart (Linux, the same on x86_64 and aarch64). */
 export const errno = {
+  ENOENT: 2,
   EIO: 5,
   EAGAIN: 11,
   ENOMEM: 12,
+  EINVAL: 22,
   ENFILE: 23,
   EMFILE: 24,
   EPIPE: 32,

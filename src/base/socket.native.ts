@@ -2,6 +2,8 @@
  * What Node's `net` does not offer: accepting without wrapping, options, credentials, and the life
  * of plain descriptors. Runs in: monitor, worker.
  */
+import { closeSync, constants, openSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import {
   addon,
   checked,
@@ -153,19 +155,41 @@ export function readMemfd(descriptor: number, maxBytes: number): Buffer {
   return checkedValue('read of a sealed memfd', addon.readMemory(descriptor, maxBytes));
 }
 
+/** What `sockaddr_un` holds, without the final zero. */
+const maxAddressBytes = 107;
+
+/** A path that is too long for an address is gone by way of its directory. */
+function atAddress(path: string, use: (address: string) => number): number {
+  if (Buffer.byteLength(path) <= maxAddressBytes) {
+    return use(path);
+  }
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return use(`/proc/self/fd/${directory}/${basename(path)}`);
+  } finally {
+    closeSync(directory);
+  }
+}
+
 /** Client side of a Unix SOCK_SEQPACKET; for `SeqpacketLink`. */
 export function connectSeqpacket(path: string): number {
-  return checked(`connect to ${path}`, addon.connectSeqpacket(path));
+  return checked(`connect to ${path}`, atAddress(path, addon.connectSeqpacket));
 }
 
 /** Server side of it; for `Acceptor`. The path must be free; its mode follows the umask. */
 export function listenSeqpacket(path: string, backlog = 128): number {
-  return checked(`listen on ${path}`, addon.listenUnix(path, backlog, 0));
+  return checked(
+    `listen on ${path}`,
+    atAddress(path, (at) => addon.listenUnix(at, backlog, 0)),
+  );
 }
 
 /** A Unix stream socket to accept from with `Acceptor`; path and mode as above. */
 export function listenStream(path: string, backlog = 128): number {
-  return checked(`listen on ${path}`, addon.listenUnix(path, backlog, 1));
+  return checked(
+    `listen on ${path}`,
+    atAddress(path, (at) => addon.listenUnix(at, backlog, 1)),
+  );
 }
 
 export function setCloseOnExec(descriptor: number, on: boolean): void {

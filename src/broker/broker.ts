@@ -4,10 +4,11 @@
  */
 import { closeSync } from 'node:fs';
 import type { BrokerHost } from './broker-host.ts';
-import type { DesktopView, Opener } from './desktop.ts';
+import { type Desktop, type DesktopView, type Opener, viewerStatus } from './desktop.ts';
 import { DesktopEnds } from './desktop-ends.ts';
 import { DesktopSet } from './desktop-set.ts';
 import { DesktopStarts } from './desktop-starts.ts';
+import type { DesktopLeader } from './leader-port.ts';
 import { isId } from './naming.ts';
 import {
   type Asker,
@@ -81,31 +82,23 @@ export class Broker {
     id: string,
     opener: Opener,
   ): Promise<Outcome<{ readonly viewer: number; readonly descriptor: number }>> {
-    const { limits, log, nowMs } = this.#host;
-    const desktop = isId(id) ? this.#set.find(owner.uid, id) : undefined;
-    if (desktop === undefined) {
-      return notFound;
+    const { log, nowMs } = this.#host;
+    const admitted = await this.#admit(owner, id, opener);
+    if (admitted.is === 'failed') {
+      return admitted;
     }
-    await this.#starts.pending(id);
-    if (desktop.leader === undefined || !isLive(desktop.record.state)) {
-      return notFound;
-    }
-    if (opener.isGone()) {
-      return failed('refused', 'The connection has ended.');
-    }
-    if (desktop.viewers.size >= limits.viewersPerDesktop) {
-      return failed('userLimit', 'This desktop has as many viewers as it may have.');
-    }
-    const viewer = this.#nextViewer++;
-    // Counted before the stream is there, so that a suspend in between ends it.
-    desktop.viewers.set(viewer, opener);
-    let descriptor: number;
+    const { desktop, leader, viewer } = admitted.value;
+    let descriptor: number | undefined;
     try {
-      descriptor = await desktop.leader.connectUnix(
-        desktop.engine.socketPath(desktop.userDirectory),
-      );
+      descriptor = await leader.connectUnix(desktop.engine.socketPath(desktop.userDirectory));
+      if (desktop.viewers.has(viewer)) {
+        opener.given(viewer, id, descriptor);
+      }
     } catch (error) {
       log.info(`desktop ${id}: no viewer can be connected: ${String(error)}`);
+      if (descriptor !== undefined) {
+        closeSync(descriptor);
+      }
       desktop.viewers.delete(viewer);
       return failed('engine', 'The display of the desktop does not answer.');
     }
@@ -123,6 +116,49 @@ export class Broker {
       setImmediate(() => opener.viewerWarning(viewer, warning));
     }
     return done({ viewer, descriptor });
+  }
+
+  /** A viewer whose stream another monitor of this machine has from an earlier owner of the desktops. */
+  async keep(
+    owner: Owner,
+    id: string,
+    opener: Opener,
+  ): Promise<Outcome<{ readonly viewer: number }>> {
+    const admitted = await this.#admit(owner, id, opener);
+    if (admitted.is === 'failed') {
+      return admitted;
+    }
+    const { desktop, viewer } = admitted.value;
+    desktop.apply('attach', this.#host.nowMs());
+    return done({ viewer });
+  }
+
+  /** Counted from here on, before there is a stream, so that a suspend in between ends it. */
+  async #admit(
+    owner: Owner,
+    id: string,
+    opener: Opener,
+  ): Promise<
+    Outcome<{ readonly desktop: Desktop; readonly leader: DesktopLeader; readonly viewer: number }>
+  > {
+    const desktop = isId(id) ? this.#set.find(owner.uid, id) : undefined;
+    if (desktop === undefined) {
+      return notFound;
+    }
+    await this.#starts.pending(id);
+    const { leader } = desktop;
+    if (leader === undefined || !isLive(desktop.record.state)) {
+      return notFound;
+    }
+    if (opener.isGone()) {
+      return failed('refused', 'The connection has ended.');
+    }
+    if (desktop.viewers.size >= this.#host.limits.viewersPerDesktop) {
+      return failed('userLimit', 'This desktop has as many viewers as it may have.');
+    }
+    const viewer = this.#nextViewer++;
+    desktop.viewers.set(viewer, opener);
+    return done({ desktop, leader, viewer });
   }
 
   /** A viewer went of its own accord. A number of another connection is ignored. */
@@ -158,7 +194,7 @@ export class Broker {
       return notFound;
     }
     desktop.startedBy = undefined;
-    desktop.endViewers('The desktop was suspended.');
+    desktop.endViewers('The desktop was suspended.', viewerStatus.suspended);
     this.#set.viewersLeft(desktop);
     return done(desktop.view);
   }
@@ -172,7 +208,7 @@ export class Broker {
     const { nowMs, log } = this.#host;
     const { view } = desktop;
     desktop.apply('end', nowMs());
-    desktop.endViewers('The desktop was terminated.');
+    desktop.endViewers('The desktop was terminated.', viewerStatus.ended);
     const starting = this.#starts.pending(desktop.record.id);
     if (starting !== undefined) {
       await starting;

@@ -3,7 +3,7 @@
  * Runs in: monitor.
  */
 import type { BrokerHost } from './broker-host.ts';
-import type { Desktop } from './desktop.ts';
+import { type Desktop, viewerStatus } from './desktop.ts';
 import type { DesktopSet } from './desktop-set.ts';
 import { removeDirectory } from './directory-removal.ts';
 import type { DesktopLeader } from './leader-port.ts';
@@ -55,7 +55,7 @@ export class DesktopEnds {
     const isOrderly = ending.is === 'ended';
     const reason = isOrderly ? ending.reason : 'its leader ended unexpectedly';
     log.info(`desktop ${id} (${name}) of ${owner} ended: ${reason}`);
-    desktop.endViewers('The desktop has ended.');
+    desktop.endViewers(`The desktop has ended: ${reason}.`, viewerStatus.ended);
     desktop.over = (async () => {
       desktop.apply(isOrderly ? 'ended by itself' : 'fail', nowMs(), reason);
       await Promise.race([watch.gone, sleepMs(leaveMs)]);

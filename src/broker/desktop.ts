@@ -21,12 +21,18 @@ export interface DesktopView {
   readonly viewers: number;
 }
 
+/** Exit status of a session whose viewer the server ends. */
+export const viewerStatus = { suspended: 0, ended: 1 } as const;
+
 /** Who looks at a desktop: a connection, and the way to tell its worker something. */
 export interface Opener {
   readonly connection: number;
   /** It ended while it waited; whatever is set for it now would stay for ever. */
   isGone(): boolean;
-  viewerEnd(viewer: number, why: string): void;
+  /** The stream of this viewer, before anybody has it. Throws: it is not to be given away. */
+  given(viewer: number, id: string, descriptor: number): void;
+  /** The viewer is over; its stream with it. status: of the session that runs it. */
+  viewerEnd(viewer: number, why: string, status: number): void;
   viewerWarning(viewer: number, line: string): void;
 }
 
@@ -109,12 +115,12 @@ export class Desktop {
     this.#record = { ...this.#record, display };
   }
 
-  /** Every viewer is told and forgotten; the worker closes its stream. */
-  endViewers(why: string): void {
+  /** Every viewer is told and forgotten, its stream cut. */
+  endViewers(why: string, status: number): void {
     const viewers = [...this.viewers];
     this.viewers.clear();
     for (const [viewer, opener] of viewers) {
-      opener.viewerEnd(viewer, why);
+      opener.viewerEnd(viewer, why, status);
     }
   }
 

@@ -6,7 +6,8 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, rmdir, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { unmountDetached } from '../base/mount.native.ts';
 
 const maxDepth = 64;
 const maxEntries = 200_000;
@@ -63,8 +64,14 @@ async function removeIn(path: Buffer, depth: number, removal: Removal): Promise<
   await rmdir(path);
 }
 
+/** Where a leader has mounted a file system of bounded size for the user's part. */
+const userPart = 'user';
+
 /** No such directory is success. The parent must belong to root (rootless: to the own user). */
 export async function removeDirectory(path: string): Promise<void> {
+  if (process.getuid?.() === 0) {
+    unmountDetached(join(path, userPart));
+  }
   let parent: FileHandle;
   try {
     parent = await open(dirname(path), flags);

@@ -9,8 +9,8 @@ import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
 import type { Broker } from './broker.ts';
 import type { Owner } from './outcome.ts';
-import { DesktopDetach, desktopFailure } from './link.ts';
-import type { DesktopCaller, DesktopRequest } from './requests/context.ts';
+import { DesktopDetach, DesktopKeep, desktopFailure } from './link.ts';
+import { type DesktopCaller, type DesktopRequest, valueOf } from './requests/context.ts';
 
 /** The first call: in whose name the others are made. */
 export const DesktopHello = call(87, 'desktop-hello', { user: text, uid: uint32 }, {});
@@ -44,8 +44,10 @@ class RemoteCaller implements DesktopCaller {
     return {
       connection: this.number,
       isGone: () => peer.hasEnded,
-      viewerEnd: (viewer: number, why: string) =>
-        peer.notify(ViewerEnd, { connection: 0, viewer, why }),
+      // Held by the monitor that asks, for as long as its login lasts.
+      given: () => {},
+      viewerEnd: (viewer: number, why: string, status: number) =>
+        peer.notify(ViewerEnd, { connection: 0, viewer, why, status }),
       viewerWarning: (viewer: number, line: string) =>
         peer.notify(ViewerWarning, { connection: 0, viewer, line }),
     };
@@ -68,6 +70,10 @@ export class RemoteDesktops {
     peer.onCall(DesktopHello, async ({ user, uid }) => {
       caller.owned = { user, uid };
       return { values: {} };
+    });
+    peer.onCall(DesktopKeep, async ({ id }) => {
+      const { viewer } = valueOf(await this.#broker.keep(caller.owner(), id, caller.opener));
+      return { values: { viewer } };
     });
     for (const { schema, handle } of this.#requests) {
       peer.onCall(schema, async (values) => {

@@ -116,7 +116,7 @@ async function startServer(
     file: command[0],
     arguments: command.map((word) => Buffer.from(word)),
     environment,
-    directory: '/',
+    directory: order.userDirectory,
     stdio: stdio.log,
     columns: 0,
     rows: 0,

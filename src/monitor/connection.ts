@@ -30,7 +30,7 @@ export interface WorkerPort {
     connection: number,
     settings: { readonly aliveIntervalMs: number; readonly aliveCountMax: number },
   ): void;
-  viewerEnd(connection: number, viewer: number, why: string): void;
+  viewerEnd(connection: number, viewer: number, why: string, status: number): void;
   viewerWarning(connection: number, viewer: number, line: string): void;
 }
 

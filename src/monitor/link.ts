@@ -34,8 +34,16 @@ export const SessionExit = notice(4, 'session-exit', {
   signalName: text,
   coreDumped: bool,
 });
-/** A viewer is to be closed (suspend, terminate, desktop ended). */
-export const ViewerEnd = notice(5, 'viewer-end', { connection: uint32, viewer: uint32, why: text });
+/**
+ * A viewer is over (suspend, terminate, desktop ended); its stream is dead whatever the worker does.
+ * status: how the session that runs it exits.
+ */
+export const ViewerEnd = notice(5, 'viewer-end', {
+  connection: uint32,
+  viewer: uint32,
+  why: text,
+  status: uint32,
+});
 /** Text for the user on stderr of the session that opened the desktop (a warning). */
 export const ViewerWarning = notice(6, 'viewer-warning', {
   connection: uint32,

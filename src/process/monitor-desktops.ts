@@ -5,7 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockExclusive } from '../base/socket.native.ts';
+import {
+  closeDescriptor,
+  duplicate,
+  lockExclusive,
+  shutdownDescriptor,
+} from '../base/socket.native.ts';
 import type { Log } from '../audit/log.ts';
 import { Broker } from '../broker/broker.ts';
 import { sessionCommand } from '../broker/environment.ts';
@@ -17,6 +22,7 @@ import { RemoteDesktops } from '../broker/remote.ts';
 import type { DesktopRequest } from '../broker/requests/context.ts';
 import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
+import { ViewerHolds } from '../broker/viewer-holds.ts';
 import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
@@ -44,7 +50,10 @@ export class MonitorDesktops {
   readonly #options: MonitorDesktopsOptions;
   readonly #leaders: Leaders;
   readonly #broker: Broker;
+  readonly #holds: ViewerHolds;
   readonly #requests: readonly DesktopRequest[];
+  /** They look at desktops, or did. */
+  readonly #onlookers = new Set<Connection>();
   readonly #control: ControlSocket;
   readonly #socket: DesktopsSocket;
   readonly #elsewhere: DesktopsElsewhere;
@@ -58,20 +67,27 @@ export class MonitorDesktops {
     this.#options = options;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
+    this.#holds = new ViewerHolds(
+      { duplicate, shutdown: shutdownDescriptor, close: closeDescriptor },
+      (error) => options.log.debug(`end of a viewer: ${String(error)}`),
+    );
     this.#requests = desktopRequests({ broker: this.#broker });
     this.#control = new ControlSocket(this.#broker, options);
     const { places, log } = options;
     const remote = new RemoteDesktops(this.#broker, this.#requests);
     this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
-    this.#elsewhere = new DesktopsElsewhere(places.desktopsSocket, log);
+    this.#elsewhere = new DesktopsElsewhere(places.desktopsSocket, this.#holds, log);
   }
 
   /** Where another monitor owns the desktops, it is asked. */
   get rows(): readonly AnyRow[] {
-    return desktopRows(this.#requests).map((row) => ({
+    return desktopRows(this.#requests, this.#holds).map((row) => ({
       ...row,
       handle: async (connection, values) => {
         await this.#settled;
+        if (!connection.closed) {
+          this.#onlookers.add(connection);
+        }
         return this.#isOwner
           ? row.handle(connection, values)
           : this.#elsewhere.ask(row.schema, connection, values);
@@ -146,15 +162,21 @@ export class MonitorDesktops {
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
     peer.onNotice(DesktopDetach, ({ connection, viewer }) => {
       const found = owned(connection);
-      if (found !== undefined && this.#isOwner) {
-        this.#broker.detach(connection, viewer);
-      } else if (found !== undefined) {
-        this.#elsewhere.detach(found, viewer);
+      if (found === undefined) {
+        return;
       }
+      this.#holds.end(connection, viewer);
+      if (this.#isOwner) {
+        this.#broker.detach(connection, viewer);
+      }
+      // It may be from a time when another one owned them.
+      this.#elsewhere.detach(found, viewer);
     });
   }
 
   connectionEnded(connection: Connection): void {
+    this.#onlookers.delete(connection);
+    this.#holds.endAll(connection.number);
     this.#elsewhere.connectionEnded(connection);
     if (this.#isOwner) {
       this.#broker.connectionClosed(connection.number);
@@ -173,6 +195,9 @@ export class MonitorDesktops {
     this.#broker.close();
     if (this.#lock !== undefined) {
       closeSync(this.#lock);
+    }
+    for (const connection of this.#onlookers) {
+      this.#elsewhere.rejoin(connection);
     }
   }
 }

@@ -114,8 +114,8 @@ export class WorkerConnections {
     this.#peer.onNotice(link.LoginSettings, ({ connection, aliveIntervalMs, aliveCountMax }) =>
       this.#live.get(connection)?.keepAlive(aliveIntervalMs, aliveCountMax),
     );
-    this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why }) =>
-      this.#live.get(connection)?.viewers.end(viewer, why),
+    this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why, status }) =>
+      this.#live.get(connection)?.viewers.end(viewer, { why, status }),
     );
     this.#peer.onNotice(link.ViewerWarning, ({ connection, viewer, line }) =>
       this.#live.get(connection)?.viewers.warn(viewer, line),

@@ -76,8 +76,8 @@ export class Worker implements WorkerPort {
   ): void {
     this.peer.notify(link.LoginSettings, { connection, ...settings });
   }
-  viewerEnd(connection: number, viewer: number, why: string): void {
-    this.peer.notify(link.ViewerEnd, { connection, viewer, why });
+  viewerEnd(connection: number, viewer: number, why: string, status: number): void {
+    this.peer.notify(link.ViewerEnd, { connection, viewer, why, status });
   }
   viewerWarning(connection: number, viewer: number, line: string): void {
     this.peer.notify(link.ViewerWarning, { connection, viewer, line });

@@ -43,11 +43,21 @@ export interface DesktopRefusal {
 }
 export type DesktopAnswer<T> = { readonly is: 'done'; readonly value: T } | DesktopRefusal;
 
+export interface ViewerEnding {
+  /** A line for the user. */
+  readonly why: string;
+  /** How a session that runs the viewer exits. */
+  readonly status: number;
+}
+
 /** A stream connected to a display; destroying it is the end of the viewer. */
 export interface Viewer {
   readonly stream: Duplex;
-  /** The desktop was suspended or has ended; the stream is still to be destroyed. At most once. */
-  onEnd: (why: string) => void;
+  /**
+   * The desktop was suspended or has ended, or the display has dropped this viewer; the stream is
+   * dead, and still to be destroyed. Once, unless the viewer ended first.
+   */
+  onEnd: (end: ViewerEnding) => void;
   /** A line for the user; lines that came before it was set are kept. */
   onWarning: (line: string) => void;
 }

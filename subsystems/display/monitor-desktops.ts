@@ -19,28 +19,32 @@ import type {
   Desktops,
   NewDesktop,
   Viewer,
+  ViewerEnding,
 } from './desktops.ts';
 
 const maxKeptWarnings = 4;
+/** What the leader takes to see the end of the X server, and the monitor to say so. */
+const reasonPatienceMs = 3_000;
 
 class LinkedViewer implements Viewer {
   readonly stream: Duplex;
-  #onEnd: ((why: string) => void) | undefined;
+  #onEnd: ((end: ViewerEnding) => void) | undefined;
   #onWarning: ((line: string) => void) | undefined;
-  #endedBecause: string | undefined;
+  #ending: ViewerEnding | undefined;
+  readonly #told = Promise.withResolvers<void>();
   #warnings: string[] = [];
 
   constructor(stream: Duplex) {
     this.stream = stream;
   }
 
-  get onEnd(): (why: string) => void {
+  get onEnd(): (end: ViewerEnding) => void {
     return this.#onEnd ?? (() => {});
   }
-  set onEnd(listener: (why: string) => void) {
+  set onEnd(listener: (end: ViewerEnding) => void) {
     this.#onEnd = listener;
-    if (this.#endedBecause !== undefined) {
-      listener(this.#endedBecause);
+    if (this.#ending !== undefined) {
+      listener(this.#ending);
     }
   }
 
@@ -56,9 +60,22 @@ class LinkedViewer implements Viewer {
     }
   }
 
-  end(why: string): void {
-    this.#endedBecause = why;
-    this.#onEnd?.(why);
+  /** The first word counts. */
+  end(ending: ViewerEnding): void {
+    if (this.#ending === undefined) {
+      this.#ending = ending;
+      this.#told.resolve();
+      this.#onEnd?.(ending);
+    }
+  }
+
+  /** The stream has ended by itself: the monitor, which sees the desktop's end too, may say why. */
+  async endedByItself(): Promise<void> {
+    const tooLong = Promise.withResolvers<void>();
+    const timer = setTimeout(() => tooLong.resolve(), reasonPatienceMs);
+    await Promise.race([this.#told.promise, tooLong.promise]);
+    clearTimeout(timer);
+    this.end({ why: 'The display has closed the connection.', status: 1 });
   }
 
   warn(line: string): void {
@@ -74,7 +91,7 @@ class LinkedViewer implements Viewer {
 export class ViewerTable {
   readonly #viewers = new Map<number, LinkedViewer>();
 
-  add(viewer: number, stream: Duplex): Viewer {
+  add(viewer: number, stream: Duplex): LinkedViewer {
     const linked = new LinkedViewer(stream);
     this.#viewers.set(viewer, linked);
     return linked;
@@ -84,8 +101,8 @@ export class ViewerTable {
     this.#viewers.delete(viewer);
   }
 
-  end(viewer: number, why: string): void {
-    this.#viewers.get(viewer)?.end(why);
+  end(viewer: number, ending: ViewerEnding): void {
+    this.#viewers.get(viewer)?.end(ending);
   }
 
   warn(viewer: number, line: string): void {
@@ -179,11 +196,29 @@ export class MonitorDesktops implements Desktops {
       throw new CallFailure(desktopFailure.engine, 'The display of the desktop does not answer.');
     }
     const stream = openStream(descriptor);
-    stream.once('close', () => {
+    const linked = viewers.add(viewer, stream);
+    const leave = (): void => {
       viewers.remove(viewer);
       peer.notify(DesktopDetach, { connection, viewer });
+    };
+    let isDisplayGone = false;
+    stream.on('error', () => {
+      isDisplayGone = true;
     });
-    return viewers.add(viewer, stream);
+    stream.once('end', () => {
+      // A display that answers our own end is no news. It never closes one direction alone.
+      isDisplayGone = !stream.writableEnded;
+      stream.destroy();
+    });
+    stream.once('close', () => {
+      if (isDisplayGone) {
+        // Never rejects.
+        void linked.endedByItself().then(leave);
+      } else {
+        leave();
+      }
+    });
+    return linked;
   }
 
   suspend(id: string): Promise<DesktopAnswer<void>> {

@@ -3,7 +3,7 @@
  * never the X server's socket itself. Runs in: worker.
  */
 import type { Channel } from '../../src/ssh/connection/channel.ts';
-import { splice } from '../../src/ssh/connection/pump.ts';
+import { destroyWhenWritten, feed, pump } from '../../src/ssh/connection/pump.ts';
 import type { Viewer } from './desktops.ts';
 
 /** A session channel has stderr and an exit status; a forwarded one (direct-tcpip) has neither. */
@@ -17,29 +17,34 @@ export function joinViewer(
   unread?: Buffer,
 ): void {
   const { stream } = viewer;
-  let isToldStatus = false;
-  const tellStatus = (): void => {
-    if (kind === 'session' && !isToldStatus && !channel.isClosed) {
-      isToldStatus = true;
-      channel.sendExitStatus(0);
-    }
-  };
   const tell = (line: string): void => {
     if (kind === 'session' && !channel.isClosed) {
       channel.err.write(Buffer.from(`${line}\r\n`));
     }
   };
   viewer.onWarning = tell;
-  // Before `splice` sends EOF: a status behind CLOSE would come too late.
-  stream.on('end', tellStatus);
-  stream.on('error', tellStatus);
-  stream.on('close', tellStatus);
-  splice(channel, stream, unread);
-  viewer.onEnd = (why) => {
-    tell(why);
-    tellStatus();
+  const finish = (status: number): void => {
+    if (!channel.isClosed) {
+      channel.sendEof();
+      if (kind === 'session') {
+        channel.sendExitStatus(status);
+      }
+      channel.close();
+    }
     stream.destroy();
-    channel.close();
+  };
+  const finishIfClientHas = (): void => {
+    if (stream.writableEnded) {
+      finish(0);
+    }
+  };
+  // Where the display goes first, `onEnd` tells why and how it is to end.
+  pump(stream, channel.out, finishIfClientHas);
+  feed(channel, stream, finishIfClientHas, unread);
+  channel.onClose(() => destroyWhenWritten(stream));
+  viewer.onEnd = ({ why, status }) => {
+    tell(why);
+    finish(status);
   };
 }
 

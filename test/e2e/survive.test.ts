@@ -208,6 +208,8 @@ describe('a desktop with a window on it', lab, () => {
       /^sshdesk: monitor \[draining\]/.test(readProcFile(draining.pid, 'cmdline')),
     );
     server = await startDesktopServer();
+    await eventually('the new one to count it', async () => only().viewers === 1);
+    assert.equal(only().state, 'running');
     await assertGoesOn(desktop, processesOf(desktop));
     // SetEncodings raw, then one pixel of the window.
     const wanted = Buffer.from([2, 0, 0, 1, 0, 0, 0, 0, 3, 0, 2, 48, 0, 130, 0, 1, 0, 1]);
@@ -215,8 +217,28 @@ describe('a desktop with a window on it', lab, () => {
     const update = await viewer.incoming.take(20);
     const pixel = [update[18], update[17], update[16]];
     assert.equal(`#${Buffer.from(pixel as number[]).toString('hex')}`, shown);
-    viewer.child.kill('SIGKILL');
+    // The old one ends it for the new one.
+    assert.equal(sessionsCommand(['suspend', 'default']).status, 0);
+    assert.equal(await viewer.status, 0);
+    assert.match(viewer.stderr(), /The desktop was suspended\./);
     await gone([draining.pid], 'the old daemon to end');
+    assert.equal(only().viewers, 0);
+    await endDesktop();
+  });
+
+  test('a viewer of a daemon that drains leaves: the new one hears of it', async () => {
+    const desktop = await desktopWithWindow();
+    const viewer = openSubsystem(server, 'rfb', asAlice());
+    await greetRfb(viewer);
+    process.kill(server.pid, 'SIGTERM');
+    const draining = server;
+    server = await startDesktopServer();
+    await eventually('the new one to count it', async () => only().viewers === 1);
+    viewer.child.kill('SIGKILL');
+    await detached();
+    assert.equal(only().viewers, 0);
+    await gone([draining.pid], 'the old daemon to end');
+    assert.equal(only().id, desktop.id);
     await endDesktop();
   });
 

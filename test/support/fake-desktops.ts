@@ -38,7 +38,7 @@ const notFound = {
 
 export class FakeViewer implements Viewer {
   readonly stream = new PassThrough();
-  onEnd: (why: string) => void = () => {};
+  onEnd: Viewer['onEnd'] = () => {};
   onWarning: (line: string) => void = () => {};
 }
 

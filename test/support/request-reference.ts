@@ -2,6 +2,7 @@
  * docs/reference/requests.md, made from the monitor's own table: the factories that
  * `process/monitor.ts` calls are called here too, with nothing behind them. Runs in: test.
  */
+import type { ViewerHolds } from '../../src/broker/viewer-holds.ts';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { DesktopRequestContext } from '../../src/broker/requests/context.ts';
@@ -26,7 +27,7 @@ export async function monitorRows(): Promise<readonly AnyRow[]> {
   if (!table.includes('...this.#desktops.rows') || entries.length !== rows.length + 1) {
     throw new Error(`process/monitor.ts: ${entries.length} entries, ${rows.length + 1} understood`);
   }
-  return [...rows, ...desktopRows(desktopRequests({} as DesktopRequestContext))];
+  return [...rows, ...desktopRows(desktopRequests({} as DesktopRequestContext), {} as ViewerHolds)];
 }
 
 async function imported(source: string, name: string): Promise<(...parts: object[]) => AnyRow> {

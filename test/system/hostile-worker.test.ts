@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type HostileServer, startHostile } from '../support/hostile-server.ts';
 import { checkout, inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { type Removal, weaken } from '../support/weakened.ts';
 
 const lab = inLab(import.meta.url, 300_000);
@@ -52,6 +53,16 @@ const sendDescriptors: Attack = {
   program: 'descriptors.ts',
   removals: [
     { file: 'src/process/worker-pool.ts', check: 'rejectDescriptors: true,', instead: '' },
+  ],
+};
+const keepDisplay: Attack = {
+  program: 'keep-display.ts',
+  removals: [
+    {
+      file: 'src/broker/viewer-holds.ts',
+      check: 'this.#port.shutdown(hold.duplicate);',
+      instead: '',
+    },
   ],
 };
 const everyRequest: Attack = {
@@ -202,6 +213,38 @@ describe('a worker that was taken over', lab, () => {
     await against(sendDescriptors, false, async (server) => {
       const count = await grown(server);
       assert.ok(count < 10, `${count} more`);
+    });
+  });
+
+  test('cannot look at a desktop any longer than its viewer lasts', async () => {
+    const attack = async (server: HostileServer, end: 'suspended' | 'closed') => {
+      const viewer = spawn('ssh', [...sshArguments(server.port, 'alice'), '-s', 'rfb'], {
+        stdio: ['pipe', 'ignore', 'ignore'],
+      });
+      clients.push(viewer);
+      const { descriptor } = await server.reported((one) => one['attack'] === 'keep-display');
+      assert.equal(typeof descriptor, 'number');
+      if (end === 'suspended') {
+        const { status, stderr } = spawnSync(
+          path.join(checkout, 'sshdesk'),
+          ['sessions', 'suspend', 'default'],
+          { encoding: 'utf8', timeout: 20_000 },
+        );
+        assert.equal(status, 0, stderr);
+      } else if (end === 'closed') {
+        viewer.kill('SIGKILL');
+      }
+      const { alive } = await server.reported((one) => 'alive' in one);
+      return alive;
+    };
+    await against(keepDisplay, true, async (server) => {
+      assert.equal(await attack(server, 'suspended'), true);
+    });
+    await against(keepDisplay, false, async (server) => {
+      assert.equal(await attack(server, 'suspended'), false);
+    });
+    await against(keepDisplay, false, async (server) => {
+      assert.equal(await attack(server, 'closed'), false);
     });
   });
 

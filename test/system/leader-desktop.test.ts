@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  statfsSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -17,9 +18,12 @@ import {
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LeaderClient } from '../../pam/leader-client.ts';
-import { stdio } from '../../pam/leader-protocol.ts';
+import { DesktopDescribe, stdio } from '../../pam/leader-protocol.ts';
 import { SeqpacketLink } from '../../src/base/link.native.ts';
 import { closeDescriptor, connectSeqpacket } from '../../src/base/socket.native.ts';
+import { removeDirectory } from '../../src/broker/directory-removal.ts';
+import { call } from '../../src/ssh/wire/call.ts';
+import { text } from '../../src/ssh/wire/field.ts';
 import { CallFailure, Peer } from '../../src/ssh/wire/peer.ts';
 import { inLab, type LabUser, makeUser, run, writePamService } from '../support/lab.ts';
 import {
@@ -36,7 +40,7 @@ import {
 const lab = inLab(import.meta.url);
 const isErrno = (code: number) => (error: unknown) =>
   error instanceof CallFailure && error.code === code;
-const [EPROTO, EEXIST] = [71, 17] as const;
+const [EPROTO, EEXIST, ENOSYS] = [71, 17, 38] as const;
 
 const id = '0123456789ABCDEF0123456789ABCDEF';
 const startedAt = '2026-01-02T03:04:05Z';
@@ -140,6 +144,60 @@ describe("a desktop's leader", lab, () => {
     await until(() => !isAlive(pid), 'the leader has gone');
   });
 
+  test('says that it does not know an order of a later build, and goes on', async () => {
+    const { leader, directory } = await desktop();
+    leader.client.drop();
+    const peer = new Peer(new SeqpacketLink(connectSeqpacket(`${directory}/control`)), {
+      closeDescriptor,
+    });
+    const later = call(127, 'of-a-later-build', { value: text }, {});
+    await assert.rejects(peer.call(later, { value: 'x' }), isErrno(ENOSYS));
+    const { values } = await peer.call(DesktopDescribe, {});
+    assert.equal(values.id, id);
+    peer.close();
+    await reconnect(directory).client.end(0);
+  });
+
+  test('the user may fill his part, and nothing but his part', async () => {
+    const { leader, directory } = await desktop();
+    const freeOf = (path: string): number => {
+      const { bavail, bsize } = statfsSync(path);
+      return bavail * bsize;
+    };
+    const before = freeOf('/run');
+    const fill = `cd ${directory}/user/run && cat /dev/zero >full; stat -c %s full`;
+    const { stdout, stderr } = await leader.run(fill);
+    assert.match(stderr, /No space left on device/);
+    assert.ok(Number(stdout) > 8 << 20 && Number(stdout) <= 16 << 20, stdout);
+    assert.ok(before - freeOf('/run') < 8 << 20, 'what is written there is not on /run');
+    const many = `cd ${directory}/user/run && rm full && i=0; while mkdir $i; do i=$((i+1)); done; echo $i`;
+    const made = Number((await leader.run(many)).stdout);
+    assert.ok(made > 1000 && made < 4096, String(made));
+    await leader.client.end(0);
+    assert.ok(!existsSync(directory));
+    assert.doesNotMatch(readFileSync('/proc/mounts', 'latin1'), new RegExp(directory));
+  });
+
+  test('what a killed leader leaves is removed, its mount included', async () => {
+    const { leader, directory } = await desktop();
+    process.kill(leader.client.pid, 'SIGKILL');
+    await leader.gone;
+    writeFileSync(`${directory}/user/of-the-user`, '');
+    await removeDirectory(directory);
+    assert.ok(!existsSync(directory));
+  });
+
+  test('of several processes that end together the one started first is the reason', async () => {
+    const { leader } = await desktop();
+    await leader.client.spawn(order('sleep 0.1; exit 7', { ...log, essential: true }));
+    await leader.client.spawn(order('exit 1', { ...log, essential: true }));
+    assert.equal((await leader.desktopEnded).reason, 'sh ended (exit status 7)');
+    const other = (await desktop()).leader;
+    await other.client.spawn(order('exec sleep 300', { ...log, essential: true }));
+    await other.client.spawn(order('exit 3', { ...log, essential: true }));
+    assert.equal((await other.desktopEnded).reason, 'sh ended (exit status 3)');
+  });
+
   test('obeys the newest monitor only', async () => {
     const { leader, directory } = await desktop();
     const later = reconnect(directory);
@@ -209,6 +267,7 @@ describe("a desktop's leader", lab, () => {
     chmodSync('/tmp/outside', 0o777);
     writeFileSync('/tmp/outside/file', 'kept');
     const user = `${directory}/user`;
+    run('umount', [user]); // as where nothing can be mounted
     const { status, stderr } = await leader.run(
       `cd ${user} && mkdir -p a/b/c && echo x >a/b/c/f && ln -s /home/alice link && ln -s /tmp/outside a/out && mkdir closed && echo y >closed/z && chmod 0 closed`,
     );

@@ -41,6 +41,7 @@ bool link_exports(napi_env env, napi_value exports);
 bool socket_exports(napi_env env, napi_value exports);
 bool pty_exports(napi_env env, napi_value exports);
 bool confine_exports(napi_env env, napi_value exports);
+bool mount_exports(napi_env env, napi_value exports);
 bool syslog_exports(napi_env env, napi_value exports);
 
 #endif

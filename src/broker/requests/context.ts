@@ -11,6 +11,7 @@ import type { Broker } from '../broker.ts';
 import type { Outcome, Owner } from '../outcome.ts';
 import type { DesktopView, Opener } from '../desktop.ts';
 import { desktopFailure } from '../link.ts';
+import type { ViewerHolds } from '../viewer-holds.ts';
 
 export interface DesktopRequestContext {
   readonly broker: Broker;
@@ -46,7 +47,7 @@ function isDesktopSession(connection: Connection, session: number): boolean {
  * The owner whose desktops this login may open. A session that is no desktop subsystem ends the
  * connection; a grant that does not allow desktops is a refusal that the user reads.
  */
-function ownerFor(connection: Connection, session: number): Owner {
+export function ownerOf(connection: Connection, session: number): Owner {
   if (!isDesktopSession(connection, session)) {
     throw new MonitorRefusal(`session ${session} asks for desktops, but is no desktop subsystem`);
   }
@@ -75,19 +76,24 @@ export function wireDesktop(view: DesktopView) {
   };
 }
 
-function openerOf(connection: Connection): Opener {
+function openerOf(connection: Connection, holds: ViewerHolds): Opener {
   const { number, worker } = connection;
   return {
     connection: number,
     isGone: () => connection.closed,
-    viewerEnd: (viewer, why) => worker.viewerEnd(number, viewer, why),
+    given: (viewer, id, descriptor) => holds.hold(number, viewer, id, descriptor),
+    viewerEnd(viewer, why, status) {
+      worker.viewerEnd(number, viewer, why, status);
+      // The worker may be somebody else's by now.
+      holds.end(number, viewer);
+    },
     viewerWarning: (viewer, line) => worker.viewerWarning(number, viewer, line),
   };
 }
 
-export function callerOf(connection: Connection): DesktopCaller {
+export function callerOf(connection: Connection, holds: ViewerHolds): DesktopCaller {
   return {
-    opener: openerOf(connection),
-    owner: (session) => ownerFor(connection, session),
+    opener: openerOf(connection, holds),
+    owner: (session) => ownerOf(connection, session),
   };
 }

@@ -1,4 +1,5 @@
 /** The rows that desktops add to the monitor's table; joined in `process/monitor`. Runs in: monitor. */
+import type { ViewerHolds } from '../viewer-holds.ts';
 import { type AnyRow, row } from '../../monitor/request-table.ts';
 import { callerOf, type DesktopRequest, type DesktopRequestContext } from './context.ts';
 import { desktopAttach } from './desktop-attach.ts';
@@ -20,7 +21,10 @@ export function desktopRequests(context: DesktopRequestContext): readonly Deskto
 }
 
 /** As rows of the monitor's table: behind authentication, as often as one likes, many at a time. */
-export function desktopRows(requests: readonly DesktopRequest[]): readonly AnyRow[] {
+export function desktopRows(
+  requests: readonly DesktopRequest[],
+  holds: ViewerHolds,
+): readonly AnyRow[] {
   return requests.map(({ schema, handle }) =>
     row({
       schema,
@@ -28,7 +32,7 @@ export function desktopRows(requests: readonly DesktopRequest[]): readonly AnyRo
       once: false,
       decides: false,
       serial: false,
-      handle: (connection, values) => handle(callerOf(connection), values),
+      handle: (connection, values) => handle(callerOf(connection, holds), values),
     }),
   );
 }

@@ -7,8 +7,10 @@ import type { DisplayEngine } from '../../../src/broker/engine.ts';
 
 const file = '/usr/bin/Xvnc';
 
+const socketName = 'rfb.sock';
+
 function socketPath(userDirectory: string): string {
-  return join(userDirectory, 'rfb.sock');
+  return join(userDirectory, socketName);
 }
 
 export const xvnc: DisplayEngine = {
@@ -17,7 +19,7 @@ export const xvnc: DisplayEngine = {
   types: ['unix-desktop', 'unix-default'],
   depths: [16, 24],
   socketPath,
-  command({ display, userDirectory, xauthorityPath, width, height, depth }) {
+  command({ display, xauthorityPath, width, height, depth }) {
     return [
       file,
       `:${display}`,
@@ -26,7 +28,8 @@ export const xvnc: DisplayEngine = {
       ...['-geometry', `${width}x${height}`],
       ...['-depth', String(depth)],
       ...['-rfbport', '-1'],
-      ...['-rfbunixpath', socketPath(userDirectory)],
+      // From where it is started: the whole path may be longer than a socket's address.
+      ...['-rfbunixpath', socketName],
       ...['-rfbunixmode', '0600'],
       ...['-SecurityTypes', 'None'],
       ...['-nolisten', 'tcp'],

@@ -9,7 +9,7 @@ import { closeDescriptor } from '../../../src/base/socket.native.ts';
 import * as link from '../../../src/monitor/link.ts';
 import { confine } from '../../../src/process/worker-confinement.ts';
 import { WorkerConnections } from '../../../src/process/worker-connections.ts';
-import type { Call } from '../../../src/ssh/wire/call.ts';
+import type { Call, Notice } from '../../../src/ssh/wire/call.ts';
 import type { AnyFields, Values } from '../../../src/ssh/wire/field.ts';
 import { checkEngineShape } from '../../../src/ssh/transport/engine.ts';
 import { type Answer, CallFailure, type CallOptions, Peer } from '../../../src/ssh/wire/peer.ts';
@@ -25,6 +25,10 @@ export interface Captive {
   readonly peer: Peer;
   /** Every call of the honest code so far, oldest first. */
   readonly recorded: readonly Recorded[];
+  /** What the honest code is answered, before it sees it. */
+  onAnswer: (name: string, descriptors: readonly number[]) => void;
+  /** What the honest code says of its own accord. */
+  onNotify: (name: string) => void;
 }
 
 export type NewConnection = Values<(typeof link.Connection)['fields']>;
@@ -54,6 +58,8 @@ export async function attempt<Q extends AnyFields, R extends AnyFields>(
 
 class RecordingPeer extends Peer {
   readonly recorded: Recorded[] = [];
+  onAnswer: Captive['onAnswer'] = () => {};
+  onNotify: Captive['onNotify'] = () => {};
 
   override call<Q extends AnyFields, R extends AnyFields>(
     to: Call<Q, R>,
@@ -69,7 +75,19 @@ class RecordingPeer extends Peer {
       ]),
     );
     this.recorded.push({ name: to.name, values: kept });
-    return super.call(to, values, descriptors, options);
+    return super.call(to, values, descriptors, options).then((answer) => {
+      this.onAnswer(to.name, answer.descriptors);
+      return answer;
+    });
+  }
+
+  override notify<F extends AnyFields>(
+    to: Notice<F>,
+    values: Values<F>,
+    descriptors?: readonly number[],
+  ): void {
+    this.onNotify(to.name);
+    super.notify(to, values, descriptors);
   }
 }
 
@@ -84,7 +102,16 @@ export function runHostileWorker(
     onFault: (error, name) => report({ fault: name, error: String(error) }),
   });
   peer.onEnd = () => process.exit(0);
-  const captive: Captive = { peer, recorded: peer.recorded };
+  const captive: Captive = {
+    peer,
+    recorded: peer.recorded,
+    set onAnswer(listener: Captive['onAnswer']) {
+      peer.onAnswer = listener;
+    },
+    set onNotify(listener: Captive['onNotify']) {
+      peer.onNotify = listener;
+    },
+  };
   peer.onNotice(link.Settings, ({ json }) => {
     const settings = JSON.parse(json.toString('utf8')) as link.WorkerSettings;
     const honest = new WorkerConnections(peer, settings);

@@ -50,6 +50,7 @@ describe('broker', { timeout: 20_000 }, () => {
   let nowMs: number;
   let report: ReportOutcome | 'display';
   let told: string[];
+  let given: string[];
 
   function makeBroker(): Broker {
     return new Broker({
@@ -91,7 +92,9 @@ describe('broker', { timeout: 20_000 }, () => {
   function opener(connection: number) {
     return {
       connection,
-      viewerEnd: (viewer: number, why: string) => told.push(`end ${connection} ${viewer} ${why}`),
+      viewerEnd: (viewer: number, why: string, status: number) =>
+        told.push(`end ${connection} ${viewer} ${why} (${status})`),
+      given: (viewer: number, id: string) => given.push(`${viewer} ${id}`),
       isGone: () => false,
       viewerWarning: (viewer: number, line: string) => told.push(`warn ${viewer} ${line}`),
     };
@@ -115,6 +118,7 @@ describe('broker', { timeout: 20_000 }, () => {
     killed = [];
     lines = [];
     told = [];
+    given = [];
     nowMs = Date.parse('2026-01-02T03:04:05Z');
     report = 'display';
     broker = makeBroker();
@@ -272,8 +276,32 @@ describe('broker', { timeout: 20_000 }, () => {
     const viewer = await attach(alice, id, 1);
     assert.equal(failureOf(broker.suspend(bob.uid, id)), 'notFound');
     valueOf(broker.suspend(alice.uid, 'work'));
-    assert.deepEqual(told, [`end 1 ${viewer} The desktop was suspended.`]);
+    assert.deepEqual(told, [`end 1 ${viewer} The desktop was suspended. (0)`]);
     assert.equal(stateOf(id), 'detached');
+  });
+
+  test('a stream is held before anybody has it, and is given to nobody when it cannot be', async () => {
+    const { id } = valueOf(await broker.start(alice, plain, 1));
+    const viewer = await attach(alice, id, 1);
+    assert.deepEqual(given, [`${viewer} ${id}`]);
+    const cannot = {
+      ...opener(1),
+      given: () => {
+        throw new Error('no room');
+      },
+    };
+    assert.equal(failureOf(await broker.attach(alice, id, cannot)), 'engine');
+    assert.equal(broker.list(alice.uid)[0]?.viewers, 1);
+  });
+
+  test('a viewer from an earlier daemon is counted, and ended with the others', async () => {
+    const { id } = valueOf(await broker.start(alice, plain, 1));
+    const { viewer } = valueOf(await broker.keep(alice, id, opener(7)));
+    assert.equal(broker.list(alice.uid)[0]?.viewers, 1);
+    assert.deepEqual(given, [], 'its stream is held where it was opened');
+    assert.equal(failureOf(await broker.keep(bob, id, opener(8))), 'notFound');
+    valueOf(broker.suspend(alice.uid, id));
+    assert.deepEqual(told, [`end 7 ${viewer} The desktop was suspended. (0)`]);
   });
 
   test('a desktop suspended while a viewer is being connected has no viewer', async () => {
@@ -468,7 +496,9 @@ describe('broker', { timeout: 20_000 }, () => {
     leader.die(2);
     await new Promise((resolve) => setTimeout(resolve, 30));
     assert.deepEqual(broker.list('everybody'), []);
-    assert.deepEqual(told, [`end 1 ${viewer} The desktop has ended.`]);
+    assert.deepEqual(told, [
+      `end 1 ${viewer} The desktop has ended: a process of the desktop ended. (1)`,
+    ]);
     const [past] = broker.history(alice.uid, 10);
     assert.equal(past?.state, 'ended');
     assert.equal(past?.reason, 'a process of the desktop ended');

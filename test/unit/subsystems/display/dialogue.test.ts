@@ -381,7 +381,7 @@ describe('display dialogue', { timeout: 20_000 }, () => {
     desktops.attach = async (id) => {
       const attached = await attach.call(desktops, id);
       // In the turn after the reply that says it runs, before the next line is read.
-      setImmediate(() => desktops.viewers[0]?.onEnd('terminated'));
+      setImmediate(() => desktops.viewers[0]?.onEnd({ why: 'terminated', status: 1 }));
       return attached;
     };
     const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 10));
