@@ -57,9 +57,4 @@ export const DesktopFind = call(
 export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, { viewer: uint32 });
 export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });
 export const DesktopSuspend = call(85, 'desktop-suspend', { ...from, id: text }, {});
-/**
- * Between monitors (88): a viewer whose stream the asking one has from an earlier owner of the
- * desktops is counted by this one. viewer: as ViewerEnd and DesktopDetach name it from here on.
- */
-export const DesktopKeep = call(88, 'desktop-keep', { id: text }, { viewer: uint32 });
 export const DesktopTerminate = call(86, 'desktop-terminate', { ...from, id: text }, {});

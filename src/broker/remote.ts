@@ -9,11 +9,17 @@ import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
 import type { Broker } from './broker.ts';
 import type { Owner } from './outcome.ts';
-import { DesktopDetach, DesktopKeep, desktopFailure } from './link.ts';
+import { DesktopDetach, desktopFailure } from './link.ts';
 import { type DesktopCaller, type DesktopRequest, valueOf } from './requests/context.ts';
 
 /** The first call: in whose name the others are made. */
 export const DesktopHello = call(87, 'desktop-hello', { user: text, uid: uint32 }, {});
+
+/**
+ * A viewer whose stream the asking monitor has from an earlier owner of the desktops is counted by
+ * this one. viewer: as ViewerEnd and DesktopDetach name it from here on.
+ */
+export const DesktopKeep = call(88, 'desktop-keep', { id: text }, { viewer: uint32 });
 
 /** Beyond every number that the monitor gives its own connections. */
 const firstRemoteNumber = 0x8000_0000;

@@ -12,9 +12,9 @@ import {
   peerCredentials,
 } from '../base/socket.native.ts';
 import { viewerStatus } from '../broker/desktop.ts';
-import { DesktopAttach, DesktopDetach, DesktopKeep, desktopFailure } from '../broker/link.ts';
+import { DesktopAttach, DesktopDetach, desktopFailure } from '../broker/link.ts';
 import type { Owner } from '../broker/outcome.ts';
-import { DesktopHello, type RemoteDesktops } from '../broker/remote.ts';
+import { DesktopHello, DesktopKeep, type RemoteDesktops } from '../broker/remote.ts';
 import { ownerOf } from '../broker/requests/context.ts';
 import type { ViewerHolds } from '../broker/viewer-holds.ts';
 import type { Connection } from '../monitor/connection.ts';

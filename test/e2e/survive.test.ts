@@ -28,14 +28,18 @@ import {
   sessionsCommand,
   startDesktopServer,
 } from '../support/desktop-session.ts';
-import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { inLab, type LabUser, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
 import { allProcesses, processTree, readProcFile, type TestServer } from '../support/server.ts';
 import { spawnClient, sshArguments } from '../support/stock-client.ts';
 import { drawWindow } from '../support/x-window.ts';
 
 const lab = inLab(import.meta.url, 170_000);
 /** The kernel ends every process of the namespace with its first one. */
-const namespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+const namespace = [
+  ...['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'],
+  // What is mounted below /run in it is mounted for the test too, as without a namespace.
+  ...['--propagation', 'unchanged'],
+];
 const area = { x: 500, y: 60, width: 200, height: 160 };
 /** What of it no title bar or frame of the window manager can reach. */
 const inner = { x: 520, y: 110, width: 160, height: 90 };
@@ -51,6 +55,7 @@ describe('a desktop with a window on it', lab, () => {
   before(() => {
     key = makeKey('ed25519');
     alice = makeUser('alice', { authorizedKeys: [key.line] });
+    run('mount', ['--make-shared', '/run']);
   });
   beforeEach(async () => {
     server = await startDesktopServer();
@@ -339,6 +344,7 @@ describe('a desktop with a window on it', lab, () => {
     const inside = processTree(server.pid).map(({ pid }) => pid);
     process.kill(inside[1] as number, 'SIGKILL');
     await gone(inside, 'everything');
+    run('umount', [`${desktopsDirectory}/${desktop.id}/user`]);
     rmSync('/run/sshdesk', { recursive: true });
     rmSync('/tmp/.X11-unix', { recursive: true });
     server = await startDesktopServer();

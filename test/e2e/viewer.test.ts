@@ -15,6 +15,8 @@ import {
   type ListedDesktop,
   listDesktops,
   listeningPorts,
+  processNamed,
+  sessionsCommand,
   startDesktopServer,
 } from '../support/desktop-session.ts';
 import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
@@ -163,5 +165,24 @@ describe('a person at a desktop', lab, () => {
       await client.stop('SIGKILL');
     }
     await eventually('detached', async () => desktopOf('alice').state === 'detached');
+  });
+
+  test('connect: its exit status says whether the desktop has ended under the viewer', async () => {
+    const opened = async () => {
+      const client = connectClient(server, { user: 'alice', key, environment: screen.environment });
+      await screen.window('TigerVNC');
+      await eventually('the viewer', async () => desktopOf('alice').viewers === 1);
+      return client;
+    };
+    const first = await opened();
+    assert.equal(sessionsCommand(['suspend', desktopOf('alice').id]).status, 0);
+    const suspended = await first.finished;
+    assert.equal(suspended.code, 0, suspended.stderr);
+    assert.match(suspended.stderr, /The desktop was suspended\./);
+    const second = await opened();
+    process.kill(processNamed(desktopOf('alice'), 'Xvnc'), 'SIGKILL');
+    const ended = await second.finished;
+    assert.equal(ended.code, 1, ended.stderr);
+    assert.match(ended.stderr, /The desktop has ended: Xvnc ended \(signal 9, Killed\)\./);
   });
 });

@@ -186,6 +186,16 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'requests of one connection that wait for their answer',
   ],
   ['src/broker/desktop-set.ts', 'measureMs', 'a list waits for displays to say their sizes'],
+  [
+    'subsystems/display/monitor-desktops.ts',
+    'reasonPatienceMs',
+    'a display has gone: the monitor may say why',
+  ],
+  [
+    'src/process/desktops-socket.ts',
+    'rejoinMs',
+    'between attempts to find the next owner of the desktops',
+  ],
   ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
   ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],

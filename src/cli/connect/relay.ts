@@ -7,20 +7,34 @@ import type { Socket } from 'node:net';
 /** More than the handshake: what comes then is a picture. */
 const handshakeBytes = 512;
 
-/** Resolves when both are closed; says which of them ended first. */
+export type RelayEnd =
+  | { readonly by: 'viewer' }
+  /** `status`: of the channel; null when none came. */
+  | { readonly by: 'desktop'; readonly status: number | null };
+
+/** What a server takes to say how it ended, after its last byte. */
+const statusTimeoutMs = 5000;
+
+/** Resolves when either has ended; says which of them was first. */
 export function relay(
   viewer: Socket,
   channel: Subsystem,
   onPicture: () => void,
-): Promise<'viewer' | 'desktop'> {
+): Promise<RelayEnd> {
   return new Promise((resolve) => {
-    let ended: 'viewer' | 'desktop' | null = null;
-    const end = (by: 'viewer' | 'desktop'): void => {
-      if (ended !== null) return;
-      ended = by;
+    let hasEnded = false;
+    let patience: NodeJS.Timeout | undefined;
+    const end = (how: RelayEnd): void => {
+      if (hasEnded) return;
+      hasEnded = true;
+      clearTimeout(patience);
       viewer.destroySoon();
       channel.close();
-      resolve(by);
+      resolve(how);
+    };
+    const desktopEnds = (): void => {
+      const late: RelayEnd = { by: 'desktop', status: null };
+      patience ??= setTimeout(() => end(late), statusTimeoutMs);
     };
     let received = 0;
     channel.on('data', (chunk: Buffer) => {
@@ -29,11 +43,14 @@ export function relay(
       if (before <= handshakeBytes && received > handshakeBytes) onPicture();
     });
     // A viewer that is killed resets its socket: that is its end, as any other.
-    viewer.on('error', () => end('viewer'));
-    channel.on('error', () => end('desktop'));
-    viewer.on('close', () => end('viewer'));
-    channel.on('end', () => end('desktop'));
-    channel.on('close', () => end('desktop'));
+    viewer.on('error', () => patience ?? end({ by: 'viewer' }));
+    channel.on('error', desktopEnds);
+    // The channel's end closes the viewer too: then its status is still to come.
+    viewer.on('close', () => patience ?? end({ by: 'viewer' }));
+    channel.on('end', desktopEnds);
+    channel.on('close', (status: number | null | undefined) =>
+      end({ by: 'desktop', status: status ?? null }),
+    );
     viewer.setNoDelay(true);
     viewer.pipe(channel);
     channel.pipe(viewer);

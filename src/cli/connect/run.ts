@@ -167,10 +167,15 @@ class ConnectRun {
       throw error;
     }
     this.#signal.addEventListener('abort', () => running.stop(), { once: true });
-    const endedBy = await relay(running.socket, channel, () => this.#terminal.progress(''));
+    const end = await relay(running.socket, channel, () => this.#terminal.progress(''));
     this.#terminal.progress('');
-    if (endedBy === 'desktop') this.#terminal.line('The desktop has closed the connection.');
-    await this.#waitForViewer(running, endedBy);
+    await this.#waitForViewer(running, end.by);
+    if (end.by === 'desktop') {
+      const line = 'The desktop has closed the connection.';
+      // Suspended: 0. With any other status it has ended, and the server has said why.
+      if (end.status !== 0 && end.status !== null) throw new ClientFailure('desktop', line);
+      this.#terminal.line(line);
+    }
   }
 
   /** A viewer whose desktop has gone may stay with a message: it is asked to leave. */
