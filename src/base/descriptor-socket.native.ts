@@ -8,11 +8,12 @@ import { addon } from './addon.native.ts';
 /** Owns `descriptor`, which is connected and non-blocking. */
 export class DescriptorSocket extends Socket {
   readonly #descriptor: number;
+  readonly #isLending: boolean;
   #take: ((chunk: Buffer) => void) | undefined;
 
   /**
-   * `lentBuffer`: what is read goes there and to `readLent`, not to 'data'. All sockets of a process
-   * may share one: a chunk is used up before the next read, whoever reads.
+   * `lentBuffer`: nothing is read before `start`, and what is read goes there, not to 'data'. All
+   * sockets of a process may share one: a chunk is used up before the next read, whoever reads.
    */
   constructor(descriptor: number, direction: 'write' | 'both', lentBuffer?: Buffer) {
     super({
@@ -33,11 +34,29 @@ export class DescriptorSocket extends Socket {
           }),
     });
     this.#descriptor = descriptor;
+    this.#isLending = lentBuffer !== undefined;
+    if (this.#isLending) {
+      this.pause();
+    }
   }
 
-  /** Once, in the turn in which the socket was made: later, bytes have been lost. */
-  readLent(take: (chunk: Buffer) => void): void {
+  /** A `LendingSource`: `take` has a chunk for the time of the call; `end` comes once. */
+  start(take: (chunk: Buffer) => void, end: (error?: Error) => void): void {
     this.#take = take;
+    let isEnded = false;
+    const endOnce = (error?: Error): void => {
+      if (!isEnded) {
+        isEnded = true;
+        end(error);
+      }
+    };
+    if (!this.#isLending) {
+      this.on('data', take);
+    }
+    this.on('end', () => endOnce());
+    this.on('error', endOnce);
+    this.on('close', () => endOnce());
+    this.resume();
   }
 
   /** Bytes of `chunk` that were taken, 0 while anything waits; a failure is `write`'s to find. */

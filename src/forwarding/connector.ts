@@ -2,7 +2,7 @@
  * What turns a channel that the client opens into a socket: one after another within bounds, the
  * socket made by the privileged side, the channel joined with it. Runs in: worker.
  */
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { forwardsInProgress } from '../base/limits.ts';
 import { closeDescriptor } from '../base/socket.native.ts';
 import { openFailure } from '../ssh/connection/messages.ts';
@@ -56,7 +56,7 @@ export class Connector {
   #join(descriptor: number): OpenOutcome {
     let socket: Socket;
     try {
-      socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
+      socket = this.#room.open(descriptor);
     } catch {
       // Not a socket that can be served, whatever the reason: the client is told, others go on.
       closeDescriptor(descriptor);

@@ -3,7 +3,8 @@
  * and forwarded ports (RFC 4254 §6.3.2, §7.2). Runs in: worker. The leader has bound it as the user;
  * here it is only accepted from.
  */
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import type { Accepted } from '../base/native.ts';
 import { Acceptor, closeDescriptor, setNoDelay } from '../base/socket.native.ts';
 import type { Channel } from '../ssh/connection/channel.ts';
@@ -92,7 +93,7 @@ export class ForwardListener {
       if (isTcp) {
         setNoDelay(descriptor);
       }
-      socket = new Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true });
+      socket = this.#options.room?.open(descriptor) ?? new DescriptorSocket(descriptor, 'both');
     } catch (error) {
       // The peer of the socket has gone already, or there is no memory for it: this one ends.
       closeDescriptor(descriptor);

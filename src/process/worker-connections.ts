@@ -77,7 +77,7 @@ export class WorkerConnections {
   constructor(peer: Peer, settings: link.WorkerSettings) {
     this.#peer = peer;
     this.#announcedHostKeys = settings.announcedHostKeys.map((blob) => Buffer.from(blob, 'base64'));
-    this.#room = new SocketRoom(settings.descriptorLimit);
+    this.#room = new SocketRoom(settings.descriptorLimit, this.#lentBuffer);
     this.#transportSettings = {
       version: settings.version,
       algorithms: settings.algorithms,
@@ -166,7 +166,7 @@ export class WorkerConnections {
       // The descriptor is the stream's: it is not touched once that is destroyed.
       ...(socket === undefined
         ? {}
-        : { memory: this.#packetMemory, read: (take) => socket.readLent(take) }),
+        : { memory: this.#packetMemory, read: (take) => socket.start(take, () => {}) }),
       ...(isTcp ? { afterRead: () => stream.destroyed || setQuickAck(descriptor) } : {}),
       onBug: (error) =>
         this.#log(
@@ -200,7 +200,7 @@ export class WorkerConnections {
         connection,
         session,
         viewers,
-        openStream: (display) => new Socket({ fd: display, allowHalfOpen: true }),
+        openStream: (display) => this.#room.open(display),
       });
     const fault = (error: unknown): void => {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));

@@ -182,7 +182,7 @@ export class SessionServer {
             'direct-tcpip',
             directTcpip(
               { ...noForwards, directTcpip: async (name) => ({ internal: name }) },
-              new Connector(new SocketRoom(1000)),
+              new Connector(new SocketRoom(1000, Buffer.alloc(65_536))),
               options.targets ?? new Map(),
             ),
           ],

@@ -18,6 +18,11 @@ export interface LendingSource {
   destroy(): void;
 }
 
+/** A stream may be one too (`DescriptorSocket`): it is then read as one. */
+function isLending(source: Readable | LendingSource): source is LendingSource {
+  return 'start' in source;
+}
+
 /**
  * Sends what `source` gives, until its end or error; then calls `onEnd` once. At most
  * `sourceTurnBytes` go out in a row: libuv would read 2 MiB from a full pipe before anyone else is
@@ -69,7 +74,7 @@ export function pump(
       source.destroy();
     }
   };
-  if (source instanceof Readable) {
+  if (!isLending(source)) {
     source.on('data', (chunk: Buffer) => count(chunk.length, outlet.write(chunk)));
     source.on('end', () => end());
     source.on('error', end);

@@ -24,7 +24,11 @@ function peerWith(answer: Answer, target: InternalTarget, asked: unknown[] = [])
     channelTypes: new Map([
       [
         'direct-tcpip',
-        directTcpip(host, new Connector(new SocketRoom(100)), new Map([['rfb', target]])),
+        directTcpip(
+          host,
+          new Connector(new SocketRoom(100, Buffer.alloc(1024))),
+          new Map([['rfb', target]]),
+        ),
       ],
     ]),
   });
