@@ -184,16 +184,23 @@ bool helpers_reaped(struct helpers *helpers, pid_t pid) {
 
 void helpers_kill(struct helpers *helpers) {
   for (size_t i = 0; i < helpers->count; i++) {
-    if (helpers->list[i].pid > 0) {
+    if (helpers->list[i].pid > 0 && !helpers->list[i].is_spared) {
       kill(-helpers->list[i].pid, SIGKILL);
     }
   }
 }
 
-void helpers_wait(struct helpers *helpers, int64_t patience_ms) {
+void helper_spare(struct helpers *helpers) {
+  helpers->list[helpers->count - 1].is_spared = true;
+}
+
+void helpers_wait(struct helpers *helpers, bool spared, int64_t patience_ms) {
   int64_t deadline = monotonic_ms() + patience_ms;
   for (size_t i = 0; i < helpers->count; i++) {
     struct helper *helper = &helpers->list[i];
+    if (helper->is_spared && !spared) {
+      continue;
+    }
     while (helper->pid > 0 && waitpid(helper->pid, NULL, WNOHANG) == 0) {
       if (monotonic_ms() > deadline) {
         return;

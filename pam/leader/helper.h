@@ -36,6 +36,7 @@ struct helper {
   int64_t deadline_ms;
   struct call call;
   helper_done *done;
+  bool is_spared; /* at the end of the leader it may finish what it does */
 };
 
 struct helpers {
@@ -54,5 +55,7 @@ void helpers_expire(struct leader *leader, struct helpers *helpers);
 int helpers_timeout(const struct helpers *helpers);
 bool helpers_reaped(struct helpers *helpers, pid_t pid);
 void helpers_kill(struct helpers *helpers);
-/* After it: until they have ended, but not for long. */
-void helpers_wait(struct helpers *helpers, int64_t patience_ms);
+/* After it: until those that were killed have ended, but not for long; `spared`: the others too. */
+void helpers_wait(struct helpers *helpers, bool spared, int64_t patience_ms);
+/* Of the one that was started last. */
+void helper_spare(struct helpers *helpers);

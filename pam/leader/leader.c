@@ -96,7 +96,7 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
   }
   leader_reap(leader);
   if (leader->kind == KIND_LOGIN) {
-    helpers_wait(&leader->helpers, HELPERS_PATIENCE_MS); /* what they made is there, or is not */
+    helpers_wait(&leader->helpers, false, HELPERS_PATIENCE_MS); /* what they made is there, or is not */
     agent_remove(&leader->agent, &leader->account);
     x11_close_all(leader, UNDO_PATIENCE_MS);
   }

@@ -310,6 +310,7 @@ void order_x11_close(struct leader *leader, const struct call *call, struct read
   if (display->frame != NULL &&
       helper_start(&leader->helpers, &leader->account, call, run_undo, display, undo_is_done,
                    UNDO_PATIENCE_MS) == 0) {
+    helper_spare(&leader->helpers);
     display->is_closing = true;
     display->closing_call = call->id;
     return;
@@ -374,4 +375,5 @@ void x11_close_all(struct leader *leader, int64_t patience_ms) {
       usleep(LOOK_EVERY_US);
     }
   }
+  helpers_wait(&leader->helpers, true, deadline - monotonic_ms());
 }
