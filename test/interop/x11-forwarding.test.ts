@@ -311,15 +311,15 @@ describe('X11 forwarding', lab, () => {
     for (const [what, fields] of [
       ['a newline in the name', { protocol: 'MIT-MAGIC-COOKIE-1\nsource /etc/shadow' }],
       ['a quote in the name', { protocol: 'MIT"' }],
-      ['an empty name', { protocol: '' }],
       ['a newline in the cookie', { cookie: `${cookie}\nremove :0` }],
       ['a blank in the cookie', { cookie: 'ab cd' }],
-      ['an empty cookie', { cookie: '' }],
       ['a NUL in the cookie', { cookie: 'ab\0cd' }],
       ...(serverKind === 'sshd'
         ? []
         : ([
             ['no hexadecimal cookie', { cookie: 'xyzw' }],
+            ['an empty name', { protocol: '' }],
+            ['an empty cookie', { cookie: '' }],
             ['half a byte', { cookie: 'abc' }],
             ['a long cookie', { cookie: 'ab'.repeat(4000) }],
             ['a long name', { protocol: 'A'.repeat(4000) }],
