@@ -33,6 +33,12 @@ export class KexError extends DisconnectError {
   readonly reason = 3;
   readonly peerText = 'Key exchange failed';
 }
+/** The KEXINITs have nothing in common; `detail` is sshd's text, with what the peer offers. */
+export class NoAgreement extends DisconnectError {
+  readonly code = 'SSHDESK_NO_AGREEMENT';
+  readonly reason = 3;
+  readonly peerText = 'Key exchange failed';
+}
 export class MacError extends DisconnectError {
   readonly code = 'SSHDESK_MAC';
   readonly reason = 5;

@@ -292,6 +292,7 @@ export const endedBy = {
   us: 2,
   peerReset: 3,
   timeout: 4,
+  noAgreement: 5,
 } as const;
 /**
  * The connection is over; the monitor ends everything it holds for it. why: the peer's

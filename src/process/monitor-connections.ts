@@ -322,6 +322,9 @@ export class MonitorConnections implements AuthenticationHost {
       case endedBy.timeout:
         this.log.info(`Timeout, client not responding from ${who}${from}`);
         break;
+      case endedBy.noAgreement:
+        this.log.info(`Unable to negotiate with ${from}: ${why}${suffix}`);
+        break;
       case endedBy.us:
         this.log.info(`Disconnecting ${who}${from}: ${why}${suffix}`);
         break;

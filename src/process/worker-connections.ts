@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
-import { ByApplication, DisconnectError } from '../base/errors.ts';
+import { ByApplication, DisconnectError, NoAgreement } from '../base/errors.ts';
 import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
@@ -310,5 +310,6 @@ function ending(
     return { why: error.message, initiator: link.endedBy.peerReset };
   }
   const why = error instanceof DisconnectError ? error.detail : 'internal error';
-  return { why, initiator: link.endedBy.us };
+  const { us, noAgreement } = link.endedBy;
+  return { why, initiator: error instanceof NoAgreement ? noAgreement : us };
 }

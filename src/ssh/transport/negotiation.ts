@@ -2,7 +2,8 @@
  * The peer's KEXINIT (RFC 4253 §7.1): parsed, the key exchange method chosen, a wrong guess seen.
  * Pure. Runs in: worker.
  */
-import { KexError } from '../../base/errors.ts';
+import { NoAgreement } from '../../base/errors.ts';
+import { cipherAlgorithms } from '../wire/algorithms.ts';
 import { bool, type Field, nameList, uint32 } from '../wire/field.ts';
 import { message, type MessageOf } from '../wire/message.ts';
 
@@ -37,6 +38,9 @@ export interface KexOffer {
   /** Without the announcements; order of preference. */
   readonly kex: readonly string[];
   readonly serverHostKey: readonly string[];
+  readonly cipher: readonly string[];
+  readonly mac: readonly string[];
+  readonly compress: readonly string[];
 }
 
 export interface KexChoice {
@@ -46,11 +50,34 @@ export interface KexChoice {
   readonly wrongGuess: boolean;
 }
 
-export function chooseKex(offer: KexOffer, peer: KexInit): KexChoice {
-  const kex = peer.kex.find((name) => offer.kex.includes(name));
-  if (kex === undefined) {
-    throw new KexError(`no matching key exchange method; the peer offers ${peer.kex.join(',')}`);
+/** RFC 4253 §7.1: the first of the client's that the server has. Throws NoAgreement. */
+function agree(what: string, client: readonly string[], server: readonly string[]): string {
+  const name = client.find((candidate) => server.includes(candidate));
+  if (name === undefined) {
+    throw new NoAgreement(`no matching ${what} found. Their offer: ${client.join(',')}`);
   }
+  return name;
+}
+
+/** In the order in which sshd looks, so that its log names the same. */
+function agreeOnDirection(
+  offer: KexOffer,
+  cipher: readonly string[],
+  mac: readonly string[],
+  compress: readonly string[],
+): void {
+  const chosen = agree('cipher', cipher, offer.cipher);
+  if (cipherAlgorithms.find(({ name }) => name === chosen)?.authenticates !== true) {
+    agree('MAC', mac, offer.mac);
+  }
+  agree('compression method', compress, offer.compress);
+}
+
+export function chooseKex(offer: KexOffer, peer: KexInit): KexChoice {
+  const kex = agree('key exchange method', peer.kex, offer.kex);
+  agree('host key type', peer.serverHostKey, offer.serverHostKey);
+  agreeOnDirection(offer, peer.cipherToServer, peer.macToServer, peer.compressionToServer);
+  agreeOnDirection(offer, peer.cipherToClient, peer.macToClient, peer.compressionToClient);
   const isRightGuess =
     peer.kex[0] === offer.kex[0] && peer.serverHostKey[0] === offer.serverHostKey[0];
   return {

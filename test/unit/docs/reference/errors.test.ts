@@ -24,6 +24,7 @@ const made: readonly errors.SshdeskError[] = [
   ...[
     errors.ProtocolError,
     errors.KexError,
+    errors.NoAgreement,
     errors.MacError,
     errors.CompressionError,
     errors.ServiceUnavailable,
