@@ -204,6 +204,24 @@ describe('bulk with rekeys by both sides', { skip: isMissing, timeout: 300_000 }
       });
     }
   }
+  test('rekeys by the count of packets, of either direction', async () => {
+    const counted = await TransportServer.listen(keys, settingsFor(keys, { rekeyPackets: 100 }));
+    const share = bytes / 8;
+    for (const [command, up, down] of [
+      [`source ${share}`, 0, share],
+      ['sink', share, 0],
+      [`both ${share}`, share, share],
+    ] as const) {
+      const run = await ssh(counted, { Ciphers: 'aes128-gcm@openssh.com' }, command, up);
+      assert.equal(run.status, 0, run.log.slice(-2000));
+      assert.equal(run.bytes, down);
+      assert.equal(run.served.session.sunkBytes, up);
+      assert.equal(run.digest, patternDigest(down));
+      const count = run.served.signer.exchanges.length;
+      assert.ok(count >= 3, `${command}: ${count} exchanges`);
+    }
+    await counted.close();
+  });
   test('rekeys by time', async () => {
     const timed = await TransportServer.listen(keys, settingsFor(keys, { rekeyMs: 30 }));
     const run = await ssh(timed, {}, `both ${bytes / 4}`, bytes / 4);
