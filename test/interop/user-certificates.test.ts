@@ -6,11 +6,9 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { eventually } from '../support/child.ts';
+import { BothServers } from '../support/both-servers.ts';
 import { type CertificateRequest, certify } from '../support/certificates.ts';
 import { authorize, inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import { startServer, type TestServer } from '../support/server.ts';
-import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 300_000);
 const trustedFile = '/etc/ssh/trusted_user_ca';
@@ -21,7 +19,7 @@ let authority: TestKey;
 let ownAuthority: TestKey;
 let stranger: TestKey;
 let key: TestKey;
-let servers: readonly TestServer[];
+let both: BothServers;
 
 interface Row {
   readonly name: string;
@@ -219,36 +217,6 @@ const rows: readonly Row[] = [
   },
 ];
 
-const told =
-  /publickey|ertificate|revoked|key options|authorized principal|orced command|permitted|refusing|pubkey/;
-
-/** The lines of one login that speak of keys, without what differs from one to the next. */
-function linesOf(log: string): readonly string[] {
-  return log
-    .split(/\r?\n/)
-    .filter((line) => told.test(line))
-    .map((line) => line.replace(/port \d+/, 'port N').replace(/^error: /, ''));
-}
-
-interface Login {
-  readonly printed: string | undefined;
-  readonly lines: readonly string[];
-}
-
-async function login(server: TestServer, used: TestKey, args: readonly string[]): Promise<Login> {
-  const before = server.log().length;
-  const outcome = await ssh(
-    server,
-    { key: used, args: [...args, '-o', 'BatchMode=yes'] },
-    'echo ran',
-  );
-  const over = /Connection closed by|Disconnected from user/;
-  await eventually('the login is over in the log', () => over.test(server.log().slice(before)));
-  const log = server.log().slice(before);
-  const failed = log.includes('Accepted publickey') ? 'no terminal' : undefined;
-  return { printed: outcome.status === 0 ? outcome.text : failed, lines: linesOf(log) };
-}
-
 describe('certificates of users', lab, () => {
   before(async () => {
     alice = makeUser('alice');
@@ -260,15 +228,10 @@ describe('certificates of users', lab, () => {
     ] as const;
     writeFileSync(trustedFile, `# trusted\n\n${authority.line}\n`);
     const config = ['LogLevel VERBOSE', `TrustedUserCAKeys ${trustedFile}`];
-    servers = [
-      await startServer({ kind: 'sshdesk', config }),
-      await startServer({ kind: 'sshd', config }),
-    ];
+    both = await BothServers.start(config);
   });
   after(async () => {
-    for (const server of servers) {
-      await server.stop();
-    }
+    await both[Symbol.asyncDispose]();
   });
 
   for (const row of rows) {
@@ -277,10 +240,7 @@ describe('certificates of users', lab, () => {
       const certificate = certify(by, key, row.certificate);
       const lines = (row.authorized ?? []).map((line) => line.replace('CA', ownAuthority.line));
       authorize(alice, lines);
-      const [ours, theirs] = await Promise.all(
-        servers.map((server) => login(server, certificate, row.args ?? [])),
-      );
-      assert.ok(ours !== undefined && theirs !== undefined);
+      const { ours, theirs } = await both.each(certificate, { args: row.args ?? [] });
       assert.equal(ours.printed, row.prints, ours.lines.join('\n'));
       if (row.isStricter === true) {
         assert.notEqual(theirs.printed, undefined);

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { BothServers, keyLogin, type KeyLogin } from '../support/both-servers.ts';
 import { type CertificateRequest, certify, type TestCertificate } from '../support/certificates.ts';
-import { eventually } from '../support/child.ts';
 import {
   authorize,
   inLab,
@@ -17,8 +17,6 @@ import {
   run,
   type TestKey,
 } from '../support/lab.ts';
-import { startServer, type TestServer } from '../support/server.ts';
-import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 300_000);
 const trustedFile = '/etc/ssh/trusted_user_ca';
@@ -33,54 +31,30 @@ function keyOf(name: string): TestKey {
   return found;
 }
 
-const told = /publickey|ertificate|revoked|refusing|pubkey|ROOT/;
-
-function linesOf(log: string): readonly string[] {
-  return log
-    .split(/\r?\n/)
-    .filter((line) => told.test(line))
-    .map((line) => line.replace(/port \d+/, 'port N').replace(/^error: /, ''));
-}
-
 interface Login {
   readonly isIn: boolean;
   readonly lines: readonly string[];
 }
 
-async function login(server: TestServer, used: TestKey, args: readonly string[]): Promise<Login> {
-  const from = server.log().length;
-  const outcome = await ssh(server, { key: used, args: [...args, '-o', 'BatchMode=yes'] }, 'true');
-  const over = /Connection closed by|Disconnected from|Received disconnect/;
-  await eventually('the login is over in the log', () => over.test(server.log().slice(from)));
-  return { isIn: outcome.status === 0, lines: linesOf(server.log().slice(from)) };
+function outcome({ printed, lines }: KeyLogin): Login {
+  return { isIn: printed !== undefined, lines };
 }
 
 class Both implements AsyncDisposable {
-  readonly ours: TestServer;
-  readonly theirs: TestServer;
-  private constructor(ours: TestServer, theirs: TestServer) {
-    this.ours = ours;
-    this.theirs = theirs;
+  readonly servers: BothServers;
+  private constructor(servers: BothServers) {
+    this.servers = servers;
   }
   static async start(...config: readonly string[]): Promise<Both> {
     const lines = ['LogLevel VERBOSE', `TrustedUserCAKeys ${trustedFile}`, ...config];
-    return new Both(
-      await startServer({ kind: 'sshdesk', config: lines }),
-      await startServer({ kind: 'sshd', config: lines }),
-    );
+    return new Both(await BothServers.start(lines));
   }
   /** What both say: the same. */
-  async login(used: TestKey, args: readonly string[] = []): Promise<Login> {
-    const [ours, theirs] = await Promise.all([
-      login(this.ours, used, args),
-      login(this.theirs, used, args),
-    ]);
-    assert.deepEqual(ours, theirs);
-    return ours;
+  async login(key: TestKey, args: readonly string[] = []): Promise<Login> {
+    return outcome(await this.servers.login(key, { args }));
   }
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.ours.stop();
-    await this.theirs.stop();
+    await this.servers[Symbol.asyncDispose]();
   }
 }
 
@@ -309,9 +283,9 @@ describe('RevokedKeys', lab, () => {
     test(`a list ${name} refuses every key`, async () => {
       revoke('serial: 1', keyOf('authority'));
       writeFileSync(revokedFile, spoil(readFileSync(revokedFile)));
-      for (const server of [both.ours, both.theirs]) {
-        assert.ok(!(await login(server, certificate, [])).isIn);
-        const { isIn, lines } = await login(server, plain, []);
+      for (const server of [both.servers.ours, both.servers.theirs]) {
+        assert.ok(!outcome(await keyLogin(server, certificate)).isIn);
+        const { isIn, lines } = outcome(await keyLogin(server, plain));
         assert.ok(!isIn);
         assert.match(lines.join('\n'), /^Error checking authentication key ECDSA SHA256:/);
       }
@@ -325,15 +299,15 @@ describe('RevokedKeys', lab, () => {
     ];
     for (const spoil of spoilers) {
       spoil();
-      for (const server of [both.ours, both.theirs]) {
-        assert.ok(!(await login(server, plain, [])).isIn);
+      for (const server of [both.servers.ours, both.servers.theirs]) {
+        assert.ok(!outcome(await keyLogin(server, plain)).isIn);
       }
     }
   });
   test('a FIFO in its place holds nobody up', async () => {
     rmSync(revokedFile, { force: true });
     run('mkfifo', [revokedFile]);
-    assert.ok(!(await login(both.ours, plain, [])).isIn);
+    assert.ok(!outcome(await keyLogin(both.servers.ours, plain)).isIn);
     rmSync(revokedFile);
     writeFileSync(revokedFile, '');
     await agree({ certificate: true, plain: true });

@@ -18,6 +18,8 @@ export interface CertificateRequest {
   readonly isHost?: boolean;
   /** ssh-keygen -t: the algorithm of an RSA authority. */
   readonly algorithm?: string;
+  /** The middleware of an authority on an authenticator. */
+  readonly provider?: string;
 }
 
 export interface TestCertificate extends TestKey {
@@ -47,6 +49,7 @@ export function certify(
     ...(principals === undefined ? [] : ['-n', principals]),
     ...(serial === undefined ? [] : ['-z', String(serial)]),
     ...(validity === undefined ? [] : ['-V', validity]),
+    ...(request.provider === undefined ? [] : ['-w', request.provider]),
     ...(algorithm === undefined ? [] : ['-t', algorithm]),
     ...options.flatMap((option) => ['-O', option]),
     `${file}.pub`,

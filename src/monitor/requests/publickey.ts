@@ -4,6 +4,7 @@
  * signature, key file and policy; the key that is judged is the key that signed. Runs in: monitor.
  */
 import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/signature.ts';
+import { fingerprint } from '../../../keys/public-key.ts';
 import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
@@ -126,8 +127,9 @@ function satisfies(
   const { log, config } = authentication.host;
   const { touchRequired, verifyRequired } = config.pubkeyAuthOptions;
   const reject = (requirement: string): false => {
+    const { key, certificate } = offered;
     log.error(
-      `public key ${offered.info} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
+      `public key ${typeName(key, certificate)} ${fingerprint(key.blob)} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
     );
     return false;
   };
