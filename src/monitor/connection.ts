@@ -5,6 +5,7 @@
 import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
 import type { Grant } from '../policy/grant.ts';
 import { signalName } from '../base/signals.ts';
+import { ExchangePace } from './exchange-pace.ts';
 
 export type Phase = 'preauth' | 'postauth';
 
@@ -95,6 +96,7 @@ export class Connection {
   readonly endpoints: Endpoints;
   readonly worker: WorkerPort;
   readonly sessions = new Map<number, Session>();
+  readonly exchanges = new ExchangePace();
   /** Rows with `once` that were used. */
   readonly spent = new Set<string>();
   /** The cookie that our next KEXINIT must carry; used once. */
@@ -110,6 +112,8 @@ export class Connection {
   login: Login | undefined;
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;
+  /** Id of the desktop that a forced command has found; no other may be opened then. */
+  forcedDesktop: string | undefined;
   /** The socket of the forwarded agent; undefined: none was asked for. */
   agentSocket: string | undefined;
   closed = false;

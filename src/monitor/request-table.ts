@@ -35,6 +35,8 @@ export function row<Q extends AnyFields, R extends AnyFields>(definition: Row<Q,
 export interface RequestHost {
   /** Only connections that were given to this very worker. */
   connection(number: number): Connection | undefined;
+  /** A request for a connection that is not this worker's, and was not a moment ago: audited. */
+  stranger(number: number, name: string): void;
   /** Ends the connection because the worker overstepped. */
   refuse(connection: Connection, refusal: MonitorRefusal): void;
   /** Ends the connection because a handler broke: a fault of ours. */
@@ -79,7 +81,8 @@ export function serveRequests(peer: Peer, rows: readonly AnyRow[], host: Request
     peer.onCall(schema, async (values) => {
       const connection = host.connection(values.connection);
       if (connection === undefined) {
-        // The connection may have ended a moment ago; there is nothing left to end.
+        // There is nothing to end; one that ended a moment ago is no offence, anything else is.
+        host.stranger(values.connection, name);
         throw new CallFailure(refusedCode, 'no such connection');
       }
       const lanes = runningOf(connection);

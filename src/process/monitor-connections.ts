@@ -343,6 +343,7 @@ export class MonitorConnections implements AuthenticationHost {
     const worker = this.#workerOf.get(connection);
     this.#workerOf.delete(connection);
     worker?.connections.delete(connection.number);
+    worker?.ended.add(connection.number);
     try {
       this.#events.ended(connection);
     } catch (error) {

@@ -20,6 +20,7 @@ import { DesktopDetach } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
 import { RemoteDesktops } from '../broker/remote.ts';
 import type { DesktopRequest } from '../broker/requests/context.ts';
+import { underForcedCommand } from '../broker/forced-desktop.ts';
 import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
 import { ViewerHolds } from '../broker/viewer-holds.ts';
@@ -81,18 +82,21 @@ export class MonitorDesktops {
 
   /** Where another monitor owns the desktops, it is asked. */
   get rows(): readonly AnyRow[] {
-    return desktopRows(this.#requests, this.#holds).map((row) => ({
-      ...row,
-      handle: async (connection, values) => {
-        await this.#settled;
-        if (!connection.closed) {
-          this.#onlookers.add(connection);
-        }
-        return this.#isOwner
-          ? row.handle(connection, values)
-          : this.#elsewhere.ask(row.schema, connection, values);
-      },
-    }));
+    const rows = desktopRows(this.#requests, this.#holds).map(
+      (row): AnyRow => ({
+        ...row,
+        handle: async (connection, values) => {
+          await this.#settled;
+          if (!connection.closed) {
+            this.#onlookers.add(connection);
+          }
+          return this.#isOwner
+            ? row.handle(connection, values)
+            : this.#elsewhere.ask(row.schema, connection, values);
+        },
+      }),
+    );
+    return rows.map(underForcedCommand);
   }
 
   #makeBroker(): Broker {

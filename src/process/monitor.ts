@@ -344,8 +344,16 @@ export class Monitor {
   #serve(worker: Worker): void {
     const { peer } = worker;
     const owned = (number: number) => worker.connections.get(number);
+    const offences = new LineBudget(() => performance.now());
     serveRequests(peer, this.#rows, {
       connection: owned,
+      stranger: (number, name) => {
+        if (!worker.ended.has(number) && offences.take() !== undefined) {
+          this.#log.error(
+            `monitor: refused ${name} of worker ${worker.number} for connection ${number}, which is not its own`,
+          );
+        }
+      },
       refuse: (connection, refusal) => this.#connections.refuse(connection, refusal),
       broke: (connection, name, error) => this.#connections.broke(connection, name, error),
     });

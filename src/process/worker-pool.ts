@@ -7,6 +7,7 @@ import { closeDescriptor } from '../base/socket.native.ts';
 import type { Log } from '../audit/log.ts';
 import type { Connection, WorkerPort } from '../monitor/connection.ts';
 import * as link from '../monitor/link.ts';
+import { RecentNumbers } from '../monitor/recent-numbers.ts';
 import { Peer } from '../ssh/wire/peer.ts';
 import { WorkerStartError } from './worker-start-error.ts';
 import type { Zygote, WorkerOrder } from './zygote.ts';
@@ -29,6 +30,8 @@ export class Worker implements WorkerPort {
   readonly pid: number;
   readonly peer: Peer;
   readonly connections = new Map<number, Connection>();
+  /** That were in it. */
+  readonly ended = new RecentNumbers();
   given = 0;
   isDraining = false;
   isReady = false;

@@ -34,8 +34,8 @@ const forge: Attack = {
   removals: [
     {
       file: 'src/monitor/requests/publickey.ts',
-      check: 'found === undefined || !isGenuine',
-      instead: 'found === undefined || (isGenuine, false)',
+      check: 'verifySignature(algorithm.signature.name, key, signature, signed);',
+      instead: '{ fido: undefined };',
     },
   ],
 };
@@ -63,6 +63,12 @@ const keepDisplay: Attack = {
       check: 'this.#port.shutdown(hold.duplicate);',
       instead: '',
     },
+  ],
+};
+const forcedDesktop: Attack = {
+  program: 'forced-desktop.ts',
+  removals: [
+    { file: 'src/broker/forced-desktop.ts', check: "forced !== 'rfb'", instead: "forced !== ''" },
   ],
 };
 const everyRequest: Attack = {
@@ -98,6 +104,7 @@ describe('a worker that was taken over', lab, () => {
     for (const name of ['alice', 'bob']) {
       makeUser(name, { authorizedKeys: [key.line] });
     }
+    makeUser('carol', { authorizedKeys: [`command="rfb" ${key.line}`] });
   });
   after(() => {
     for (const socket of sockets) {
@@ -160,6 +167,8 @@ describe('a worker that was taken over', lab, () => {
       const { signed, opened } = await attack(server);
       assert.equal(signed, 'refused');
       assert.equal(opened, 'no such connection');
+      // What crosses the end of a connection of its own is no offence.
+      assert.doesNotMatch(server.log(), /which is not its own/);
       assert.match(server.log(), /refused sign-exchange: .*cookie/);
     });
   });
@@ -195,6 +204,9 @@ describe('a worker that was taken over', lab, () => {
     });
     await against(otherUser, false, async (server) => {
       assert.deepEqual(await attack(server), []);
+      await server.logged(
+        /refused session-open of worker \d for connection \d, which is not its own/,
+      );
     });
   });
 
@@ -245,6 +257,24 @@ describe('a worker that was taken over', lab, () => {
     });
     await against(keepDisplay, false, async (server) => {
       assert.equal(await attack(server, 'closed'), false);
+    });
+  });
+
+  test('cannot have more than the one desktop that a forced command gives', async () => {
+    const attack = async (server: HostileServer) => {
+      stay(server.port, 'carol');
+      const report = await server.reported((one) => one['attack'] === 'forced-desktop');
+      return [report['found'], report['listed'], report['started']];
+    };
+    await against(forcedDesktop, true, async (server) => {
+      assert.deepEqual(await attack(server), ['answered', 'answered', 'answered']);
+    });
+    await against(forcedDesktop, false, async (server) => {
+      const [found, listed, started] = await attack(server);
+      assert.equal(found, 'answered', 'that one is granted');
+      assert.equal(listed, 'refused');
+      assert.equal(started, 'no such connection');
+      assert.match(server.log(), /refused desktop-list under the forced command rfb/);
     });
   });
 

@@ -11,6 +11,7 @@ import { exchangeHash, type ExchangeValues } from '../../ssh/wire/exchange-hash.
 import { checkExchange } from '../../ssh/wire/kex-values.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { Reader } from '../../ssh/wire/reader.ts';
+import type { Connection } from '../connection.ts';
 import type { HostKeys } from '../host-keys.ts';
 import { SignExchange } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
@@ -54,6 +55,17 @@ function hashOf(kexAlgorithm: string, values: ExchangeValues): Buffer {
   }
 }
 
+/** Nobody has the host key sign without end, or faster than a transfer may need. */
+async function keepPace(connection: Connection): Promise<void> {
+  const waitMs = connection.exchanges.take(performance.now(), connection.phase === 'postauth');
+  if (waitMs === undefined) {
+    throw new MonitorRefusal('sign-exchange: too many exchanges before authentication');
+  }
+  if (waitMs > 0) {
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+}
+
 export interface SignExchangeHost {
   readonly hostKeys: HostKeys;
   readonly version: string;
@@ -70,6 +82,7 @@ export function signExchange({ hostKeys, version, algorithms, log }: SignExchang
     serial: true,
     async handle(connection, values) {
       const { serverKexInit, hostKey, kexAlgorithm, hostKeyAlgorithm } = values;
+      await keepPace(connection);
       if (serverKexInit[0] !== kexInitNumber || values.clientKexInit[0] !== kexInitNumber) {
         throw new MonitorRefusal('sign-exchange: not a KEXINIT');
       }

@@ -55,6 +55,7 @@ function setUp(setting: Setting) {
     });
   serveRequests(monitor, [rowOf(Ask), rowOf(Other)], {
     connection: (number) => (number === 1 ? connection : undefined),
+    stranger: (number, name) => void refused.push(`${name} for ${number}`),
     refuse: (ended: Connection, refusal: MonitorRefusal) => {
       ended.closed = true;
       refused.push(refusal.detail);
@@ -94,7 +95,7 @@ test('a row that is for once ends the connection the second time', async () => {
 test('a connection of another worker is nobody, and nothing of it is ended', async () => {
   const { ask, refused } = setUp({});
   await assert.rejects(ask(Ask, 2));
-  assert.deepEqual(refused, []);
+  assert.deepEqual(refused, ['ask for 2'], 'but it is audited');
   assert.equal(await ask(), true);
 });
 

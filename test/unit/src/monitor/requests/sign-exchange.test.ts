@@ -153,3 +153,11 @@ test('a key that cannot sign fails that exchange, the cookie is spent', async ()
   assert.notDeepEqual(connection.cookie, cookie);
   assert.match(lines.at(-1) ?? '', /ssh-ed25519: agent refused operation/);
 });
+
+test('before a login a host key signs a bounded number of times', async () => {
+  const { connection } = testConnection();
+  for (let count = 0; count < 32; count++) {
+    await ask(connection, exchange(connection.cookie));
+  }
+  await assert.rejects(ask(connection, exchange(connection.cookie)), MonitorRefusal);
+});
