@@ -128,6 +128,22 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'an RSA host key: each exchange costs a signature',
   ],
   ['src/monitor/host-key-agent.ts', 'agentAnswerMs', 'an answer of HostKeyAgent'],
+  [
+    'src/monitor/exchange-pace.ts',
+    'maxBeforeLogin',
+    'key exchanges of a connection before authentication',
+  ],
+  [
+    'src/monitor/exchange-pace.ts',
+    'perSecond',
+    'key exchanges of a connection; `burst` at once before that',
+  ],
+  ['src/monitor/exchange-pace.ts', 'burst', 'key exchanges of a connection in a row'],
+  [
+    'src/monitor/recent-numbers.ts',
+    'maxRemembered',
+    'connections of a worker whose end may cross a request',
+  ],
   ['src/monitor/link.ts', 'maxHostKeys', 'host keys that a client asks proof of at once'],
   ['src/monitor/requests/prove-host-keys.ts', 'maxProofs', 'such questions of one connection'],
   [
