@@ -12,6 +12,7 @@ export class ByteSource {
   readonly #name: string;
   #held: Buffer = empty;
   #hasEnded = false;
+  #isDry = false;
   #error: Error | null = null;
   #wake: () => void = () => undefined;
 
@@ -29,6 +30,15 @@ export class ByteSource {
       end();
     });
     if (stream.readableEnded || stream.destroyed) this.#hasEnded = true;
+  }
+
+  /**
+   * True: what the stream can give without further input has been given, so that whoever waits for
+   * more fails as at its end.
+   */
+  set isDry(isDry: boolean) {
+    this.#isDry = isDry;
+    if (isDry) this.#wake();
   }
 
   /** Exactly `bytes`; the end before is a failure. */
@@ -86,7 +96,7 @@ export class ByteSource {
         this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
         return true;
       }
-      if (this.#hasEnded) return false;
+      if (this.#hasEnded || this.#isDry) return false;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });

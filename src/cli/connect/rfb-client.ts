@@ -235,7 +235,11 @@ export class RfbClient {
   async #zrle(area: Rectangle): Promise<void> {
     const length = (await this.#source.take(4)).readUInt32BE(0);
     if (length > maxZrleBytes) throw new ClientFailure('desktop', 'ZRLE: a rectangle too large');
-    const fed = this.#feed(length);
+    // A rectangle that inflates to less than its tiles would be waited for without end.
+    this.#inflated.isDry = false;
+    const fed = this.#feed(length).then(() => {
+      this.#inflated.isDry = true;
+    });
     const drawn = this.#tiles(area);
     // When one of them fails the other may wait for ever; the first failure is what counts.
     fed.catch(() => undefined);

@@ -1,0 +1,29 @@
+/** What is fuzzed, in the order of a run over everything. */
+import type { FuzzTarget } from '../target.ts';
+import { certificate } from './certificate.ts';
+import { clientHandshake } from './client-handshake.ts';
+import { clientMessages } from './client-messages.ts';
+import { displayDialogue } from './display-dialogue.ts';
+import { knownHosts } from './known-hosts.ts';
+import { linkFrames } from './link-frames.ts';
+import { messages } from './messages.ts';
+import { revokedKeys } from './revoked-keys.ts';
+import { rfbServer } from './rfb-server.ts';
+import { sshConfig } from './ssh-config.ts';
+import { transportClear } from './transport-clear.ts';
+import { transportKeyed } from './transport-keyed.ts';
+
+export const fuzzTargets: readonly FuzzTarget[] = [
+  transportClear,
+  transportKeyed,
+  messages,
+  linkFrames,
+  certificate,
+  revokedKeys,
+  clientHandshake,
+  clientMessages,
+  knownHosts,
+  sshConfig,
+  displayDialogue,
+  rfbServer,
+];
