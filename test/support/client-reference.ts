@@ -5,14 +5,14 @@
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { checkout } from './lab.ts';
-import { type ForeignClient, foreignClients, notYet } from './foreign-client.ts';
+import { type ForeignClient, foreignClients } from './foreign-client.ts';
 
 const folder = path.join(checkout, 'test/interop/clients');
 
 /** The columns; any other ability stands in the last one. */
 const columns = [
   ...['key ed25519', 'key rsa', 'password', 'keyboard-interactive', 'command', 'upload'],
-  ...['download', 'rekey', 'pty', '-L', '-R', 'agent'],
+  ...['download', 'rekey', 'rekeyed', 'pty', '-L', '-R', 'agent'],
 ] as const;
 
 export interface TestedClient {
@@ -37,11 +37,10 @@ export function clientReference(): string {
   const tested = new Map(testedClients().map(({ name, abilities }) => [name, abilities]));
   const rows = Object.entries(foreignClients).map(([name, client]: [string, ForeignClient]) => {
     const abilities = tested.get(name) ?? [];
-    const shown = (ability: string) => (notYet.has(ability) ? 'not yet' : 'yes');
-    const cells = columns.map((column) => (abilities.includes(column) ? shown(column) : '–'));
-    const besides = abilities
-      .filter((ability) => !(columns as readonly string[]).includes(ability))
-      .map((ability) => (notYet.has(ability) ? `${ability} (not yet)` : ability));
+    const cells = columns.map((column) => (abilities.includes(column) ? 'yes' : '–'));
+    const besides = abilities.filter(
+      (ability) => !(columns as readonly string[]).includes(ability),
+    );
     return [client.title, client.package, client.version, ...cells, besides.join(', ')];
   });
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
@@ -50,18 +49,27 @@ export function clientReference(): string {
     '# Clients',
     '',
     'SSH clients of others that `test/interop/clients` tries against sshdesk, in the versions of Debian 12.',
-    'A test compares this page with the tests. The server runs with the defaults of `sshd_config`: no',
-    'client is given algorithms that it would not choose by itself.',
+    'A test compares this page with the tests. Server and clients choose their algorithms by themselves;',
+    'where the lists of the stock configuration are too strict for a client, it is said below.',
     '',
     '- *yes*: a test shows it. *–*: the client has no such thing, or leaves it to the `ssh` that it starts.',
     '- *command*: the exit status arrives, and stderr apart from stdout. *upload*, *download*: 21 MiB, the',
-    '  same at the other end byte for byte. *rekey*: new keys are agreed on in the midst of a transfer.',
-    '  *-L*, *-R*: 21 MiB there and back through a forwarded port.',
+    '  same at the other end byte for byte. *rekey*: the client wants new keys in the midst of a transfer;',
+    '  *rekeyed*: the server does (`RekeyLimit 1M`). *-L*, *-R*: 21 MiB there and back through a forwarded',
+    '  port.',
     '',
     line(head),
     `|${head.map(() => '---|').join('')}`,
     ...rows.map(line),
     '',
+    ...Object.values(foreignClients).flatMap((client: ForeignClient) =>
+      client.needs === undefined
+        ? []
+        : [
+            `${client.title} needs ${client.needs.lines.map((text) => `\`${text}\``).join(', ')}: ${client.needs.why}.`,
+            '',
+          ],
+    ),
     'rsync, git, Ansible and Mosh start OpenSSH’s `ssh`, sshfs too. A client that is not installed is',
     'skipped, with the name of its package; where the variable `CI` is set that is a failure.',
     '',

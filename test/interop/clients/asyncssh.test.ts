@@ -187,6 +187,16 @@ async with connect(rekey_bytes=1 << 20) as conn:
     assert.ok(Number(times) >= 5, `${times} times`);
   });
 
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const body = `
+async with connect() as conn:
+    process = await conn.create_process('cat', encoding=None)
+    await back_and_forth(process.stdout, process.stdin, large)
+    print((await process.wait()).exit_status)
+`;
+    assert.equal(await says(body, [], { server: await stage.rekeying() }), '0\n');
+  });
+
   can('pty', 'has one of the size it asks for, and changes it', async () => {
     const text = await says(`
 async with connect() as conn:

@@ -7,6 +7,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import {
   can,
+  foreignClients,
   inLabWith,
   largeFile,
   password,
@@ -15,6 +16,7 @@ import {
   Stage,
 } from '../../support/foreign-client.ts';
 import { run, type TestKey } from '../../support/lab.ts';
+import { serverKind, startServer } from '../../support/server.ts';
 import type { ClientOutcome } from '../../support/stock-client.ts';
 
 const lab = inLabWith(import.meta.url, 'curl');
@@ -22,7 +24,7 @@ const lab = inLabWith(import.meta.url, 'curl');
 describe('curl with libssh2', lab, () => {
   let stage: Stage;
   before(async () => {
-    stage = await Stage.make();
+    stage = await Stage.make(foreignClients.curl.needs.lines);
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
 
@@ -47,6 +49,15 @@ describe('curl with libssh2', lab, () => {
 
   test('is built with libssh2', async () => {
     assert.match(run('/usr/bin/curl', ['--version']), /libssh2\/[\s\S]*scp sftp/);
+  });
+
+  test('finds nothing in common with the stock lists, as its row says', {
+    skip: serverKind === 'sshd' ? 'sshd 9.2 offers it' : false,
+  }, async () => {
+    await using stock = await startServer();
+    const outcome = await curl('sftp:///~/', stage.ed25519, [], {}, stock.port);
+    assert.equal(outcome.status, 2);
+    await stock.logged(/no matching .*MAC/);
   });
 
   can('key ed25519', 'lists the home', async () => {
@@ -79,6 +90,17 @@ describe('curl with libssh2', lab, () => {
     rmSync('/tmp/got', { force: true });
     const outcome = await curl(`sftp://${largeFile}`, stage.ed25519, ['-o', '/tmp/got']);
     assert.equal(outcome.status, 0, outcome.stderr);
+    assert.ok(readFileSync('/tmp/got').equals(stage.large));
+  });
+
+  can('rekeyed', 'goes along with the server in an upload and a download', async () => {
+    const { port } = await stage.rekeying();
+    const up = await curl('sftp:///~/rekeyed', stage.ed25519, ['-T', largeFile], {}, port);
+    assert.equal(up.status, 0, up.stderr);
+    assert.ok(readFileSync('/home/alice/rekeyed').equals(stage.large));
+    rmSync('/tmp/got', { force: true });
+    const down = await curl('sftp:///~/rekeyed', stage.ed25519, ['-o', '/tmp/got'], {}, port);
+    assert.equal(down.status, 0, down.stderr);
     assert.ok(readFileSync('/tmp/got').equals(stage.large));
   });
 

@@ -102,6 +102,13 @@ describe('Dropbear dbclient', lab, () => {
     assert.ok(outcome.stdout.equals(stage.large));
   });
 
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const { port } = await stage.rekeying();
+    const outcome = await dbclient(stage.ed25519, 'cat', [], { input: stage.large }, port);
+    assert.equal(outcome.status, 0, outcome.stderr);
+    assert.ok(outcome.stdout.equals(stage.large));
+  });
+
   can('pty', 'has a terminal of its size', async () => {
     const terminal = openTerminal(
       '/usr/bin/dbclient',

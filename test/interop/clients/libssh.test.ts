@@ -211,6 +211,17 @@ print(lib.ssh_channel_get_exit_status(channel))
     assert.equal(text, '0\n');
   });
 
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const body = `
+session = connect()
+channel = channel_of(session)
+ok(session, lib.ssh_channel_request_exec(channel, b'cat'))
+back_and_forth(session, channel, large)
+print(lib.ssh_channel_get_exit_status(channel))
+`;
+    assert.equal(await says(body, [], { server: await stage.rekeying() }), '0\n');
+  });
+
   can('pty', 'has one of the size it asks for, and changes it', async () => {
     const text = await says(`
 session = connect()

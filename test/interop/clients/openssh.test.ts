@@ -97,6 +97,18 @@ describe('OpenSSH', lab, () => {
     assert.ok(times >= 5, `${times} times`);
   });
 
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const outcome = await ssh(
+      await stage.rekeying(),
+      { key, args: ['-o', 'LogLevel=DEBUG1'], input: stage.large, timeoutMs: 40_000 },
+      'cat',
+    );
+    assert.equal(outcome.status, 0, outcome.stderr);
+    assert.ok(outcome.stdout.equals(stage.large));
+    const times = outcome.stderr.match(/SSH2_MSG_NEWKEYS sent/g)?.length ?? 0;
+    assert.ok(times >= 5, `${times} times`);
+  });
+
   can('pty', 'has a terminal of its size', async () => {
     const terminal = openTerminal(
       'ssh',

@@ -38,7 +38,7 @@ def connect(**more):
 def back_and_forth(channel, content):
     def send():
         channel.sendall(content)
-        channel.shutdown_write()
+        channel.shutdown(socket.SHUT_WR)
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
     digest = hashlib.sha256()
@@ -196,6 +196,18 @@ client.close()
     assert.ok(Number(times) >= 5, `${times} times`);
   });
 
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const body = `
+client = connect()
+session = client.get_transport().open_session()
+session.exec_command('cat')
+back_and_forth(session, large)
+print(session.recv_exit_status())
+client.close()
+`;
+    assert.equal(await says(body, [], { server: await stage.rekeying() }), '0\n');
+  });
+
   can('pty', 'has one of the size it asks for', async () => {
     const text = await says(`
 client = connect()
@@ -238,7 +250,6 @@ def echo():
     channel.shutdown_write()
 threading.Thread(target=echo, daemon=True).start()
 plain = socket.create_connection(('127.0.0.1', chosen), 15)
-plain.shutdown_write = lambda: plain.shutdown(socket.SHUT_WR)
 back_and_forth(plain, large)
 transport.cancel_port_forward('127.0.0.1', chosen)
 print(chosen)

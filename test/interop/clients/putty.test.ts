@@ -21,7 +21,7 @@ import {
   throughPort,
 } from '../../support/foreign-client.ts';
 import { run, type TestKey } from '../../support/lab.ts';
-import { freePort } from '../../support/server.ts';
+import { freePort, type TestServer } from '../../support/server.ts';
 import type { ClientOutcome } from '../../support/stock-client.ts';
 import { openTerminal } from '../../support/terminal.ts';
 
@@ -29,22 +29,22 @@ const lab = inLabWith(import.meta.url, 'putty');
 
 describe('PuTTY', lab, () => {
   let stage: Stage;
-  let hostKeys: readonly string[];
   before(async () => {
     stage = await Stage.make();
     for (const key of [stage.ed25519, stage.rsa]) {
       run('puttygen', [key.file, '-O', 'private', '-o', `${key.file}.ppk`]);
     }
-    // What `-hostkey` takes; nothing is kept below ~/.putty.
-    hostKeys = ['ed25519', 'ecdsa', 'rsa'].flatMap((type) => {
-      const said = run('ssh-keygen', ['-l', '-f', `${stage.server.folder}/host_${type}.pub`]);
-      return ['-hostkey', /SHA256:\S+/.exec(said)?.[0] ?? ''];
-    });
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
 
-  const options = (key: TestKey | undefined, port = stage.port): readonly string[] => [
-    ...['-P', String(port), ...hostKeys],
+  /** What `-hostkey` takes; nothing is kept below ~/.putty. */
+  const hostKeysOf = (server: TestServer): readonly string[] =>
+    ['ed25519', 'ecdsa', 'rsa'].flatMap((type) => {
+      const said = run('ssh-keygen', ['-l', '-f', `${server.folder}/host_${type}.pub`]);
+      return ['-hostkey', /SHA256:\S+/.exec(said)?.[0] ?? ''];
+    });
+  const options = (key: TestKey | undefined): readonly string[] => [
+    ...['-P', String(stage.port), ...hostKeysOf(stage.server)],
     ...(key === undefined ? [] : ['-batch', '-i', `${key.file}.ppk`]),
   ];
   const plink = async (
@@ -72,11 +72,10 @@ describe('PuTTY', lab, () => {
 
   can('keyboard-interactive', 'answers the question of PAM', async () => {
     const server = await stage.onlyDialogue();
-    const known = run('ssh-keygen', ['-l', '-f', `${server.folder}/host_ed25519.pub`]);
     const terminal = openTerminal(
       '/usr/bin/plink',
       [
-        ...['-ssh', '-P', String(server.port), '-hostkey', /SHA256:\S+/.exec(known)?.[0] ?? ''],
+        ...['-ssh', '-P', String(server.port), ...hostKeysOf(server)],
         ...['alice@127.0.0.1', 'id -un'],
       ],
       { rows: 24, columns: 80 },
@@ -118,6 +117,16 @@ describe('PuTTY', lab, () => {
     assert.ok(outcome.stdout.equals(stage.large));
     const times = outcome.stderr.match(/Initiating key re-exchange/g)?.length ?? 0;
     assert.ok(times >= 5, `${times} times`);
+  });
+
+  can('rekeyed', 'goes along with the server, in the midst of both directions', async () => {
+    const server = await stage.rekeying();
+    const args = ['-batch', '-P', String(server.port), ...hostKeysOf(server)];
+    const outcome = await plink([...args, '-i', `${stage.ed25519.file}.ppk`], ['cat'], {
+      input: stage.large,
+    });
+    assert.equal(outcome.status, 0, outcome.stderr);
+    assert.ok(outcome.stdout.equals(stage.large));
   });
 
   can('pty', 'has one that the user can type into', async () => {
