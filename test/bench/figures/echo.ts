@@ -1,10 +1,9 @@
 /**
  * One byte there and back, alone and beside a transfer that takes all it can get, on another
- * connection. Ours has one worker, so that both are in the same process. Runs in: test, in the lab.
+ * connection of the same worker. Runs in: test, in the lab.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serverKind, type TestServer } from '../../support/server.ts';
@@ -65,11 +64,19 @@ async function beside(
 }
 
 async function benchEcho(bench: Bench): Promise<void> {
-  const desktopConfig = path.join('/tmp', `bench-echo-${process.pid}`);
-  writeFileSync(desktopConfig, 'Workers 1\n');
-  const ours = await bench.start(serverKind, ['--desktop-config', desktopConfig]);
+  const ours = await bench.start(serverKind);
   const sshd = await bench.start('sshd');
-  const clients = new Map([ours, sshd].map((server) => [server, echoClient(bench, server)]));
+  const clients = new Map<TestServer, Client>();
+  const idlers: ChildProcess[] = [];
+  for (const server of [ours, sshd]) {
+    clients.set(server, echoClient(bench, server));
+    await server.logged(/Accepted publickey/);
+    // A connection goes to the worker with the fewest: with this one between them the transfer gets
+    // the same as the echo.
+    const options = { key: bench.key, user: bench.user, args: ['-N'] };
+    idlers.push(spawn('ssh', sshArguments(server, options), { stdio: 'ignore' }));
+    await server.logged(/(Accepted publickey[^]*){2}/);
+  }
   const clientOf = (server: TestServer): Client => clients.get(server) as Client;
   try {
     for (const server of [ours, sshd]) {
@@ -90,7 +97,7 @@ async function benchEcho(bench: Bench): Promise<void> {
       bench.record(name, 'ms', `≤ ${wantedP99Ms} ms`, ...slowest);
     }
   } finally {
-    for (const client of clients.values()) {
+    for (const client of [...clients.values(), ...idlers]) {
       client.kill('SIGKILL');
     }
     await ours.stop();

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import ssh2, { type Client } from 'ssh2';
+import { eventually } from '../../support/child.ts';
 import { serverKind, type TestServer } from '../../support/server.ts';
 import { type Service, startService } from '../../support/tunnel.ts';
 import { type Bench, type Figure, pssKilobytes } from '../bench.ts';
@@ -69,7 +70,9 @@ async function growth(bench: Bench, server: TestServer, service: Service): Promi
 }
 
 async function benchTunnels(bench: Bench): Promise<void> {
-  await using service = await startService({}, () => {});
+  await using service = await startService({}, (socket) => {
+    socket.on('end', () => socket.end()).resume();
+  });
   const results: [number[], number[]] = [[], []];
   // A fresh daemon, and one round: that many of sshd's processes take their time.
   for (const [which, kind] of [serverKind, 'sshd' as const].entries()) {
@@ -79,6 +82,7 @@ async function benchTunnels(bench: Bench): Promise<void> {
     } finally {
       await server.stop();
     }
+    await eventually('the end of every tunnel', () => service.sockets.size === 0);
   }
   bench.record(`one of ${bench.tunnels} idle tunnels, PSS`, 'kB', '< 0.2', ...results);
 }
