@@ -297,15 +297,17 @@ export class Krl {
   }
 }
 
-/** A list may be signed; whose key that is says nothing, but a wrong signature is a damaged list. */
+/**
+ * A list may be signed, up to and with the signing key; whose that is says nothing, but a wrong
+ * signature is a damaged list.
+ */
 function checkSignature(signed: Buffer, keyBlob: Buffer, signature: Buffer): void {
   const parsed = parsePublicKey(keyBlob);
   const algorithm = claimedAlgorithm(signature);
-  const covered = signed.subarray(0, signed.length - signature.length - 4);
   if (
     !parsed.ok ||
     algorithm === undefined ||
-    verifySignature(algorithm, parsed.key, signature, covered) === undefined
+    verifySignature(algorithm, parsed.key, signature, signed) === undefined
   ) {
     throw new KrlError('a signature of the list is wrong');
   }
