@@ -2,7 +2,9 @@
  * When a refused secret is answered. An answer that leaves as soon as it is known tells by its time
  * whether the account exists; so a refusal leaves at the next step of a ladder whose first step is
  * longer than any password hash takes, and whose third holds PAM's two seconds with their jitter of
- * a quarter. Public keys are not delayed: their refusals cost the same for everybody. Pure.
+ * a quarter. Public keys are not delayed, since their refusals cost the same for everybody, unless
+ * AuthorizedKeysCommand is asked: it is run for accounts that exist, and takes its time.
+ * Runs in: monitor.
  */
 const firstStepMs = 650;
 const lastStepMs = firstStepMs * 2 ** 6;
@@ -15,4 +17,28 @@ export function refusalLeavesAtMs(elapsedMs: number, pamDelayMs: number): number
     stepMs *= 2;
   }
   return Math.max(stepMs, wantedMs);
+}
+
+const firstCommandStepMs = 100;
+
+/**
+ * A refusal by AuthorizedKeysCommand leaves at a step of a ladder, and one for a name that nobody has
+ * at the step of the last one that was real.
+ */
+export class CommandPace {
+  #stepMs = firstCommandStepMs;
+
+  /** Milliseconds after the attempt's start at which the refusal of an account leaves. */
+  leavesAtMs(elapsedMs: number): number {
+    let stepMs = firstCommandStepMs;
+    while (stepMs < elapsedMs) {
+      stepMs *= 2;
+    }
+    this.#stepMs = stepMs;
+    return stepMs;
+  }
+  /** The same for a name without one. */
+  get usualMs(): number {
+    return this.#stepMs;
+  }
 }

@@ -12,6 +12,7 @@ import { mergeOptions } from '../../keys/merge-options.ts';
 import { fingerprint, type PublicKey } from '../../keys/public-key.ts';
 import type { Authentication } from './authentication.ts';
 import { findAuthorizedKey, type ReadMemfd } from './authorized-keys-source.ts';
+import type { CommandPace } from './failure-delay.ts';
 import type { KeyFiles } from './key-files.ts';
 import { type OfferedKey, typeName } from './offered-key.ts';
 import { decidePrincipals } from './principals.ts';
@@ -19,6 +20,7 @@ import { decidePrincipals } from './principals.ts';
 export interface UserKeyPlace {
   readonly readMemfd: ReadMemfd;
   readonly keyFiles: KeyFiles;
+  readonly pace: CommandPace;
 }
 
 /** The options of the key, and for a certificate of both it and what trusts it. */

@@ -28,6 +28,7 @@ import {
   answerKeyboardInteractive,
   startKeyboardInteractive,
 } from '../monitor/requests/keyboard-interactive.ts';
+import { CommandPace } from '../monitor/failure-delay.ts';
 import { KeyFiles } from '../monitor/key-files.ts';
 import { announcedSignatures } from '../monitor/offered-key.ts';
 import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
@@ -158,7 +159,11 @@ export class Monitor {
       },
       log,
     );
-    const userKeys = { readMemfd: readMemfdOnce, keyFiles: new KeyFiles() };
+    const userKeys = {
+      readMemfd: readMemfdOnce,
+      keyFiles: new KeyFiles(),
+      pace: new CommandPace(),
+    };
     this.#rows = [
       signExchange({
         hostKeys: options.hostKeys,

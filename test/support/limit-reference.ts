@@ -151,6 +151,11 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'firstStepMs',
     'a wrong password is answered no sooner: longer than any hash takes, so that time tells nothing',
   ],
+  [
+    'src/monitor/failure-delay.ts',
+    'firstCommandStepMs',
+    'the same for a key that AuthorizedKeysCommand was asked about',
+  ],
   ['src/monitor/requests/session-env.ts', 'maxVariables', 'env requests of one session'],
   ['src/monitor/requests/session-env.ts', 'maxEnvironmentBytes', 'the same in bytes'],
   [

@@ -83,7 +83,18 @@ async function permit(
   offered: OfferedKey,
   place: UserKeyPlace,
 ): Promise<PermittedKey | undefined> {
-  return authentication.isValid ? permitUserKey(authentication, offered, place) : undefined;
+  const { config, nowMs, sleepMs } = authentication.host;
+  const startedMs = nowMs();
+  const permitted = authentication.isValid
+    ? await permitUserKey(authentication, offered, place)
+    : undefined;
+  if (permitted === undefined && config.authorizedKeysCommand !== undefined) {
+    const elapsedMs = nowMs() - startedMs;
+    const { pace } = place;
+    const leavesAtMs = authentication.isValid ? pace.leavesAtMs(elapsedMs) : pace.usualMs;
+    await sleepMs(leavesAtMs - elapsedMs);
+  }
+  return permitted;
 }
 
 export function queryKey(place: UserKeyPlace): AnyRow {
