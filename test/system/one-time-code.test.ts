@@ -44,6 +44,8 @@ interface Module {
   readonly file: string;
   readonly arguments: string;
   readonly prompt: RegExp;
+  /** Who has no record may be let through. */
+  readonly hasNullok: boolean;
   enrol(user: LabUser, secret: Buffer): void;
 }
 
@@ -54,6 +56,7 @@ const modules: readonly Module[] = [
     file: 'pam_oath.so',
     arguments: `usersfile=${oathUsers} window=20 digits=6`,
     prompt: /^One-time password \(OATH\)/,
+    hasNullok: false,
     enrol(user, secret) {
       const before = existsSync(oathUsers) ? readFileSync(oathUsers, 'utf8') : '';
       writeFileSync(oathUsers, `${before}HOTP/T30/6 ${user.name} - ${secret.toString('hex')}\n`);
@@ -65,6 +68,7 @@ const modules: readonly Module[] = [
     file: 'pam_google_authenticator.so',
     arguments: '',
     prompt: /^Verification code:/,
+    hasNullok: true,
     enrol(user, secret) {
       const file = `${user.home}/.google_authenticator`;
       const options = ['" DISALLOW_REUSE', '" TOTP_AUTH', '" WINDOW_SIZE 17'];
@@ -191,9 +195,10 @@ for (const module of modules) {
       assert.doesNotMatch(server.log(), new RegExp(`Accepted .* for ${name}-bare`));
     });
 
-    test('PAINS 10: with nullok who has no record is asked nothing more', {
-      skip: module.name === 'pam_oath' ? 'pam_oath has no nullok' : false,
-    }, async () => {
+    if (!module.hasNullok) {
+      return;
+    }
+    test('PAINS 10: with nullok who has no record is asked nothing more', async () => {
       writePamService('sshd', [
         `auth required ${module.file} nullok`,
         'auth required pam_permit.so',
