@@ -56,7 +56,7 @@ export function ownHostKey(key: PrivateKey, certificate?: Buffer): HostKey {
     type: key.type,
     publicBlob: key.publicBlob,
     certificate,
-    sign: (algorithm, data) => Promise.resolve().then(() => key.sign(algorithm, data)),
+    sign: (algorithm, data) => key.signAside(algorithm, data),
   };
 }
 
@@ -108,13 +108,16 @@ function publicKeyBeside(path: string): Buffer | undefined {
 }
 
 /** Throws ConfigError when a key is of a size that is not used. */
-function checkedType(blob: Buffer): KeyType {
+function checkedType(blob: Buffer, requiredRsaBits: number): KeyType {
   const parsed = parsePublicKey(blob);
   if (!parsed.ok) {
     throw new ConfigError(parsed.reason);
   }
   if (!hostKeyAlgorithms.some((row) => row.keyType === parsed.key.type)) {
     throw new ConfigError(`a key of type ${parsed.key.type} cannot be a host key`);
+  }
+  if (parsed.key.type === 'ssh-rsa' && parsed.key.bits < requiredRsaBits) {
+    throw new ConfigError('Invalid key length');
   }
   if (parsed.key.type === 'ssh-rsa' && parsed.key.bits > maxHostRsaBits) {
     throw new ConfigError(
@@ -124,10 +127,14 @@ function checkedType(blob: Buffer): KeyType {
   return parsed.key.type;
 }
 
-function agentHostKey(agent: HostKeyAgent, publicBlob: Buffer): HostKey & { readonly agent: true } {
+function agentHostKey(
+  agent: HostKeyAgent,
+  publicBlob: Buffer,
+  requiredRsaBits: number,
+): HostKey & { readonly agent: true } {
   return {
     agent: true,
-    type: checkedType(publicBlob),
+    type: checkedType(publicBlob, requiredRsaBits),
     publicBlob,
     certificate: undefined,
     sign: (algorithm, data) => agent.sign(publicBlob, algorithm, data),
@@ -138,6 +145,7 @@ function agentHostKey(agent: HostKeyAgent, publicBlob: Buffer): HostKey & { read
 function loadOne(
   path: string,
   agent: HostKeyAgent | undefined,
+  requiredRsaBits: number,
 ): HostKey | (HostKey & { readonly agent: true }) | { readonly problem: string } | 'missing' {
   try {
     const beside = agent === undefined ? undefined : publicKeyBeside(path);
@@ -147,12 +155,12 @@ function loadOne(
       if (!isPublic) {
         const key = loadPrivateKey(read.bytes);
         read.bytes.fill(0);
-        checkedType(key.publicBlob);
+        checkedType(key.publicBlob, requiredRsaBits);
         return ownHostKey(key);
       }
     }
     if (agent !== undefined && beside !== undefined) {
-      return agentHostKey(agent, beside);
+      return agentHostKey(agent, beside, requiredRsaBits);
     }
     if (read === 'missing') {
       return 'missing';
@@ -207,6 +215,8 @@ export interface HostKeyFiles {
   readonly hostCertificateFiles: readonly string[];
   /** `none`, `SSH_AUTH_SOCK`, or the path of a socket. */
   readonly hostKeyAgent: string;
+  /** Bits; holds for host keys too. */
+  readonly requiredRsaSize: number;
 }
 
 function socketOf(
@@ -251,7 +261,7 @@ export async function loadHostKeys(
   const keys: HostKey[] = [];
   const problems: string[] = [];
   for (const path of files.hostKeyFiles) {
-    const loaded = loadOne(path, reached?.agent);
+    const loaded = loadOne(path, reached?.agent, files.requiredRsaSize);
     if (loaded === 'missing' && files.isHostKeyDefault) {
       log.debug(`no host key ${path}`);
     } else if (loaded === 'missing') {

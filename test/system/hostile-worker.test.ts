@@ -86,6 +86,7 @@ const everyRequest: Attack = {
 const allowedIn = {
   preauth: ['userauth-begin'],
   postauth: [
+    'prove-host-keys',
     'session-open',
     'direct-tcpip',
     'tcpip-forward',

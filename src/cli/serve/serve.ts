@@ -22,7 +22,7 @@ import {
   loadDesktopConfig,
 } from '../../policy/load.ts';
 import { installDirectory, placesFor } from '../../process/places.ts';
-import { BindError, Monitor } from '../../process/monitor.ts';
+import { BindError, Monitor, offeredHostKeyAlgorithms } from '../../process/monitor.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
 import { whoListens } from './who-listens.ts';
@@ -270,6 +270,8 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
       }
     }
     const hostKeys = await loadHostKeys(loaded.config, log);
+    // Said at the start, and by -t, not at the first connection.
+    offeredHostKeyAlgorithms(hostKeys, loaded.config);
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(loaded.config).join('\n')}\n`);
     }

@@ -29,6 +29,7 @@ const requests: readonly (readonly [Call<any, any>, object])[] = [
   [link.QueryKey, { algorithm: 'ssh-ed25519', blob: none, hostKey: none }],
   [link.CheckKey, { algorithm: 'ssh-ed25519', blob: none, signature: none, hostKey: none }],
   [link.RefuseMethod, { method: 'x' }],
+  [link.ProveHostKeys, { keys: [] }],
   [link.SessionOpen, {}],
   [link.SessionPty, { session: 1, ...terminal }],
   [link.SessionEnv, { session: 1, name: Buffer.from('A'), value: none }],
