@@ -32,6 +32,9 @@ export const agentConnections = 256;
 /** Connections at a time to a forwarded display: an X server takes 256 clients by default. */
 export const x11Connections = 256;
 
+/** Who connects to a forwarded display must have said who it is by then: an X client does at once. */
+export const admissionMs = 30_000;
+
 /** SERVICE_REQUESTs of one connection: one is enough, some libraries ask before each method. */
 export const serviceRequests = 64;
 /** USERAUTH_REQUESTs that wait for the answer to an earlier one, and their size. */

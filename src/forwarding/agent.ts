@@ -5,11 +5,13 @@
 import { agentConnections } from '../base/limits.ts';
 import type { ChannelOpener } from '../ssh/connection/mux.ts';
 import { ForwardListener } from './listener.ts';
+import type { SocketRoom } from './room.ts';
 
 /** Takes the descriptor over. */
 export function agentListener(
   descriptor: number,
   opener: ChannelOpener,
+  room: SocketRoom,
   onTrouble: (error: Error) => void,
 ): ForwardListener {
   return new ForwardListener({
@@ -17,6 +19,7 @@ export function agentListener(
     channelType: 'auth-agent@openssh.com',
     openData: () => Buffer.alloc(0),
     opener,
+    room,
     maxConnections: agentConnections,
     onTrouble,
   });

@@ -181,6 +181,7 @@ export class WorkerConnections {
       connection,
       lentBuffer: this.#lentBuffer,
       opener: () => mux as Connection, // whoever asks is a channel of it
+      room: this.#room,
       log: (level, line) => this.#log(level, connection, line),
     });
     const forwards = new MonitorForwards(this.#peer, connection);

@@ -8,6 +8,7 @@ import { PtyMaster } from '../base/pty.native.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import { agentListener } from '../forwarding/agent.ts';
 import type { ForwardListener } from '../forwarding/listener.ts';
+import type { SocketRoom } from '../forwarding/room.ts';
 import { x11Listener } from '../forwarding/x11.ts';
 import * as link from '../monitor/link.ts';
 import type { ChannelOpener } from '../ssh/connection/mux.ts';
@@ -49,6 +50,7 @@ export interface SessionShared {
   readonly lentBuffer: Buffer;
   /** Opens channels to the client; there once somebody is logged in. */
   readonly opener: () => ChannelOpener;
+  readonly room: SocketRoom;
   readonly log: (level: string, line: string) => void;
 }
 
@@ -123,21 +125,21 @@ class MonitorSession implements HostedSession {
   }
 
   async forwardAgent(): Promise<boolean> {
-    const { peer, opener, log } = this.#shared;
+    const { peer, opener, room, log } = this.#shared;
     const { values, descriptors } = await peer.call(link.AgentForward, this.#which);
     const [descriptor, ...more] = descriptors;
     closeAll(more);
     if (descriptor !== undefined) {
       this.#keep(
         'agent',
-        agentListener(descriptor, opener(), ({ message }) => log('ERROR', message)),
+        agentListener(descriptor, opener(), room, ({ message }) => log('ERROR', message)),
       );
     }
     return values.allowed;
   }
 
   async forwardX11(request: X11Request): Promise<boolean> {
-    const { peer, opener, log } = this.#shared;
+    const { peer, opener, room, log } = this.#shared;
     const { values, descriptors } = await peer.call(link.X11Forward, {
       ...this.#which,
       ...request,
@@ -148,7 +150,7 @@ class MonitorSession implements HostedSession {
     }
     this.#keep(
       this.number,
-      x11Listener(descriptors, request, opener(), ({ message }) => log('ERROR', message)),
+      x11Listener(descriptors, request, opener(), room, ({ message }) => log('ERROR', message)),
     );
     return true;
   }

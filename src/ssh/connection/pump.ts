@@ -136,9 +136,15 @@ export function feed(
 /**
  * Joins a channel and a socket: bytes both ways, EOF each way on its own, CLOSE when both have
  * ended. `unread` is what a dialogue read from the channel and leaves to the socket. A dialogue that
- * ends in this writes through `channel.out`, not through `channel.stream`.
+ * ends in this writes through `channel.out`, not through `channel.stream`. `source`: what is read in
+ * place of the socket itself.
  */
-export function splice(channel: Channel, socket: Duplex, unread?: Buffer): void {
+export function splice(
+  channel: Channel,
+  socket: Duplex,
+  unread?: Buffer,
+  source: Readable | LendingSource = socket,
+): void {
   let isRead = false;
   let isWritten = false;
   const closeWhenOver = (): void => {
@@ -146,7 +152,7 @@ export function splice(channel: Channel, socket: Duplex, unread?: Buffer): void 
       channel.close();
     }
   };
-  pump(socket, channel.out, () => {
+  pump(source, channel.out, () => {
     isRead = true;
     channel.sendEof();
     closeWhenOver();

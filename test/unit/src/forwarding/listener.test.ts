@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { listenStream } from '../../../../src/base/socket.native.ts';
-import { ForwardListener } from '../../../../src/forwarding/listener.ts';
+import { ForwardListener, type ListenerOptions } from '../../../../src/forwarding/listener.ts';
 import {
   ChannelOpen,
   ChannelOpenConfirmation,
@@ -31,7 +31,7 @@ interface Served {
   asked(): number[];
 }
 
-function serve(more: { maxConnections?: number; takesOne?: boolean } = {}): Served {
+function serve(more: Partial<ListenerOptions> = {}): Served {
   const folder = mkdtempSync(join(tmpdir(), 'sshdesk-listener-'));
   const path = join(folder, 'socket');
   const peer = new ConnectionPeer();
@@ -156,4 +156,96 @@ test('the end of the connection ends the sockets, also those whose channel is be
   await nextAsked(served);
   served.peer.transport.close();
   await eventually('both ended', () => open.got.includes('end') && opening.got.includes('end'));
+});
+
+/** Whoever says `please` is let in. */
+const admission = {
+  judge: (bytes: Buffer) => {
+    const said = bytes.toString();
+    return 'please'.startsWith(said) && said !== 'please'
+      ? ('more' as const)
+      : said.startsWith('please')
+        ? ('right' as const)
+        : ('wrong' as const);
+  },
+  refusal: () => Buffer.from('no'),
+};
+
+test('nothing is asked of the client before it is known who connects; no byte is lost', async () => {
+  const served = serve({ admission });
+  const socket = served.dial();
+  for (const piece of ['p', 'le', 'as']) {
+    socket.write(piece);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.deepEqual(served.asked(), []);
+  socket.write('e and more');
+  const number = await nextAsked(served);
+  socket.write(', and more');
+  confirm(served.peer, number);
+  let got = '';
+  await eventually('all of it', () => {
+    got += served.peer.bytes().stdout.toString();
+    return got === 'please and more, and more';
+  });
+  served.peer.data(number, 'answer');
+  await eventually('the answer', () => socket.got.join('') === 'answer');
+  socket.end();
+  served.peer.eof(number);
+  await eventually('the end', () => socket.got.at(-1) === 'close');
+});
+
+test('who says something else is told so, and is gone', async () => {
+  const served = serve({ admission });
+  const socket = served.dial();
+  socket.write('hello');
+  await eventually('the end', () => socket.got.includes('end') || socket.got.includes('error'));
+  assert.equal(socket.got[0], 'no');
+  assert.deepEqual(served.asked(), []);
+});
+
+test('a stranger does not use up a listener for one; of two who may the first gets it', async () => {
+  const served = serve({ admission, takesOne: true });
+  const stranger = served.dial();
+  stranger.write('hello');
+  await eventually('the refusal', () => stranger.got[0] === 'no');
+  assert.equal(served.listener.isOpen, true);
+  const silent = served.dial();
+  const first = served.dial();
+  first.write('please');
+  await nextAsked(served);
+  assert.equal(served.listener.isOpen, false);
+  await eventually('who has said nothing is gone', () => silent.got.includes('end'));
+});
+
+test('who says nothing makes room for others', async () => {
+  const served = serve({ admission, maxConnections: 3 });
+  const silent = Array.from({ length: 6 }, () => served.dial());
+  await eventually(
+    'the first are gone',
+    () => silent.filter(({ got }) => got.length > 0).length >= 4,
+  );
+  const socket = served.dial();
+  socket.write('please');
+  await nextAsked(served);
+});
+
+test('the peer goes while its channel is being opened', async () => {
+  const served = serve({ admission });
+  const socket = served.dial();
+  socket.write('please');
+  const number = await nextAsked(served);
+  socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  confirm(served.peer, number);
+  await eventually('CLOSE', () => served.peer.numbers().includes(97));
+});
+
+test('the end of the listener ends those who have not said who they are', async () => {
+  const served = serve({ admission });
+  const silent = served.dial();
+  silent.write('p');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  served.listener.close();
+  await eventually('the end', () => silent.got.includes('end') || silent.got.includes('error'));
 });
