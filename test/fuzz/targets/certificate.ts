@@ -17,7 +17,7 @@ const algorithms = [
 ];
 const folder = new URL('../corpus/certificate/', import.meta.url);
 /** Made by ssh-keygen; what else is good is one of these. */
-const names = ['ed25519', 'ecdsa', 'rsa', 'all-options'];
+const names = ['ed25519', 'ecdsa', 'rsa', 'all-options', 'usable', 'sk-ed25519', 'sk-ecdsa'];
 const genuine = names.map((name) => readFileSync(new URL(`made-${name}`, folder)));
 
 export const certificate: FuzzTarget = {

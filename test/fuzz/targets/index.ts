@@ -1,5 +1,6 @@
 /** What is fuzzed, in the order of a run over everything. */
 import type { FuzzTarget } from '../target.ts';
+import { authorizedKeys } from './authorized-keys.ts';
 import { certificate } from './certificate.ts';
 import { clientHandshake } from './client-handshake.ts';
 import { clientMessages } from './client-messages.ts';
@@ -9,6 +10,7 @@ import { linkFrames } from './link-frames.ts';
 import { messages } from './messages.ts';
 import { revokedKeys } from './revoked-keys.ts';
 import { rfbServer } from './rfb-server.ts';
+import { signature } from './signature.ts';
 import { sshConfig } from './ssh-config.ts';
 import { transportClear } from './transport-clear.ts';
 import { transportKeyed } from './transport-keyed.ts';
@@ -18,8 +20,10 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   transportKeyed,
   messages,
   linkFrames,
+  signature,
   certificate,
   revokedKeys,
+  authorizedKeys,
   clientHandshake,
   clientMessages,
   knownHosts,
