@@ -79,3 +79,13 @@ test('comments and lines without = of ~/.ssh/environment are passed over', () =>
     ['B', 'a=b'],
   ]);
 });
+
+test('display and agent are what forwarding made, unless the user’s file or PAM say otherwise, as in sshd', () => {
+  const forwarded = { display: 'localhost:10.0', agentSocket: '/tmp/ssh-x/agent.1' };
+  const environment = built({ ...forwarded, client: [['DISPLAY', 'forged:0']] });
+  assert.equal(environment.get('DISPLAY'), 'localhost:10.0');
+  assert.equal(environment.get('SSH_AUTH_SOCK'), '/tmp/ssh-x/agent.1');
+  const over = built({ ...forwarded, userFile: [['DISPLAY', ':7']], pam: ['SSH_AUTH_SOCK=/own'] });
+  assert.deepEqual([over.get('DISPLAY'), over.get('SSH_AUTH_SOCK')], [':7', '/own']);
+  assert.equal(built({}).has('SSH_AUTH_SOCK'), false);
+});
