@@ -60,6 +60,7 @@ class Opening {
   #timer: NodeJS.Timeout | undefined;
   #hostKey: Buffer | null = null;
   #hostKeyFailure: Error | null = null;
+  #hasEnded = false;
   #fail: (error: Error) => void = () => undefined;
   readonly #failed: Promise<never>;
 
@@ -103,6 +104,7 @@ class Opening {
 
   #arm(ms: number, text: string): void {
     clearTimeout(this.#timer);
+    if (this.#hasEnded) return;
     this.#timer = setTimeout(() => this.#end(new ClientFailure('connection', text)), ms);
   }
 
@@ -132,13 +134,23 @@ class Opening {
           this.#options.handshakeTimeoutMs,
           'the server does not complete the key exchange',
         );
-        verified(isValid);
+        this.#answer(verified, isValid);
       },
       (error: unknown) => {
         this.#hostKeyFailure = error instanceof Error ? error : new Error(String(error));
-        verified(false);
+        this.#answer(verified, false);
       },
     );
+  }
+
+  /** While the key was looked up the exchange may have failed: what is over takes no answer. */
+  #answer(verified: (isValid: boolean) => void, isValid: boolean): void {
+    if (this.#hasEnded) return;
+    try {
+      verified(isValid);
+    } catch (error) {
+      this.#end(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   #onError(error: Error): void {
@@ -154,6 +166,7 @@ class Opening {
   }
 
   #end(error: Error): void {
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
     this.#wire.fail(error);
     this.#fail(error);
