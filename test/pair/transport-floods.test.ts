@@ -102,10 +102,19 @@ describe('floods', { timeout: 120_000 }, () => {
     assert.equal(served.signer.exchanges.length, limits.unauthenticatedExchanges);
   });
 
-  test('data behind a KEXINIT of the peer ends the connection', async () => {
-    const { client } = await loggedIn();
-    client.send(client.makeKexInit(), message(94, uint32(0), sshString(Buffer.alloc(100))));
-    assert.equal((await client.farewell())?.reason, 2);
+  test('data behind a KEXINIT of the peer is heard once logged in, as sshd does, never before', async () => {
+    const data = message(94, uint32(0), sshString(Buffer.alloc(100)));
+    const stranger = await connected();
+    await stranger.client.handshake();
+    stranger.client.send(stranger.client.makeKexInit(), data);
+    assert.equal((await stranger.client.farewell())?.reason, 2);
+    const { client, served } = await loggedIn();
+    const heard = new Promise<Buffer>((resolve) => {
+      served.transport.onPayload = (payload) => resolve(Buffer.from(payload));
+    });
+    client.send(client.makeKexInit(), data);
+    assert.deepEqual(await heard, data);
+    client.socket.destroy();
   });
 
   test('data without end instead of an answer to our KEXINIT ends the connection', async () => {
@@ -117,6 +126,19 @@ describe('floods', { timeout: 120_000 }, () => {
     assert.equal((served.error as { reason?: number }).reason, 2);
     assert.ok(sent < 1.5 * limits.unansweredKexInitBytes);
   });
+
+  for (const number of [2, 4, 94]) {
+    test(`message ${number} without end behind a KEXINIT of the peer ends the connection`, async () => {
+      const { client, served } = await loggedIn();
+      served.transport.onPayload = () => {};
+      client.send(client.makeKexInit());
+      const data = message(number, sshString(Buffer.alloc(32_000)));
+      const sent = await flood(client, data, 2 * limits.unansweredKexInitBytes);
+      await served.closed;
+      assert.equal((served.error as { reason?: number }).reason, 2);
+      assert.ok(sent < 1.5 * limits.unansweredKexInitBytes);
+    });
+  }
 
   test('requests for answers while our KEXINIT waits fill a bounded queue', async () => {
     const { client, served } = await loggedIn();

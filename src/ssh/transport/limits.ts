@@ -21,7 +21,7 @@ export const limits = {
   unauthenticatedBytes: 4 * 1024 * 1024,
   /** Key exchanges before authentication: a large group costs milliseconds each. */
   unauthenticatedExchanges: 4,
-  /** What may arrive between our KEXINIT and the peer's: more than is ever in flight. */
+  /** What may arrive until the peer's KEXINIT, and until its NEWKEYS: more than is in flight. */
   unansweredKexInitBytes: 64 * 1024 * 1024,
   /** RFC 4344 §3.1: well before the sequence number can come round. */
   packetsPerKey: 2 ** 30,

@@ -317,10 +317,10 @@ class ServerTransport implements Transport {
         throw new ProtocolError(`${this.#unauthenticatedBytes} bytes before authentication`);
       }
     }
-    if (this.#phase === 'open' && this.#engine.isExchanging) {
+    if (this.#engine.isExchanging) {
       this.#unansweredBytes += bytes;
       if (this.#unansweredBytes > limits.unansweredKexInitBytes) {
-        throw new ProtocolError('a KEXINIT stays without answer');
+        throw new ProtocolError('a key exchange does not end');
       }
     }
   }
