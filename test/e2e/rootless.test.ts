@@ -3,7 +3,7 @@
  * places. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chownSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Child, eventually } from '../support/child.ts';
 import { isFilled, lookForColour, lookThrough, randomColour } from '../support/desktop-look.ts';
@@ -59,6 +59,12 @@ describe('a daemon without root', lab, () => {
     });
   }
 
+  async function ended({ pid }: TestServer): Promise<void> {
+    await eventually('the old daemon to end', async () =>
+      ['', 'Z'].includes(/^State:\t(\w)/m.exec(readProcFile(pid, 'status'))?.[1] ?? ''),
+    );
+  }
+
   function sessions(...words: string[]): string {
     const [file = '', ...rest] = [...as(alice), '--init-groups'];
     return run(file, [
@@ -88,9 +94,7 @@ describe('a daemon without root', lab, () => {
     assert.deepEqual(listeningPorts(), [server.port]);
 
     process.kill(server.pid, 'SIGTERM');
-    await eventually('the old daemon to end', async () =>
-      ['', 'Z'].includes(/^State:\t(\w)/m.exec(readProcFile(server.pid, 'status'))?.[1] ?? ''),
-    );
+    await ended(server);
     server = await start();
     await eventually('the desktop', async () => list()[0]?.id === desktop.id);
     await lookForColour(server, asAlice(), inner, shown);
@@ -110,5 +114,45 @@ describe('a daemon without root', lab, () => {
     assert.equal(bob.status, 255);
     assert.match(bob.stderr, /Permission denied/);
     assert.deepEqual(list(), []);
+  });
+
+  test('a home whose paths are longer than the address of a socket', async () => {
+    await server.stop();
+    const dave = makeUser('dave', { authorizedKeys: [key.line] });
+    const home = `/home/${'d'.repeat(95)}`;
+    run('usermod', ['--move-home', '--home', home, 'dave']);
+    const startAsDave = (): Promise<TestServer> =>
+      startServer({
+        wrapper: [
+          ...['env', '-u', 'XDG_RUNTIME_DIR', 'bash', '-c'],
+          ...['chown -R dave: /tmp/server-* && exec "$@"', 'sh'],
+          ...[...as(dave), '--init-groups'],
+        ],
+        environment: { HOME: home, USER: 'dave' },
+      });
+    server = await startAsDave();
+    const sessionsOf = (...words: string[]): string => {
+      const [file = '', ...rest] = [...as(dave), '--init-groups'];
+      const main = `${checkout}/src/cli/main.ts`;
+      const clean = ['env', '-u', 'XDG_RUNTIME_DIR', `HOME=${home}`];
+      return run(file, [
+        ...rest,
+        ...clean,
+        ...[process.execPath, '--no-warnings', main, 'sessions', ...words],
+      ]);
+    };
+    const asDave = { user: 'dave', key };
+    await lookThrough(server, asDave);
+    const [desktop] = JSON.parse(sessionsOf('list', '--json')) as ListedDesktop[];
+    assert.equal(desktop?.owner, 'dave');
+    assert.ok(existsSync(`${home}/.local/state/sshdesk/run/desktops/${desktop.id}/user/rfb.sock`));
+    // Found again by the next daemon, over a control socket as deep.
+    process.kill(server.pid, 'SIGTERM');
+    await ended(server);
+    server = await startAsDave();
+    await lookThrough(server, asDave);
+    const [again] = JSON.parse(sessionsOf('list', '--json')) as ListedDesktop[];
+    assert.equal(again?.id, desktop.id);
+    assert.match(sessionsOf('terminate', 'default'), /terminated/);
   });
 });

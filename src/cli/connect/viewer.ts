@@ -22,6 +22,8 @@ const oldestVersion: readonly [number, number] = [1, 11];
 const probeTimeoutMs = 5000;
 const connectTimeoutMs = 30 * 1000;
 const maxLogChars = 4096;
+/** 107 bytes, less a folder and a title in it. */
+const maxPlaceBytes = 58;
 
 /** Throws ClientFailure `desktop` that says what to do without one. */
 export async function findViewer(environment: NodeJS.ProcessEnv): Promise<Viewer> {
@@ -91,7 +93,7 @@ export async function startViewer(
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<RunningViewer> {
-  const folder = await mkdtemp(join(environment.XDG_RUNTIME_DIR || tmpdir(), 'sshdesk-'));
+  const folder = await mkdtemp(join(socketPlace(environment.XDG_RUNTIME_DIR), 'sshdesk-'));
   const server = createServer({ pauseOnConnect: true });
   let child: ChildProcess | null = null;
   try {
@@ -116,6 +118,12 @@ export async function startViewer(
     server.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A folder under which a path fits into a socket's address. */
+function socketPlace(runtimeDirectory: string | undefined): string {
+  const isFit = runtimeDirectory && Buffer.byteLength(runtimeDirectory) <= maxPlaceBytes;
+  return isFit ? runtimeDirectory : tmpdir();
 }
 
 /** From 1.12 on a lost connection would otherwise leave a dialogue that outlives it. */

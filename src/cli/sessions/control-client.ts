@@ -1,5 +1,7 @@
 /** One request to the daemon over its control socket. Runs in: user. */
-import { createConnection } from 'node:net';
+import { closeSync, constants, openSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { basename, dirname } from 'node:path';
 import type { ControlReply, ControlRequest } from '../../broker/control.ts';
 
 const answerTimeoutMs = 60_000;
@@ -20,10 +22,30 @@ function parseReply(line: string, path: string): ControlReply {
   throw new NoDaemon(`what listens on ${path} is not sshdesk`);
 }
 
+/** What `sockaddr_un` holds, without the final zero. */
+const maxAddressBytes = 107;
+
+/** A path that is too long for an address is gone by way of its directory. */
+function connectTo(path: string): Socket {
+  if (Buffer.byteLength(path) <= maxAddressBytes) {
+    return createConnection(path);
+  }
+  let directory: number;
+  try {
+    directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch {
+    // Told as what it is: nobody listens there.
+    return createConnection('/nonexistent/control.sock');
+  }
+  const socket = createConnection(`/proc/self/fd/${directory}/${basename(path)}`);
+  socket.once('close', () => closeSync(directory));
+  return socket;
+}
+
 /** Undefined: nobody listens there. */
 function ask(path: string, request: ControlRequest): Promise<ControlReply | undefined> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection(path);
+    const socket = connectTo(path);
     let input = '';
     let isConnected = false;
     const fail = (why: string): void => {
