@@ -2,7 +2,8 @@
  * After a restart of the daemon: what goes on is found again, what does not is failed and removed.
  * Runs in: monitor.
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { BrokerHost } from './broker-host.ts';
 import { Desktop } from './desktop.ts';
 import type { DesktopEnds } from './desktop-ends.ts';
@@ -49,6 +50,10 @@ export class DesktopRecovery {
 
   async #recoverOne(record: DesktopRecord): Promise<void> {
     const { log, nowMs, store } = this.#host;
+    if (this.#isElsewhere(record)) {
+      log.info(`desktop ${record.id} (${record.name}) is in ${record.directory}, left alone`);
+      return;
+    }
     const engine = Object.values(this.#host.engines).find(({ name }) => name === record.engine);
     const why =
       engine === undefined ? 'its engine is no longer there' : await this.#adopt(record, engine);
@@ -59,6 +64,16 @@ export class DesktopRecovery {
       store.setEnded(record.id, 'failed', nowMs(), why);
       await this.#ends.reapRecord(record);
     }
+  }
+
+  /** It belongs to a daemon with the same store and other places, which finds it when it is back. */
+  #isElsewhere({ id, directory }: DesktopRecord): boolean {
+    return (
+      isId(id) &&
+      basename(directory) === id &&
+      directory !== this.#set.directoryOf(id) &&
+      existsSync(join(directory, 'control'))
+    );
   }
 
   /** Undefined: it goes on. */

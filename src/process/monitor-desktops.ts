@@ -58,7 +58,8 @@ export class MonitorDesktops {
   readonly #control: ControlSocket;
   readonly #socket: DesktopsSocket;
   readonly #elsewhere: DesktopsElsewhere;
-  #lock: number | undefined;
+  #locks: readonly number[] = [];
+  #hasSaidWhy = false;
   #isOwner = false;
   #isReleased = false;
   /** What there was when the daemon started has been found again, or another one owns it. */
@@ -133,7 +134,11 @@ export class MonitorDesktops {
       // Whoever put something else there keeps desktops from starting, but not the daemon.
       this.#options.log.error(`${x11Directory}: ${(error as Error).message}`);
     }
-    this.#lock = openSync(join(places.runtimeDirectory, 'desktops.lock'), 'a', 0o600);
+    this.#locks = [
+      openSync(join(places.runtimeDirectory, 'desktops.lock'), 'a', 0o600),
+      // A daemon with other places for its sockets may have the same store.
+      openSync(`${places.storeFile}.lock`, 'a', 0o600),
+    ];
     const own = this.#own().catch((error: unknown) =>
       this.#options.log.error(`desktops: ${String(error)}`),
     );
@@ -143,10 +148,12 @@ export class MonitorDesktops {
   }
 
   async #own(): Promise<void> {
-    if (this.#isReleased || this.#lock === undefined) {
+    if (this.#isReleased) {
       return;
     }
-    if (!lockExclusive(this.#lock)) {
+    const taken = this.#locks.findIndex((lock) => !lockExclusive(lock));
+    if (taken >= 0) {
+      this.#sayWhyNot(taken);
       setTimeout(() => {
         this.#own().catch((error: unknown) =>
           this.#options.log.error(`desktops: ${String(error)}`),
@@ -161,6 +168,17 @@ export class MonitorDesktops {
     this.#isOwner = true;
     this.#control.listen();
     this.#socket.listen();
+  }
+
+  /** Of a successor that waits for the old daemon nothing need be said: it is asked meanwhile. */
+  #sayWhyNot(taken: number): void {
+    if (taken > 0 && !this.#hasSaidWhy) {
+      this.#hasSaidWhy = true;
+      const { storeFile } = this.#options.places;
+      this.#options.log.error(
+        `no desktops here: another daemon has ${storeFile}, with its sockets elsewhere (another XDG_RUNTIME_DIR?); they come when it ends`,
+      );
+    }
   }
 
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
@@ -197,9 +215,7 @@ export class MonitorDesktops {
     this.#control.close();
     this.#socket.close();
     this.#broker.close();
-    if (this.#lock !== undefined) {
-      closeSync(this.#lock);
-    }
+    this.#locks.forEach(closeSync);
     for (const connection of this.#onlookers) {
       this.#elsewhere.rejoin(connection);
     }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { type Child, eventually } from '../support/child.ts';
+import { type Child, eventually, run as runProgram } from '../support/child.ts';
 import { isFilled, lookForColour, lookThrough, randomColour } from '../support/desktop-look.ts';
 import { type ListedDesktop, listeningPorts } from '../support/desktop-session.ts';
 import {
@@ -153,6 +153,41 @@ describe('a daemon without root', lab, () => {
     await lookThrough(server, asDave);
     const [again] = JSON.parse(sessionsOf('list', '--json')) as ListedDesktop[];
     assert.equal(again?.id, desktop.id);
+    // Another daemon of his with other places for its sockets leaves store and desktops alone.
+    const other = `/run/user/${dave.uid}`;
+    mkdirSync(other, { mode: 0o700 });
+    chownSync(other, dave.uid, dave.gid);
+    const first = server;
+    const second = await startServer({
+      wrapper: [
+        ...['bash', '-c', 'chown -R dave: /tmp/server-* && exec "$@"', 'sh'],
+        ...[...as(dave), '--init-groups'],
+      ],
+      environment: { HOME: home, USER: 'dave', XDG_RUNTIME_DIR: other },
+    });
+    try {
+      await eventually('what it says', async () =>
+        /no desktops here: another daemon has .*state\.db/.test(second.log()),
+      );
+      const refused = await ssh(second, { ...asDave, args: ['-s'] }, 'rfb');
+      assert.equal(refused.status, 1);
+      assert.match(refused.stderr, /The daemon that owns the desktops does not answer/);
+      server = first;
+      const [still] = JSON.parse(sessionsOf('list', '--json')) as ListedDesktop[];
+      assert.equal(still?.id, desktop.id);
+    } finally {
+      await second.stop();
+    }
     assert.match(sessionsOf('terminate', 'default'), /terminated/);
+    // With his own daemon down the machine's answers, and that is said.
+    process.kill(server.pid, 'SIGTERM');
+    await ended(server);
+    server = await startServer();
+    const { stdout, stderr } = await runProgram('setpriv', [
+      ...[...as(dave), '--init-groups', 'env', '-u', 'XDG_RUNTIME_DIR', `HOME=${home}`],
+      ...[process.execPath, '--no-warnings', `${checkout}/src/cli/main.ts`, 'sessions', 'list'],
+    ]);
+    assert.match(stdout, /^ID /);
+    assert.match(stderr, /your own daemon does not run; this is what the machine's says/);
   });
 });

@@ -152,6 +152,24 @@ describe('connect, with a desktop behind Debian sshd', {
     assert.match(bare.stderr, /no viewer found in PATH/);
   });
 
+  test('what cannot be done is a sentence with what to do, before anybody is asked', async () => {
+    for (const [rest, code, said] of [
+      [['--screenshot', '/nowhere/at/all.png'], 1, /there is no such folder; make it first/],
+      [['--screenshot', '/tmp'], 1, /\/tmp: is a folder; name a file in it/],
+      [['--listen', String(sshd.port)], 1, /another program has it; name another port, or 0/],
+      [['--lisst', '1'], 2, /Unknown argument: --lisst;/],
+    ] as const) {
+      const { code: exit, stderr } = await run(process.execPath, args(...rest));
+      assert.equal(exit, code, stderr);
+      assert.match(stderr, said);
+      assert.doesNotMatch(stderr, /ENOENT|EADDRINUSE|EISDIR|missing|non-option/);
+    }
+    // A mistyped option must not take the host for its value and then complain of a missing host.
+    const { code, stderr } = await run(process.execPath, [cli, 'connect', '--screnshot', 'host']);
+    assert.equal(code, 2);
+    assert.match(stderr, /Unknown argument: --screnshot;/);
+  });
+
   test('key exchanges in the middle ask for the host key no second time', async () => {
     await using often = await DebianSshd.start({
       config: ['RekeyLimit 1K', 'LogLevel DEBUG1'],

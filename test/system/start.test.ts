@@ -105,6 +105,24 @@ describe('setup and start', lab, () => {
     await interrupt(child);
   });
 
+  test('promises a viewer only where there is a display', async () => {
+    const without = await started(carol, 2307);
+    assert.match(without.desktop, / --screenshot ~\/desktop\.png$/);
+    assert.match(without.child.stdout, /--listen 5901/);
+    await interrupt(without.child);
+    const withOne = await started(carol, 2307, ['DISPLAY=:7']);
+    assert.doesNotMatch(withOne.child.stdout, /--screenshot|--listen/);
+    await interrupt(withOne.child);
+  });
+
+  test('what is no port is a fault of usage', async () => {
+    for (const port of ['abc', '0', '65536', '22x', '-1']) {
+      const outcome = await run(...emptied(carol, `cd ${checkout} && ./sshdesk start -p ${port}`));
+      assert.equal(outcome.code, 2, `${port}: ${outcome.stderr}`);
+      assert.match(outcome.stderr, /port|argument/i);
+    }
+  });
+
   test('a second start keeps the keys', async () => {
     const first = await started(root, 2303);
     const before = checkFolder(root, 2303);

@@ -3,10 +3,12 @@
  * Runs in: user.
  */
 import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
+import { hideBin } from 'yargs/helpers';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import { runConnect } from '../connect/run.ts';
 import type { ConnectRequest, Purpose } from '../connect/run.ts';
 import { parseGeometry } from '../connect/target.ts';
+import { firstUnknownOption, type KnownOptions } from '../connect/unknown-option.ts';
 
 interface Arguments {
   readonly host: string;
@@ -21,11 +23,18 @@ interface Arguments {
   readonly list: boolean;
   readonly json: boolean;
   readonly listen: string | undefined;
-  readonly screenshot: string | undefined;
+  readonly screenshot: string | readonly string[] | undefined;
   readonly wait: string | undefined;
 }
 
 const usageExitCode = 2;
+/** As `options` has them. */
+const knownOptions: KnownOptions = new Map([
+  ...['i', 'p', 'l', 'o', 'F', 'session', 'geometry', 'listen', 'screenshot', 'wait'].map(
+    (name) => [name, true] as const,
+  ),
+  ...['batch', 'list', 'json', 'help', 'version'].map((name) => [name, false] as const),
+]);
 const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
 
@@ -66,7 +75,12 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('wait', { ...text, describe: 'with --screenshot: ms to settle after the first frame' })
     .fail((message: string | null, error: Error | undefined) => {
       if (error) throw error;
-      process.stderr.write(`sshdesk connect: ${message}\n`);
+      const unknown = firstUnknownOption(hideBin(process.argv).slice(1), knownOptions);
+      const why =
+        unknown === undefined
+          ? message
+          : `Unknown argument: ${unknown}; see sshdesk connect --help`;
+      process.stderr.write(`sshdesk connect: ${why}\n`);
       process.exit(usageExitCode);
     }) as unknown as Argv<Arguments>;
 }
@@ -109,9 +123,11 @@ function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
     return { is: 'listen', port: number(given.listen, '--listen', 65535) };
   }
   if (given.screenshot !== undefined) {
-    if (given.screenshot === '') usage('--screenshot: a file name is expected');
+    // `start` prints a line with one; whoever appends another means that.
+    const file = [given.screenshot].flat().at(-1) ?? '';
+    if (file === '') usage('--screenshot: a file name is expected');
     const waitMs = given.wait === undefined ? 0 : number(given.wait, '--wait', maxWaitMs);
-    return { is: 'screenshot', path: given.screenshot, waitMs };
+    return { is: 'screenshot', path: file, waitMs };
   }
   return { is: 'view' };
 }

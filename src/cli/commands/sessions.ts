@@ -6,7 +6,7 @@ import type { CommandModule } from 'yargs';
 import type { ControlAction, ControlReply, PastDesktop } from '../../broker/control.ts';
 import { controlActions } from '../../broker/control.ts';
 import { askDaemon, NoDaemon } from '../sessions/control-client.ts';
-import { controlSocketPaths } from '../sessions/control-path.ts';
+import { controlSocketPaths, hasOwnDaemon, machineSocket } from '../sessions/control-path.ts';
 import { drawTable } from '../sessions/table.ts';
 
 interface Arguments {
@@ -55,7 +55,13 @@ async function run(values: Arguments): Promise<number> {
   const paths = control === undefined ? controlSocketPaths() : [control];
   try {
     const request = which === undefined ? { action } : { action, which };
-    return show(action, await askDaemon(paths, request), json);
+    const { path, reply } = await askDaemon(paths, request);
+    if (control === undefined && path === machineSocket && paths.length > 1 && hasOwnDaemon()) {
+      process.stderr.write(
+        `sshdesk: your own daemon does not run; this is what the machine's says (${path})\n`,
+      );
+    }
+    return show(action, reply, json);
   } catch (error) {
     if (error instanceof NoDaemon) {
       process.stderr.write(`sshdesk: ${error.message}\n`);

@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { installDirectory } from '../../process/places.ts';
 import { serve } from '../serve/serve.ts';
-import { address, type Folder, prepareFolder } from '../start/folder.ts';
+import { address, defaultPort, type Folder, prepareFolder } from '../start/folder.ts';
 import { asUser, type InvokingUser, invokingUser } from '../start/invoking-user.ts';
 
 interface Arguments {
-  readonly port: number;
+  readonly port: string | readonly string[];
 }
 
+const usageFailed = 2;
 const failed = 255;
 
 export const start: CommandModule<object, Arguments> = {
@@ -22,24 +23,34 @@ export const start: CommandModule<object, Arguments> = {
   builder: (yargs) =>
     yargs.option('port', {
       alias: 'p',
-      type: 'number',
-      default: 2222,
+      type: 'string',
+      default: String(defaultPort),
       requiresArg: true,
       describe: 'port on 127.0.0.1',
     }),
   handler: async ({ port }) => {
-    process.exitCode = await run(port);
+    const number = portOf(port);
+    if (number === undefined) {
+      process.stderr.write(
+        `sshdesk start: -p ${String(port)}: a port from 1 to 65535 is expected\n`,
+      );
+      process.exitCode = usageFailed;
+      return;
+    }
+    process.exitCode = await run(number);
   },
 };
+
+function portOf(text: string | readonly string[]): number | undefined {
+  const port = typeof text === 'string' && /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return port >= 1 && port <= 65535 ? port : undefined;
+}
 
 async function run(port: number): Promise<number> {
   const isRootMode = process.getuid?.() === 0;
   let user: InvokingUser;
   let folder: Folder;
   try {
-    if (!Number.isInteger(port) || port < 1 || port > 65535) {
-      throw new Error(`${port} is not a port`);
-    }
     user = invokingUser(process.env);
     const as = user;
     folder = asUser(as, () => prepareFolder(as, port, isRootMode));
@@ -56,7 +67,8 @@ async function run(port: number): Promise<number> {
   return serve(['-D', '-e', '-f', folder.configFile], {
     endsWithTerminal: true,
     onReady: () => {
-      process.stdout.write(`${invitation(user, port, folder, launcher)}\n`);
+      const canView = Boolean(process.env.DISPLAY);
+      process.stdout.write(`${invitation(user, port, folder, launcher, canView)}\n`);
     },
   });
 }
@@ -67,7 +79,13 @@ function launcherFromHere(): string {
   return isHere ? './sshdesk' : quotedForShell(join(installDirectory, 'sshdesk'));
 }
 
-function invitation(user: InvokingUser, port: number, folder: Folder, launcher: string): string {
+function invitation(
+  user: InvokingUser,
+  port: number,
+  folder: Folder,
+  launcher: string,
+  canView: boolean,
+): string {
   const options = [
     ...['-p', String(port), '-i', folder.loginKey],
     ...['-o', `UserKnownHostsFile=${quotedForSsh(folder.knownHosts)}`],
@@ -78,11 +96,18 @@ function invitation(user: InvokingUser, port: number, folder: Folder, launcher: 
   return [
     '',
     `sshdesk serves ${user.name} on ${address}:${port}; Ctrl-C ends it, desktops stay.`,
-    `A shell, and a desktop, from another terminal${launcher.startsWith('./') ? ' in this folder' : ''}:`,
+    `A shell, and ${canView ? 'a desktop' : 'a picture of a desktop'}, from another terminal${launcher.startsWith('./') ? ' in this folder' : ''}:`,
     '',
     `ssh ${options}`,
-    `${launcher} connect ${options}`,
+    `${launcher} connect ${options}${canView ? '' : ' --screenshot ~/desktop.png'}`,
     '',
+    ...(canView
+      ? []
+      : [
+          'There is no display here to show a desktop on. With `--listen 5901` in place of --screenshot',
+          'a viewer of yours finds it at 127.0.0.1:5901.',
+          '',
+        ]),
   ].join('\n');
 }
 

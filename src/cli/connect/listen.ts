@@ -12,6 +12,11 @@ import type { Terminal } from './terminal.ts';
 
 const maxViewers = 16;
 
+const listenTroubles: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program has it; name another port, or 0 for any that is free',
+  EACCES: 'only root may have ports below 1024; name another port, or 0 for any that is free',
+};
+
 export interface Listening {
   readonly port: number;
   close(): void;
@@ -48,7 +53,8 @@ async function listening(server: Server, port: number): Promise<void> {
   try {
     await once(server, 'listening');
   } catch (error) {
-    const why = (error as Error).message;
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    const why = listenTroubles[code] ?? message;
     throw new ClientFailure('desktop', `127.0.0.1 port ${port}: ${why}`, { cause: error });
   }
 }

@@ -6,6 +6,7 @@ import type { ClientFailureKind } from '../../ssh/client/failure.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import { Desktops } from './desktop.ts';
 import type { DesktopRequest } from './desktop.ts';
+import { mayWrite } from './file-trouble.ts';
 import { formatJson, formatTable } from './list.ts';
 import { listenForViewers } from './listen.ts';
 import { login } from './login.ts';
@@ -84,8 +85,10 @@ class ConnectRun {
     if (settings.ignored.length > 0) {
       this.#terminal.line(`Warning: without effect here: ${settings.ignored.join(', ')}`);
     }
-    // Looked for first: nobody should answer questions for a desktop that cannot be shown.
-    const viewer = this.#request.purpose.is === 'view' ? await findViewer(process.env) : null;
+    // Looked at first: nobody should answer questions for a desktop that cannot be shown.
+    const { purpose } = this.#request;
+    const viewer = purpose.is === 'view' ? await findViewer(process.env) : null;
+    if (purpose.is === 'screenshot') await mayWrite(purpose.path);
     const session = await login(settings, this.#terminal, this.#signal);
     try {
       await this.#untilEnd(session, this.#serve(session, settings, viewer));

@@ -3,8 +3,8 @@
  */
 import { rename, rm, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { ClientFailure } from '../../ssh/client/failure.ts';
 import { within } from './desktop.ts';
+import { cannotWrite } from './file-trouble.ts';
 import type { Framebuffer } from './framebuffer.ts';
 import { encodePng } from './png.ts';
 import { RfbClient } from './rfb-client.ts';
@@ -39,6 +39,6 @@ export async function writePicture(path: string, picture: Framebuffer): Promise<
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw new ClientFailure('desktop', `${path}: ${(error as Error).message}`, { cause: error });
+    throw cannotWrite(path, error);
   }
 }

@@ -83,15 +83,15 @@ function ask(path: string, request: ControlRequest): Promise<ControlReply | unde
   });
 }
 
-/** The first path on which somebody listens. */
+/** `path`: where somebody listens, the first of them. */
 export async function askDaemon(
   paths: readonly string[],
   request: ControlRequest,
-): Promise<ControlReply> {
+): Promise<{ readonly path: string; readonly reply: ControlReply }> {
   for (const path of paths) {
     const reply = await ask(path, request);
     if (reply !== undefined) {
-      return reply;
+      return { path, reply };
     }
   }
   throw new NoDaemon(`no daemon is reached (${paths.join(', ')})`);

@@ -59,7 +59,7 @@ test('the first socket on which somebody listens is asked; nonsense is no daemon
     await assert.rejects(askDaemon([join(root, 'none'), path], { action: 'list' }), NoDaemon);
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const asked = await askDaemon([join(root, 'none'), path], { action: 'list' });
-    assert.deepEqual(asked, { is: 'done', desktops: [] });
+    assert.deepEqual(asked, { path, reply: { is: 'done', desktops: [] } });
     for (const nonsense of ['x\n', '{}\n', '{"is":"done"', '']) {
       answer = nonsense;
       await assert.rejects(askDaemon([path], { action: 'list' }), NoDaemon, nonsense);
