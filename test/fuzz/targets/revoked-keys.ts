@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { parseCertificate } from '../../../keys/certificate.ts';
 import { KeyListError } from '../../../keys/key-list.ts';
-import { KeyListError } from '../../../keys/key-list.ts';
 import { KrlError } from '../../../keys/krl.ts';
 import { parsePublicKey } from '../../../keys/public-key.ts';
 import { parseRevokedKeys } from '../../../keys/revoked-keys.ts';
