@@ -54,6 +54,7 @@ async function* sourcesOf(
       name: 'AuthorizedKeysCommand',
       command,
       user,
+      otherwise: [account.user],
       tokens: {
         f: fingerprint(key.blob),
         k: blob.toString('base64'),

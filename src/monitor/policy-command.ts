@@ -22,12 +22,14 @@ export interface PolicyCommand {
   readonly user: string;
   /** Besides those of every command: %h %U %u %C %D. */
   readonly tokens: Readonly<Record<string, string>>;
+  /** What a command without arguments gets. */
+  readonly otherwise: readonly string[];
 }
 
 /** What it printed; undefined: nothing that counts, and the log says why. `readMemfd` takes the descriptor. */
 export async function runPolicyCommand(
   authentication: Authentication,
-  { name, command, user, tokens }: PolicyCommand,
+  { name, command, user, tokens, otherwise }: PolicyCommand,
   maxBytes: number,
   readMemfd: (descriptor: number, maxBytes: number) => Buffer,
 ): Promise<Buffer | undefined> {
@@ -37,7 +39,7 @@ export async function runPolicyCommand(
     return undefined;
   }
   const { remoteAddress, remotePort, localAddress, localPort } = connection.endpoints;
-  const argv = commandArguments(command, {
+  const written = commandArguments(command, {
     C: `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`,
     D: '',
     h: account.home,
@@ -45,6 +47,7 @@ export async function runPolicyCommand(
     u: account.user,
     ...tokens,
   });
+  const argv = written.length === 1 ? [...written, ...otherwise] : written;
   const [file = ''] = argv;
   const runAs = user.replace(/%([%u])/g, (_whole, token) => (token === 'u' ? account.user : '%'));
   const graceMs = config.loginGraceTimeMs === 0 ? Infinity : config.loginGraceTimeMs / 2;

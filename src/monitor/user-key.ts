@@ -96,6 +96,7 @@ async function judgeTrusted(
   authentication: Authentication,
   certificate: Certificate,
   path: string,
+  readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
   const { log } = authentication.host;
   const use = keyUse(authentication);
@@ -103,7 +104,7 @@ async function judgeTrusted(
     log.error(why);
     return undefined;
   };
-  const decision = await decidePrincipals(authentication, certificate);
+  const decision = await decidePrincipals(authentication, certificate, readMemfd);
   if (decision.is === 'unlisted') {
     return refuse('Certificate does not contain an authorized principal');
   }
@@ -184,7 +185,7 @@ export async function permitUserKey(
     trustedUserCaKeys !== undefined &&
     (await isTrusted(authentication, certificate, trustedUserCaKeys, keyFiles))
   ) {
-    const permitted = await judgeTrusted(authentication, certificate, trustedUserCaKeys);
+    const permitted = await judgeTrusted(authentication, certificate, trustedUserCaKeys, readMemfd);
     if (permitted !== undefined) {
       return permitted;
     }

@@ -3,15 +3,18 @@
  * server-keywords.ts. Pure. Runs in: monitor, launcher.
  */
 import { parseAuthenticationMethods } from './authentication-methods.ts';
-import { keysCommandTokens, policyCommand } from './command-line.ts';
+import { keysCommandTokens, policyCommand, principalsCommandTokens } from './command-line.ts';
 import type { ServerConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
-import { single } from './values.ts';
+import { single, userFile } from './values.ts';
 
 /** The part of the draft that these rows fill in; `none` where sshd says so. */
 export interface AuthenticationDraft {
   readonly authorizedKeysCommand: string;
   readonly authorizedKeysCommandUser: string;
+  readonly authorizedPrincipalsFile: string;
+  readonly authorizedPrincipalsCommand: string;
+  readonly authorizedPrincipalsCommandUser: string;
   readonly authenticationMethods: readonly string[];
 }
 
@@ -24,6 +27,9 @@ function row<K extends keyof AuthenticationDraft>(
 export const authenticationDefaults: AuthenticationDraft = {
   authorizedKeysCommand: 'none',
   authorizedKeysCommandUser: 'none',
+  authorizedPrincipalsFile: 'none',
+  authorizedPrincipalsCommand: 'none',
+  authorizedPrincipalsCommandUser: 'none',
   authenticationMethods: [],
 };
 
@@ -46,6 +52,39 @@ export const authorizedKeysCommandRows = [
     field: 'authorizedKeysCommandUser',
     parse: single,
     dump: (config) => config.authorizedKeysCommandUser ?? 'none',
+  }),
+];
+
+export const authorizedPrincipalsFileRow = row({
+  name: 'AuthorizedPrincipalsFile',
+  argument: 'file | none',
+  summary:
+    "Names, one a line, of which a certificate of TrustedUserCAKeys has to list one; options of a key may stand in front. Tokens and places as AuthorizedKeysFile. Without it: the user's name.",
+  defaultText: 'none',
+  field: 'authorizedPrincipalsFile',
+  parse: (words, place) => userFile(single(words), place),
+  dump: (config) => config.authorizedPrincipalsFile ?? 'none',
+});
+
+export const authorizedPrincipalsCommandRows = [
+  row({
+    name: 'AuthorizedPrincipalsCommand',
+    argument: 'command ... | none',
+    summary:
+      'Prints such names, asked after the file. As AuthorizedKeysCommand, with the tokens %F %i %K %s %T of the certificate besides; without arguments it gets none.',
+    defaultText: 'none',
+    field: 'authorizedPrincipalsCommand',
+    parse: policyCommand(principalsCommandTokens),
+    dump: (config) => config.authorizedPrincipalsCommand ?? 'none',
+  }),
+  row({
+    name: 'AuthorizedPrincipalsCommandUser',
+    argument: 'user | none',
+    summary: 'Who runs AuthorizedPrincipalsCommand, which does not work without; %u is the user.',
+    defaultText: 'none',
+    field: 'authorizedPrincipalsCommandUser',
+    parse: single,
+    dump: (config) => config.authorizedPrincipalsCommandUser ?? 'none',
   }),
 ];
 

@@ -31,7 +31,7 @@ export function policyCommand(tokens: string): (words: Words) => string {
   };
 }
 
-/** argv; without arguments the user's name is the one. The program itself has no tokens. */
+/** argv, as it is run. The program itself has no tokens. */
 export function commandArguments(
   command: string,
   tokens: Readonly<Record<string, string>>,
@@ -42,7 +42,7 @@ export function commandArguments(
       token === '%' ? '%' : Object.hasOwn(tokens, token) ? (tokens[token] as string) : '',
     ),
   );
-  return [file, ...(given.length === 0 ? [tokens.u ?? ''] : given)];
+  return [file, ...given];
 }
 
 /** The program as sshd names it in its log. */

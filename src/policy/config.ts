@@ -92,6 +92,10 @@ export interface ServerConfig {
   readonly authorizedKeysCommand: string | undefined;
   /** May hold %u. */
   readonly authorizedKeysCommandUser: string | undefined;
+  /** A pattern with tokens, as those of AuthorizedKeysFile; undefined: none. */
+  readonly authorizedPrincipalsFile: string | undefined;
+  readonly authorizedPrincipalsCommand: string | undefined;
+  readonly authorizedPrincipalsCommandUser: string | undefined;
   /** The alternatives of AuthenticationMethods; empty: any one method. */
   readonly authenticationMethods: readonly string[];
   readonly permitTty: boolean;

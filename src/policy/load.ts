@@ -156,11 +156,17 @@ function checkWhole(config: ServerConfig, places: ReadonlyMap<string, string>): 
   const wrong = (keyword: string, text: string): void => {
     problems.push(`${places.get(keyword.toLowerCase()) ?? 'configuration'}: ${keyword}: ${text}`);
   };
-  if (
-    config.authorizedKeysCommand !== undefined &&
-    config.authorizedKeysCommandUser === undefined
-  ) {
-    wrong('AuthorizedKeysCommand', 'set without AuthorizedKeysCommandUser');
+  for (const [name, command, user] of [
+    ['AuthorizedKeysCommand', config.authorizedKeysCommand, config.authorizedKeysCommandUser],
+    [
+      'AuthorizedPrincipalsCommand',
+      config.authorizedPrincipalsCommand,
+      config.authorizedPrincipalsCommandUser,
+    ],
+  ] as const) {
+    if (command !== undefined && user === undefined) {
+      wrong(name, `set without ${name}User`);
+    }
   }
   const { chains, dropped } = beginChains(config.authenticationMethods, (method) =>
     offersMethod(config, method),
@@ -197,6 +203,9 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     revokedKeys: unlessNone(draft.revokedKeys),
     authorizedKeysCommand: unlessNone(draft.authorizedKeysCommand),
     authorizedKeysCommandUser: unlessNone(draft.authorizedKeysCommandUser),
+    authorizedPrincipalsFile: unlessNone(draft.authorizedPrincipalsFile),
+    authorizedPrincipalsCommand: unlessNone(draft.authorizedPrincipalsCommand),
+    authorizedPrincipalsCommandUser: unlessNone(draft.authorizedPrincipalsCommandUser),
     xauthLocation: unlessNone(draft.xauthLocation),
   };
   checkWhole(config, places);

@@ -26,9 +26,6 @@ export const deprecatedKeywords: readonly string[] = [
 /** OpenSSH 10.5, Debian's patches, and older names that are still understood there. */
 export const unsupportedKeywords: readonly string[] = [
   'AllowGroups',
-  'AuthorizedPrincipalsCommand',
-  'AuthorizedPrincipalsCommandUser',
-  'AuthorizedPrincipalsFile',
   'Banner',
   'ChannelTimeout',
   'ChrootDirectory',

@@ -18,6 +18,8 @@ import {
   authenticationDefaults,
   authenticationMethodsRow,
   authorizedKeysCommandRows,
+  authorizedPrincipalsCommandRows,
+  authorizedPrincipalsFileRow,
 } from './authentication-keywords.ts';
 import type { AddressFamily, ConfiguredLogLevel, RootLogin, ServerConfig } from './config.ts';
 import {
@@ -44,7 +46,6 @@ import {
 import {
   absolutePath,
   commandLine,
-  expandTilde,
   integer,
   listenSpec,
   oneOf,
@@ -55,6 +56,7 @@ import {
   several,
   single,
   startups,
+  userFile,
   versionAddendum,
   yesNo,
 } from './values.ts';
@@ -166,12 +168,7 @@ function environmentPatterns(words: Words): readonly string[] {
 
 /** Tokens are checked at the start, not at the first login. */
 function keyFiles(words: Words, place: Place): readonly string[] {
-  const list = several(words).map((word) => expandTilde(word, place));
-  for (const path of list) {
-    if (/%(?:[^%hUu]|$)/.test(path.replaceAll('%%', ''))) {
-      throw new ConfigError(`"${path}" has a token other than %%, %h, %U, %u`);
-    }
-  }
+  const list = several(words).map((word) => userFile(word, place));
   return list.length === 1 && list[0]?.toLowerCase() === 'none' ? [] : list;
 }
 
@@ -410,6 +407,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   }),
   trustedUserCaKeys,
   revokedKeys,
+  authorizedPrincipalsFileRow,
   row({
     name: 'VersionAddendum',
     argument: 'text | none',
@@ -420,6 +418,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => (config.versionAddendum === '' ? 'none' : config.versionAddendum),
   }),
   ...authorizedKeysCommandRows,
+  ...authorizedPrincipalsCommandRows,
   row({
     name: 'HostKeyAgent',
     argument: 'socket | SSH_AUTH_SOCK | none',

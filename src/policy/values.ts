@@ -105,6 +105,15 @@ export function expandTilde(path: string, place: Place): string {
   return `${place.homeDirectory}${path.slice(1)}`;
 }
 
+/** A path with tokens of the user; they are checked at the start, not at the first login. */
+export function userFile(word: string, place: Place): string {
+  const path = expandTilde(word, place);
+  if (/%(?:[^%hUu]|$)/.test(path.replaceAll('%%', ''))) {
+    throw new ConfigError(`"${path}" has a token other than %%, %h, %U, %u`);
+  }
+  return path;
+}
+
 /** Absolute at once, so that a later change of directory means nothing; `none` stays. */
 export function absolutePath(word: string, place: Place): string {
   if (word.toLowerCase() === 'none') {

@@ -111,6 +111,12 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'a file that changed within this time is read anew in every attempt',
   ],
   ['keys/certificate.ts', 'maxCertificateBytes', 'a certificate; a packet holds no more'],
+  [
+    'src/monitor/principals.ts',
+    'maxListBytes',
+    'AuthorizedPrincipalsFile, or what its command prints',
+  ],
+  ['keys/principals.ts', 'maxJudgedBytes', 'options in such a list in front of a right name'],
   ['keys/certificate.ts', 'maxCertificatePrincipals', 'principals of one certificate'],
   [
     'src/monitor/policy-command.ts',
