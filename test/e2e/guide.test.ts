@@ -28,12 +28,20 @@ import { startServer, type TestServer } from '../support/server.ts';
 const lab = inLab(import.meta.url, 300_000);
 
 /** In the order in which a person reads them. */
-const pages = ['first-login', 'desktop', 'instead-of-sshd', 'rootless', 'troubleshooting'] as const;
+const pages = [
+  'first-login',
+  'desktop',
+  'instead-of-sshd',
+  'host-keys',
+  'rootless',
+  'troubleshooting',
+] as const;
 /** Blocks that are not run, so that no further one slips in. */
 const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   desktop: 2,
   'instead-of-sshd': 1,
+  'host-keys': 0,
   rootless: 0,
   troubleshooting: 1,
 };
