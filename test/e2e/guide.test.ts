@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readFileSync,
   chownSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -30,6 +31,7 @@ const lab = inLab(import.meta.url, 300_000);
 /** In the order in which a person reads them. */
 const pages = [
   'first-login',
+  'keys-and-certificates',
   'desktop',
   'instead-of-sshd',
   'host-keys',
@@ -39,6 +41,7 @@ const pages = [
 /** Blocks that are not run, so that no further one slips in. */
 const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
+  'keys-and-certificates': 1,
   desktop: 2,
   'instead-of-sshd': 1,
   'host-keys': 0,
@@ -81,8 +84,12 @@ describe('the guide', lab, () => {
     // As on a fresh Debian, whatever this machine has made of it.
     copyFileSync('/usr/share/openssh/sshd_config', '/etc/ssh/sshd_config');
     run('ssh-keygen', ['-A']);
+    writeFileSync('/etc/ssh/revoked_keys', '');
     server = await startServer({
-      config: ['Port 22', 'UsePAM yes', 'Subsystem sftp /usr/lib/openssh/sftp-server'],
+      config: [
+        ...['Port 22', 'UsePAM yes', 'Subsystem sftp /usr/lib/openssh/sftp-server'],
+        ...['TrustedUserCAKeys /etc/ssh/user_ca.pub', 'RevokedKeys /etc/ssh/revoked_keys'],
+      ],
     });
   });
   after(async () => {
