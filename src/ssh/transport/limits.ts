@@ -29,5 +29,5 @@ export const limits = {
   timerMs: 2 ** 31 - 1,
   /** After DISCONNECT: time and bytes for the peer to read it before the socket is closed. */
   lingerMs: 2000,
-  lingerBytes: 1024 * 1024,
+  lingerBytes: 16 * 1024 * 1024,
 } as const;

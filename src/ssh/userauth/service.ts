@@ -165,7 +165,8 @@ export class UserauthService {
     } else if (number === UserauthRequest.number) {
       payload.fill(0); // RFC 4252 §5.1: ignored, whoever it is for
     } else {
-      throw new ProtocolError(`message ${number} after authentication`);
+      // RFC 4253 §11.4, as sshd: messages of a service or method that is over are not known here.
+      this.#transport.unimplemented();
     }
   }
 
