@@ -5,6 +5,7 @@ import { certificate } from './certificate.ts';
 import { clientHandshake } from './client-handshake.ts';
 import { clientMessages } from './client-messages.ts';
 import { displayDialogue } from './display-dialogue.ts';
+import { hostKeys } from './host-keys.ts';
 import { knownHosts } from './known-hosts.ts';
 import { linkFrames } from './link-frames.ts';
 import { messages } from './messages.ts';
@@ -21,6 +22,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   messages,
   linkFrames,
   signature,
+  hostKeys,
   certificate,
   revokedKeys,
   authorizedKeys,
