@@ -117,6 +117,16 @@ describe('floods', { timeout: 120_000 }, () => {
     client.socket.destroy();
   });
 
+  test('data without end behind a KEXINIT of the peer ends the connection', async () => {
+    const { client, served } = await loggedIn();
+    client.send(client.makeKexInit());
+    const data = message(94, uint32(0), sshString(Buffer.alloc(32_000)));
+    const sent = await flood(client, data, 2 * limits.unansweredKexInitBytes);
+    await served.closed;
+    assert.equal((served.error as { reason?: number }).reason, 2);
+    assert.ok(sent < 1.5 * limits.unansweredKexInitBytes);
+  });
+
   test('data without end instead of an answer to our KEXINIT ends the connection', async () => {
     const { client, served } = await loggedIn();
     served.transport.rekey();

@@ -91,6 +91,26 @@ describe('a well-behaved client', { timeout: 60_000 }, () => {
     client.socket.destroy();
   });
 
+  test('libssh: EXT_INFO follows NEWKEYS at once, whether the peer has sent its own or not', async () => {
+    for (const strict of [true, false]) {
+      const { client } = await connected({ strict });
+      await client.open();
+      client.send(client.kexValue());
+      const original = client.send.bind(client);
+      let newKeys: Buffer | undefined;
+      client.send = (...payloads: Buffer[]) => {
+        newKeys ??= Buffer.concat(payloads.map((payload) => client.seal(payload)));
+      };
+      await client.takeReply();
+      client.send = original;
+      assert.equal((await client.next())?.[0], 7);
+      client.socket.write(newKeys as Buffer);
+      client.send(message(192, sshString('later')));
+      assert.deepEqual(await client.next(), message(193, sshString('later')));
+      client.socket.destroy();
+    }
+  });
+
   test('EXT_INFO is not sent to a client that did not ask', async () => {
     const { client } = await ready({ extInfo: false });
     client.send(message(192, sshString('')));

@@ -184,6 +184,8 @@ export interface EngineEvents {
   packet(payload: Buffer): DecipherAnswer;
   /** The exchange is computed: `resumeExchange` with its signature, or never. */
   exchange(exchange: Exchange): void;
+  /** First exchange only: our NEWKEYS is out and what follows it is under the new keys. */
+  firstKeysOut(): void;
   keysTaken(): void;
 }
 
@@ -200,6 +202,9 @@ export class Engine extends Protocol {
   #exchange: KeyExchange | undefined;
   #ownKexInit: Buffer | undefined;
   #inbound: Decipher | undefined;
+  /** Of the first exchange: waits for the peer's NEWKEYS. */
+  #nextInbound: Decipher | undefined;
+  #switchesEarly = false;
   #chosen: ChosenKex | undefined;
   #identification: Buffer | undefined;
   #fatalReason: number | undefined;
@@ -243,7 +248,9 @@ export class Engine extends Protocol {
         this.#boundInflation();
         this.#chosen = undefined;
         this.#layout = this.#packetLayout();
-        events.keysTaken();
+        if (!this.#switchesEarly) {
+          events.keysTaken();
+        }
       },
     });
     this.#events = events;
@@ -309,9 +316,35 @@ export class Engine extends Protocol {
       ...publicHostKey(blob),
       sign: (own) => (own.equals(hash) ? value : new Error('the signed hash is another one')),
     };
+    const isFirst = exchange.sessionID === undefined;
     // Uncovers the package's own method, which runs once.
     delete (exchange as Partial<KeyExchange>).finish;
     exchange.finish();
+    if (isFirst) {
+      this.#takeFirstOutboundKeys(exchange);
+    }
+  }
+
+  /**
+   * The package switches both directions when the peer's NEWKEYS comes. EXT_INFO stands right behind
+   * ours (RFC 8308 §2.4), and libssh looks for it before it sends anything: so for the first exchange
+   * the package makes both ciphers now, and the one for input is kept back.
+   */
+  #takeFirstOutboundKeys(exchange: KeyExchange): void {
+    this.#switchesEarly = true;
+    exchange.finish(true);
+    exchange.finish();
+    this.#switchesEarly = false;
+    exchange.finish = () => {
+      const next = this.#nextInbound as Decipher;
+      // NEWKEYS has been counted, or with strict kex has set it to 0.
+      next.inSeqno = (this.#inbound as Decipher).inSeqno;
+      this.#nextInbound = undefined;
+      this.#inbound = next;
+      this.#events.keysTaken();
+      return false;
+    };
+    this.#events.firstKeysOut();
   }
 
   /** Encrypts and writes at once, also while an exchange runs. */
@@ -380,7 +413,8 @@ export class Engine extends Protocol {
    */
   takeOutboundKeys(): void {
     const exchange = this.#exchange;
-    if (exchange?._sentNEWKEYS && !exchange._receivedNEWKEYS) {
+    const areTaken = this.#nextInbound !== undefined;
+    if (exchange?._sentNEWKEYS && !exchange._receivedNEWKEYS && !areTaken) {
       exchange._receivedNEWKEYS = true;
       exchange.finish();
     }
@@ -432,7 +466,11 @@ export class Engine extends Protocol {
     if (#events in this && decipher !== undefined) {
       // The first one comes with the package's own dispatch.
       decipher._onPayload = this.#dispatch;
-      this.#inbound = decipher;
+      if (this.#switchesEarly) {
+        this.#nextInbound = decipher;
+      } else {
+        this.#inbound = decipher;
+      }
     }
   }
 

@@ -123,6 +123,7 @@ class ServerTransport implements Transport {
         pad: (into, at, byteCount) => options.memory?.pad(into, at, byteCount),
         packet: (payload) => this.#onPacket(payload),
         exchange: (exchange) => this.#sign(exchange),
+        firstKeysOut: () => this.#sendExtInfo(),
         keysTaken: () => this.#onKeysTaken(),
       },
     );
@@ -473,9 +474,6 @@ class ServerTransport implements Transport {
     const negotiated = this.#engine.negotiated;
     this.#rekeyClock.restart(negotiated?.cs.cipher, negotiated?.sc.cipher);
     this.#startRekeyTimer();
-    if (isFirst && this.#clientWantsExtInfo) {
-      this.#sendExtInfo();
-    }
     this.#drainQueue();
     if (isFirst) {
       this.onReady();
@@ -486,7 +484,11 @@ class ServerTransport implements Transport {
     }
   }
 
+  /** RFC 8308 §2.4 */
   #sendExtInfo(): void {
+    if (!this.#clientWantsExtInfo) {
+      return;
+    }
     const algorithms = this.#settings.userKeyAlgorithms ?? defaultNames(userKeyAlgorithms);
     const extensions = [
       { name: 'server-sig-algs', value: Buffer.from(algorithms.join(',')) },

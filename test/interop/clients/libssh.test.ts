@@ -126,6 +126,11 @@ describe('libssh', lab, () => {
     assert.equal(await says("print(run(connect(), 'id -un')[0])"), "b'alice\\n'\n");
   });
 
+  can('key rsa', 'logs in with rsa-sha2', async () => {
+    const text = await says("print(run(connect(), 'id -un')[0])", [], { keyFile: stage.rsa.file });
+    assert.equal(text, "b'alice\\n'\n");
+  });
+
   can('password', 'logs in', async () => {
     const text = await says(`
 session = opened()

@@ -18,15 +18,11 @@ test('docs/reference/clients.md is what the tests show', () => {
 });
 
 test('of each client there is a test file, and it shows something', () => {
-  const tested = testedClients();
-  assert.deepEqual(
-    tested.map(({ name }) => name),
-    Object.keys(foreignClients).sort(),
+  // Files that show no ability of the table are of other things: the newest OpenSSH.
+  const names = testedClients().flatMap(({ name, abilities }) =>
+    abilities.length > 0 ? [name] : [],
   );
-  assert.deepEqual(
-    tested.filter(({ abilities }) => abilities.length === 0).map(({ name }) => name),
-    [],
-  );
+  assert.deepEqual(names, Object.keys(foreignClients).sort());
 });
 
 test('./setup --test brings the package of each', () => {
