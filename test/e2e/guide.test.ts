@@ -32,6 +32,7 @@ const lab = inLab(import.meta.url, 300_000);
 const pages = [
   'first-login',
   'keys-and-certificates',
+  'several-factors',
   'desktop',
   'agent-and-x11',
   'instead-of-sshd',
@@ -43,6 +44,7 @@ const pages = [
 const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   'keys-and-certificates': 1,
+  'several-factors': 1,
   desktop: 2,
   'agent-and-x11': 2,
   'instead-of-sshd': 1,
