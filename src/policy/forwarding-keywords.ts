@@ -94,7 +94,7 @@ export const allowTcpForwardingRow = row({
 export const allowStreamLocalForwardingRow = row({
   name: 'AllowStreamLocalForwarding',
   argument: 'yes | all | no | local | remote',
-  summary: 'The same for Unix sockets.',
+  summary: 'The same for Unix sockets; to listen on one AllowTcpForwarding has to allow it too.',
   defaultText: 'yes',
   field: 'allowStreamLocalForwarding',
   parse: oneOf<TcpForwarding>(forwardingDirections),

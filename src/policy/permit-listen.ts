@@ -44,9 +44,9 @@ export function mayListen(grant: Grant, uid: number, host: string, port: number)
   return allowed;
 }
 
-/** PermitListen says nothing of Unix sockets, as in sshd. */
+/** As in sshd: AllowTcpForwarding has to allow listening too, and PermitListen says nothing of it. */
 export function mayListenOnSocket(grant: Grant): Verdict {
-  return isForwardingOn(grant.streamLocalForwarding)
+  return isForwardingOn(grant.streamLocalForwarding) && isForwardingOn(grant.tcpForwarding)
     ? allowed
     : refused('forwarding-off', 'forwarding of Unix sockets is off for this login');
 }

@@ -30,15 +30,37 @@ export function mayOpen(grant: Grant, host: string, port: number): Verdict {
   return allowed;
 }
 
-/** direct-streamlocal: AllowStreamLocalForwarding and the key. */
-export function mayOpenSocket({ streamLocalForwarding }: Grant): Verdict {
-  return streamLocalForwarding === 'yes' || streamLocalForwarding === 'local'
-    ? allowed
-    : refused('forwarding-off', 'forwarding of Unix sockets is off for this login');
+/** Of a Unix socket: only `*` stands for it. */
+const noPort = -1;
+
+/**
+ * direct-streamlocal: AllowStreamLocalForwarding and the key; and, as in sshd, what is said of ports:
+ * AllowTcpForwarding, PermitOpen and permitopen= with the path as the host.
+ */
+export function mayOpenSocket(grant: Grant, path: string): Verdict {
+  const { streamLocalForwarding } = grant;
+  if (streamLocalForwarding !== 'yes' && streamLocalForwarding !== 'local') {
+    return refused('socket-forwarding-off', 'forwarding of Unix sockets is off for this login');
+  }
+  return mayOpen(grant, path, noPort);
 }
 
-export function socketRefusalLine(originAddress: string, originPort: number, path: string): string {
-  return `refused streamlocal port forward: originator ${originAddress} port ${originPort}, target ${path}`;
+/** sshd's two lines, as for ports. */
+export function socketRefusalLine(
+  reason: string,
+  {
+    originAddress,
+    originPort,
+    path,
+  }: {
+    readonly originAddress: string;
+    readonly originPort: number;
+    readonly path: string;
+  },
+): string {
+  return reason === 'socket-forwarding-off'
+    ? `refused streamlocal port forward: originator ${originAddress} port ${originPort}, target ${path}`
+    : `Received request to connect to path ${path}, but the request was denied.`;
 }
 
 export interface OpenRequest extends OpenRequester {

@@ -1,4 +1,5 @@
 /** A stock ssh that forwards, and the ends of what it forwards. Runs in: test. */
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { Child, eventually } from './child.ts';
 import { type ClientOptions, type Reachable, sshArguments } from './stock-client.ts';
@@ -95,4 +96,53 @@ export async function startService(
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** A connection through a SOCKS5 proxy (RFC 1928), by name. */
+export function socksConnect(proxyPort: number, host: string, port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: proxyPort, allowHalfOpen: true });
+    let heard = Buffer.alloc(0);
+    let isGreeted = false;
+    const listen = (chunk: Buffer): void => {
+      heard = Buffer.concat([heard, chunk]);
+      if (!isGreeted && heard.length >= 2) {
+        isGreeted = true;
+        heard = heard.subarray(2);
+        const name = Buffer.from(host);
+        const request = Buffer.from([5, 1, 0, 3, name.length, ...name, port >> 8, port & 0xff]);
+        socket.write(request);
+      } else if (isGreeted && heard.length >= 10) {
+        socket.off('data', listen);
+        socket.off('close', tooEarly);
+        if (heard[1] === 0) {
+          resolve(socket);
+        } else {
+          socket.destroy();
+          reject(new Error(`SOCKS reply ${heard[1]}`));
+        }
+      }
+    };
+    const tooEarly = (): void => reject(new Error('the proxy closed'));
+    socket.on('data', listen);
+    socket.once('error', reject);
+    socket.once('close', tooEarly);
+    socket.write(Buffer.from([5, 1, 0]));
+  });
+}
+
+/** As `listeners` gives them. */
+export const loopbacks: ReadonlySet<string> = new Set([
+  '0100007F',
+  '00000000000000000000000001000000',
+]);
+
+/** The addresses that a port is listened on, as /proc/net has them. */
+export function listeners(port: number): readonly string[] {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ 0A /gm)]
+      .filter(([, , found]) => found === wanted)
+      .map(([, address]) => address as string),
+  );
 }

@@ -21,8 +21,9 @@ export function directStreamLocal(log: Log): AnyRow {
     serial: false,
     async handle(connection, { path, originAddress, originPort }) {
       const { grant, leader } = await forwardingLogin(connection);
-      if (!mayOpenSocket(grant).allowed) {
-        log.info(socketRefusalLine(originAddress, originPort, path));
+      const open = mayOpenSocket(grant, path);
+      if (!open.allowed) {
+        log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }));
         throw new CallFailure(connectFailed, 'open failed');
       }
       try {
