@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { inLab, makeUser } from '../support/lab.ts';
+import { inLab, makeUser, setPassword } from '../support/lab.ts';
 import { makeRawKey, no, payload, RawSsh, str } from '../support/raw-ssh.ts';
 import { serverKind, startServer, type TestServer } from '../support/server.ts';
 import { keyboardInteractive, password } from '../support/userauth.ts';
@@ -21,6 +21,7 @@ const median = (samples: readonly number[]): number =>
 async function medians(
   attempt: (user: string) => Promise<number>,
   lanes: number,
+  kinds: readonly string[] = users,
 ): Promise<Readonly<Record<string, number>>> {
   const samples: Record<string, number[]> = {};
   let round = 0;
@@ -28,9 +29,9 @@ async function medians(
     Array.from({ length: lanes }, async () => {
       while (round < tries) {
         const first = round++;
-        for (let index = 0; index < users.length; index++) {
+        for (let index = 0; index < kinds.length; index++) {
           // Another one goes first each time: whatever warms up, warms up for all.
-          const user = users[(index + first) % users.length] as string;
+          const user = kinds[(index + first) % kinds.length] as string;
           const elapsedMs = await attempt(user);
           (samples[user] ??= []).push(elapsedMs);
         }
@@ -171,6 +172,63 @@ describe('the time of a refusal', lab, () => {
             return (await password(client, user, 'wrong')).elapsedMs;
           },
           serverKind === 'sshd' ? 1 : 10,
+        ),
+      (found) => {
+        const allowed = serverKind === 'sshd' ? 0.5 : 0.05;
+        return spread(found) <= allowed * Math.min(...Object.values(found));
+      },
+      3,
+    );
+  });
+
+  /** Root may not log in with a password: his right one takes as long as any wrong one. */
+  const words: Readonly<Record<string, readonly [user: string, word: string]>> = {
+    'root, right': ['root', 'the-right-word'],
+    'root, wrong': ['root', 'wrong'],
+    'alice, wrong': ['alice', 'wrong'],
+    'nobody-such': ['nobody-such', 'wrong'],
+  };
+  for (const method of ['password', 'keyboard-interactive'] as const) {
+    test(`${method} of root where PermitRootLogin refuses it`, { timeout: 80_000 }, async () => {
+      setPassword('root', 'the-right-word');
+      const server = await start([
+        ...['UsePAM yes', 'KbdInteractiveAuthentication yes'],
+        ...['AllowUsers root', 'PermitRootLogin prohibit-password'],
+      ]);
+      const found = await medians(
+        async (kind) => {
+          const [user, word] = words[kind] as readonly [string, string];
+          using client = await ready(server);
+          const dialogue =
+            method === 'password'
+              ? await password(client, user, word)
+              : await keyboardInteractive(client, user, [word]);
+          assert.equal(dialogue.outcome, 'refused');
+          return dialogue.elapsedMs;
+        },
+        50,
+        Object.keys(words),
+      );
+      const allowed = serverKind === 'sshd' ? 0.25 : 0.05;
+      assert.ok(spread(found) <= allowed * Math.min(...Object.values(found)), shown(found));
+    });
+  }
+
+  test('root’s password by the shadow entry, where PermitRootLogin refuses it', async () => {
+    setPassword('root', 'the-right-word');
+    const server = await start([
+      ...['UsePAM no', 'AllowUsers root', 'PermitRootLogin prohibit-password'],
+    ]);
+    await assertAlike(
+      async () =>
+        await medians(
+          async (kind) => {
+            const [user, word] = words[kind] as readonly [string, string];
+            using client = await ready(server);
+            return (await password(client, user, word)).elapsedMs;
+          },
+          serverKind === 'sshd' ? 1 : 10,
+          Object.keys(words),
         ),
       (found) => {
         const allowed = serverKind === 'sshd' ? 0.5 : 0.05;
