@@ -3,6 +3,7 @@
  * the socket's peer credentials; a user sees and ends his own desktops, root all. Runs in: monitor.
  */
 import { once } from 'node:events';
+import { StringDecoder } from 'node:string_decoder';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Broker } from './broker.ts';
@@ -156,8 +157,10 @@ export class ControlServer {
   async #serve(socket: Socket, asker: Asker): Promise<void> {
     let input = '';
     let requests = 0;
+    // A character may come in two pieces.
+    const decoder = new StringDecoder('utf8');
     for await (const chunk of socket) {
-      input += (chunk as Buffer).toString('utf8');
+      input += decoder.write(chunk as Buffer);
       for (let end = input.indexOf('\n'); end >= 0; end = input.indexOf('\n')) {
         const line = input.slice(0, end);
         input = input.slice(end + 1);

@@ -2,7 +2,7 @@
  * Fuzzes for as long as you like: `npm run fuzz -- TARGET SECONDS [SEED]`, with `all` for one after
  * another. Inputs that reach new code are kept for the run (V8's own block coverage tells); one that
  * breaks something is written to corpus/TARGET/found-…, where the tests then find it.
- * `npm run fuzz -- seeds` writes the seeds of targets into their corpus.
+ * `npm run fuzz -- seeds TARGET` writes the seeds of a target into its corpus.
  */
 import { Mutator } from '../support/mutator.ts';
 import { CoverageWatch } from './coverage.ts';
@@ -76,8 +76,8 @@ function spliced(pool: readonly Buffer[], one: Buffer, mutator: Mutator): Buffer
 }
 
 /** Those of before are taken away: what they were made from has changed. */
-function writeSeeds(): void {
-  for (const target of fuzzTargets) {
+function writeSeeds(targets: readonly FuzzTarget[]): void {
+  for (const target of targets) {
     forgetSeeds(target);
     const files = target.seeds().map((bytes) => keep(target, bytes, 'seed'));
     process.stdout.write(`${target.name}: ${files.length}\n`);
@@ -85,9 +85,11 @@ function writeSeeds(): void {
 }
 
 const [name = '', secondsText = '60', seedText] = process.argv.slice(2);
-const chosen = fuzzTargets.filter((target) => name === 'all' || target.name === name);
+const named = (wanted: string) =>
+  fuzzTargets.filter((target) => wanted === 'all' || target.name === wanted);
+const chosen = named(name);
 if (name === 'seeds') {
-  writeSeeds();
+  writeSeeds(named(secondsText));
 } else if (chosen.length === 0) {
   const names = fuzzTargets.map((target) => target.name).join(' ');
   process.stderr.write(`usage: npm run fuzz -- TARGET SECONDS [SEED]; targets: all ${names}\n`);

@@ -41,6 +41,13 @@ export class ByteSource {
     if (isDry) this.#wake();
   }
 
+  /** Resolves once it is dry; a byte that nobody has asked for is a failure, and so is the end. */
+  async rest(): Promise<void> {
+    if (this.#held.length > 0 || (await this.#fill()) || this.#hasEnded) {
+      throw new ClientFailure('desktop', `${this.#name} does not end where it should`);
+    }
+  }
+
   /** Exactly `bytes`; the end before is a failure. */
   async take(bytes: number): Promise<Buffer> {
     while (this.#held.length < bytes) await this.#more(bytes - this.#held.length);

@@ -240,7 +240,8 @@ export class RfbClient {
     const fed = this.#feed(length).then(() => {
       this.#inflated.isDry = true;
     });
-    const drawn = this.#tiles(area);
+    // What is left over is never inflated: the inflater would wait to be read, or has ended.
+    const drawn = this.#tiles(area).then(() => this.#inflated.rest());
     // When one of them fails the other may wait for ever; the first failure is what counts.
     fed.catch(() => undefined);
     drawn.catch(() => undefined);

@@ -4,6 +4,7 @@ import { authorizedKeys } from './authorized-keys.ts';
 import { certificate } from './certificate.ts';
 import { clientHandshake } from './client-handshake.ts';
 import { clientMessages } from './client-messages.ts';
+import { controlLines } from './control-lines.ts';
 import { displayDialogue } from './display-dialogue.ts';
 import { hostKeys } from './host-keys.ts';
 import { knownHosts } from './known-hosts.ts';
@@ -15,6 +16,7 @@ import { signature } from './signature.ts';
 import { sshConfig } from './ssh-config.ts';
 import { transportClear } from './transport-clear.ts';
 import { transportKeyed } from './transport-keyed.ts';
+import { x11Setup } from './x11-setup.ts';
 
 export const fuzzTargets: readonly FuzzTarget[] = [
   transportClear,
@@ -32,4 +34,6 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   sshConfig,
   displayDialogue,
   rfbServer,
+  x11Setup,
+  controlLines,
 ];

@@ -4,8 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { DisconnectError } from '../../../src/base/errors.ts';
+import { Connector } from '../../../src/forwarding/connector.ts';
+import { directStreamLocal } from '../../../src/forwarding/direct-streamlocal.ts';
+import { directTcpip } from '../../../src/forwarding/direct-tcpip.ts';
+import type { ForwardHost } from '../../../src/forwarding/host.ts';
+import { RemoteForwards } from '../../../src/forwarding/remote-forwards.ts';
+import { SocketRoom } from '../../../src/forwarding/room.ts';
+import { refuseTunnel } from '../../../src/forwarding/tun.ts';
 import type { HostedSession, SessionHost } from '../../../src/session/host.ts';
 import { sessionChannel } from '../../../src/session/session-channel.ts';
+import { hostKeysProve } from '../../../src/ssh/connection/host-keys.ts';
 import { Connection } from '../../../src/ssh/connection/mux.ts';
 import type { Authority, AuthOutcome } from '../../../src/ssh/userauth/authority.ts';
 import { UserauthService } from '../../../src/ssh/userauth/service.ts';
@@ -76,6 +84,17 @@ function sessionHost(opened: () => void): SessionHost {
   };
 }
 
+const refusedOpen = { refused: 1, text: 'open failed' } as const;
+/** Listens everywhere, on nothing. */
+const forwardHost: ForwardHost = {
+  directTcpip: async (host) => (host === 'h' ? { internal: 'none' } : refusedOpen),
+  directStreamLocal: async () => refusedOpen,
+  listenTcp: async (_host, port) =>
+    port === 1 ? undefined : { listener: 1, port: port || 4711, descriptors: [] },
+  listenStreamLocal: async () => ({ listener: 1, port: 0, descriptors: [] }),
+  closeListener: async () => {},
+};
+
 const request = (user: string, method: string, ...rest: readonly Buffer[]) =>
   payload(50, str(user), str('ssh-connection'), str(method), ...rest);
 const service = payload(5, str('ssh-userauth'));
@@ -143,6 +162,18 @@ export const messages: FuzzTarget = {
       payload(80, str('tcpip-forward'), yes, str('127.0.0.1'), u32(0)),
       payload(80, str('cancel-tcpip-forward'), yes, str('127.0.0.1'), u32(0)),
       payload(80, str('streamlocal-forward@openssh.com'), yes, str('/tmp/x')),
+      payload(80, str('cancel-streamlocal-forward@openssh.com'), yes, str('/tmp/x')),
+      payload(
+        90,
+        str('direct-streamlocal@openssh.com'),
+        u32(2),
+        u32(9),
+        u32(9),
+        str('/s'),
+        str(''),
+        u32(0),
+      ),
+      payload(90, str('tun@openssh.com'), u32(3), u32(9), u32(9), u32(1), u32(0)),
       payload(80, str('no-more-sessions@openssh.com'), no),
       payload(80, str('hostkeys-prove-00@openssh.com'), yes, str('blob')),
       payload(90, str('direct-tcpip'), u32(1), u32(9), u32(9), str('h'), u32(1), str('o'), u32(2)),
@@ -161,11 +192,30 @@ export const messages: FuzzTarget = {
     const host = sessionHost(() => {
       assert.ok(authority.isAccepted, 'a session for nobody');
     });
+    let mux: Connection | undefined;
     const userauth = new UserauthService(transport, authority, () => {
       assert.ok(authority.isAccepted, 'the connection protocol for nobody');
-      return new Connection(transport, {
-        channelTypes: new Map([['session', sessionChannel(host, new Map())]]),
+      const room = new SocketRoom(100, Buffer.alloc(0));
+      const connector = new Connector(room);
+      const forwards = new RemoteForwards({
+        host: forwardHost,
+        room,
+        opener: () => mux as Connection,
+        onTrouble: (error) => assert.fail(error.message),
       });
+      mux = new Connection(transport, {
+        globalRequests: new Map([
+          hostKeysProve({ prove: async (blobs) => (blobs.length > 2 ? undefined : blobs) }),
+          ...forwards.requests,
+        ]),
+        channelTypes: new Map([
+          ['session', sessionChannel(host, new Map())],
+          ['direct-tcpip', directTcpip(forwardHost, connector, new Map())],
+          ['direct-streamlocal@openssh.com', directStreamLocal(forwardHost, connector)],
+          ['tun@openssh.com', refuseTunnel],
+        ]),
+      });
+      return mux;
     });
     transport.onPayload = (one) => userauth.receive(one);
     transport.onDrain = () => userauth.drained();

@@ -125,7 +125,7 @@ describe(
         targets.push(target);
       }
       chmodSync(socketPath, 0o777);
-      port = (targets[0]?.address() as { port: number }).port;
+      port = ((targets[0] as Server).address() as { port: number }).port;
     });
     after(() => {
       for (const target of targets) {
