@@ -11,6 +11,7 @@ import type { ServerConfig } from '../policy/config.ts';
 import type { KeyOptions } from '../../keys/authorized-keys.ts';
 import { grantFor, withoutForwarding } from '../policy/grant.ts';
 import type { Progress } from '../policy/authentication-methods.ts';
+import type { MatchSubject } from '../policy/match.ts';
 import { mayLogin, permitRootLogin, rootRefusalLine } from '../policy/access.ts';
 import type { Connection, Login } from './connection.ts';
 import { Factors } from './factors.ts';
@@ -49,6 +50,8 @@ export function authReply(is: number, more: Partial<AuthReply> = {}): AuthReply 
 /** What authentication needs of the daemon. */
 export interface AuthenticationHost {
   readonly config: ServerConfig;
+  /** With the Match blocks that apply to a connection once its user is known. */
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly log: Log;
   readonly isRootless: boolean;
   startLeader(connection: Connection): Promise<LeaderClient>;
@@ -56,6 +59,19 @@ export interface AuthenticationHost {
   authenticated(connection: Connection, login: Login): void;
   readonly nowMs: () => number;
   readonly sleepMs: (ms: number) => Promise<void>;
+}
+
+function withConfig(host: AuthenticationHost, config: ServerConfig): AuthenticationHost {
+  return {
+    config,
+    configFor: host.configFor,
+    log: host.log,
+    isRootless: host.isRootless,
+    startLeader: (connection) => host.startLeader(connection),
+    authenticated: (connection, login) => host.authenticated(connection, login),
+    nowMs: host.nowMs,
+    sleepMs: host.sleepMs,
+  };
 }
 
 /** sshd cuts user names in its lines at 100 characters. */
@@ -98,7 +114,8 @@ export class Authentication {
   readonly connection: Connection;
   readonly claimedUser: Buffer;
   readonly service: string;
-  readonly host: AuthenticationHost;
+  #host: AuthenticationHost;
+  #factors: Factors;
   /** Set by `start`. */
   #leader: LeaderClient | undefined;
   #account: Account | undefined;
@@ -107,7 +124,6 @@ export class Authentication {
   #isOver = false;
   /** Once it has been run: not again at the next factor, as sshd. */
   #accountMessages: readonly PamMessage[] | undefined;
-  readonly factors: Factors;
   #loggedUser: string;
   /** A conversation that waits for answers of the client. */
   conversation:
@@ -126,12 +142,24 @@ export class Authentication {
     this.connection = connection;
     this.claimedUser = Buffer.from(claimedUser);
     this.service = service;
-    this.host = host;
+    this.#host = host;
     this.#loggedUser = encodeControls(claimedUser.toString('utf8')).slice(0, loggedNameCharacters);
-    this.factors = new Factors(
-      host.config.authenticationMethods,
+    this.#factors = this.#beginFactors();
+  }
+
+  #beginFactors(): Factors {
+    return new Factors(
+      this.host.config.authenticationMethods,
       (method) => method === 'none' || this.#offered.some((one) => one === method),
     );
+  }
+
+  /** Its configuration is that of this connection, as soon as the account has been looked up. */
+  get host(): AuthenticationHost {
+    return this.#host;
+  }
+  get factors(): Factors {
+    return this.#factors;
   }
 
   get leader(): LeaderClient {
@@ -164,18 +192,19 @@ export class Authentication {
 
   /** Starts the leader and looks the account up: the same steps for names nobody has. */
   async start(): Promise<void> {
-    const { config, log, isRootless } = this.host;
+    const { log, isRootless } = this.host;
     const { endpoints, from } = this.connection;
     const name = lookupName(this.claimedUser);
     this.#leader = await this.host.startLeader(this.connection);
     this.#account = await this.#leader.begin({
       kind: 0,
       user: name ?? 'NOUSER',
-      service: config.usePam && !isRootless ? config.pamServiceName : '',
+      service: this.host.config.usePam && !isRootless ? this.host.config.pamServiceName : '',
       rhost: endpoints.remoteAddress,
       tty: 'ssh',
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
     });
+    const config = this.#applyMatch(name, this.#account);
     if (name === undefined || !this.#account.exists) {
       log.info(`Invalid user ${this.#loggedUser} from ${from}`);
       return;
@@ -197,6 +226,25 @@ export class Authentication {
       return;
     }
     this.#isValid = true;
+  }
+
+  #applyMatch(name: string | undefined, account: Account): ServerConfig {
+    const { endpoints } = this.connection;
+    const config = this.#host.configFor({
+      user: name ?? this.claimedUser.toString('utf8'),
+      isInvalidUser: name === undefined || !account.exists,
+      groups: account.groups,
+      remoteHost: endpoints.remoteAddress,
+      remoteAddress: endpoints.remoteAddress,
+      localAddress: endpoints.localAddress,
+      localPort: endpoints.localPort,
+      routingDomain: '',
+    });
+    if (config !== this.#host.config) {
+      this.#host = withConfig(this.#host, config);
+      this.#factors = this.#beginFactors();
+    }
+    return config;
   }
 
   /** What may come next of the methods that are offered, in sshd's order. */
@@ -409,6 +457,7 @@ export class Authentication {
       account: this.account,
       leader: this.leader,
       grant,
+      config,
       mustChangePassword,
       messages: textOf(messages),
       established: this.leader.establish('ssh'),

@@ -3,6 +3,7 @@
  * the monitor itself has checked. Runs in: monitor.
  */
 import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
+import type { ServerConfig } from '../policy/config.ts';
 import type { Grant } from '../policy/grant.ts';
 import { signalName } from '../base/signals.ts';
 import { ExchangePace } from './exchange-pace.ts';
@@ -77,6 +78,8 @@ export interface Login {
   readonly account: Account;
   readonly leader: LeaderClient;
   readonly grant: Grant;
+  /** With the Match blocks that apply to it. */
+  readonly config: ServerConfig;
   /** The password has expired: only `passwd` may run (sshd: forwarding off). */
   readonly mustChangePassword: boolean;
   readonly messages: Buffer;

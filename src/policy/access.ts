@@ -1,9 +1,10 @@
 /**
- * Who may log in, judged before authentication (sshd's order: account, shell, AllowUsers), and root's
+ * Who may log in, judged before authentication (sshd's order: account, shell, DenyUsers,
+ * AllowUsers, DenyGroups, AllowGroups), and root's
  * permission, judged after it per method. The details are sshd's log lines; the peer never sees
  * them. Pure. Runs in: monitor.
  */
-import { matchUserPattern } from '../../keys/pattern.ts';
+import { matchesPattern, matchUserPattern } from '../../keys/pattern.ts';
 import type { ServerConfig } from './config.ts';
 import { allowed, refused, type Verdict } from './verdict.ts';
 
@@ -48,15 +49,55 @@ function isAllowedUser(patterns: readonly string[], candidate: LoginCandidate): 
       );
 }
 
+function isDeniedUser(patterns: readonly string[], candidate: LoginCandidate): Verdict {
+  const { user, remoteAddress, remoteHost = remoteAddress } = candidate;
+  // A pattern that cannot be understood may have meant this user.
+  const isListed = patterns.some(
+    (pattern) => matchUserPattern(user, remoteHost, remoteAddress, pattern) !== 'none',
+  );
+  return isListed
+    ? refused(
+        'deny-users',
+        `User ${shown(user)} from ${shown(remoteHost)} not allowed because listed in DenyUsers`,
+      )
+    : allowed;
+}
+
+function isInGroup(groups: readonly string[], patterns: readonly string[]): boolean {
+  return groups.some((group) => patterns.some((pattern) => matchesPattern(group, pattern)));
+}
+
+function mayByGroups(
+  config: Pick<ServerConfig, 'allowGroups' | 'denyGroups'>,
+  { user, groups, remoteAddress, remoteHost = remoteAddress }: LoginCandidate,
+): Verdict {
+  const who = `User ${shown(user)} from ${shown(remoteHost)} not allowed because`;
+  if (isInGroup(groups, config.denyGroups)) {
+    return refused('deny-groups', `${who} a group is listed in DenyGroups`);
+  }
+  if (config.allowGroups.length > 0 && !isInGroup(groups, config.allowGroups)) {
+    return refused('allow-groups', `${who} none of user's groups are listed in AllowGroups`);
+  }
+  return allowed;
+}
+
 export function mayLogin(
-  config: Pick<ServerConfig, 'allowUsers'>,
+  config: Pick<ServerConfig, 'allowUsers' | 'denyUsers' | 'allowGroups' | 'denyGroups'>,
   candidate: LoginCandidate,
 ): Verdict {
   if (candidate.isLocked) {
     return refused('locked', `User ${shown(candidate.user)} not allowed because account is locked`);
   }
-  const byShell = mayUseShell(candidate);
-  return byShell.allowed ? isAllowedUser(config.allowUsers, candidate) : byShell;
+  for (const verdict of [
+    mayUseShell(candidate),
+    isDeniedUser(config.denyUsers, candidate),
+    isAllowedUser(config.allowUsers, candidate),
+  ]) {
+    if (!verdict.allowed) {
+      return verdict;
+    }
+  }
+  return mayByGroups(config, candidate);
 }
 
 /**

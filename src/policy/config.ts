@@ -77,6 +77,9 @@ export interface ServerConfig {
   readonly passwordAuthentication: boolean;
   readonly kbdInteractiveAuthentication: boolean;
   readonly allowUsers: readonly string[];
+  readonly denyUsers: readonly string[];
+  readonly allowGroups: readonly string[];
+  readonly denyGroups: readonly string[];
   readonly strictModes: boolean;
   /** Patterns with tokens; expand with `expandAuthorizedKeysFiles`. Empty: none. */
   readonly authorizedKeysFiles: readonly string[];

@@ -17,6 +17,8 @@ export interface KeywordRow<D, C> {
   readonly isRepeatable: boolean;
   /** Every line is checked, also one that no longer counts. Throws ConfigError. */
   accept(draft: Partial<D>, words: Words, place: Place): void;
+  /** What a later block says, behind what is there: the first value counts, or both add up. */
+  merge(into: Partial<D>, from: Partial<D>): void;
   /** The lines of `-T`. */
   dump(config: C): readonly string[];
 }
@@ -38,6 +40,14 @@ export function keyword<D, C, K extends keyof D>(
   declaration: KeywordDeclaration<D, C, K>,
 ): KeywordRow<D, C> {
   const { name, aliases = [], argument, summary, defaultText, field, parse, add } = declaration;
+  const put = (draft: Partial<D>, next: D[K]): void => {
+    const before = draft[field];
+    if (before === undefined) {
+      draft[field] = next;
+    } else if (add !== undefined) {
+      draft[field] = add(before as D[K], next);
+    }
+  };
   return {
     name,
     aliases,
@@ -46,12 +56,12 @@ export function keyword<D, C, K extends keyof D>(
     defaultText,
     isRepeatable: add !== undefined,
     accept(draft, words, place) {
-      const next = parse(words, place);
-      const before = draft[field];
-      if (before === undefined) {
-        draft[field] = next;
-      } else if (add !== undefined) {
-        draft[field] = add(before as D[K], next);
+      put(draft, parse(words, place));
+    },
+    merge(into, from) {
+      const next = from[field];
+      if (next !== undefined) {
+        put(into, next as D[K]);
       }
     },
     dump(config) {

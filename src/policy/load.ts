@@ -10,7 +10,8 @@ import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-k
 import { ConfigFailure } from './failure.ts';
 import { acceptedKeywords, deprecatedKeywords, unsupportedKeywords } from './other-keywords.ts';
 import { beginChains, offersMethod } from './authentication-methods.ts';
-import { ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
+import { appliesTo, type MatchBlock, type MatchSubject } from './match.ts';
+import { commandLinePlace, ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { serverDefaults, serverKeywords } from './server-keywords.ts';
 import { absolutePath, type ListenSpec } from './values.ts';
@@ -24,6 +25,7 @@ export const serverGrammar: Grammar<ServerDraft, ServerConfig> = {
   deprecated: deprecatedKeywords,
   unsupported: unsupportedKeywords,
   directory: '/etc/ssh',
+  hasMatch: true,
 };
 
 export const desktopGrammar: Grammar<DesktopDraft, DesktopConfig> = {
@@ -32,6 +34,7 @@ export const desktopGrammar: Grammar<DesktopDraft, DesktopConfig> = {
   deprecated: [],
   unsupported: [],
   directory: '/etc/sshdesk',
+  hasMatch: false,
 };
 
 export interface LoadRequest {
@@ -135,19 +138,19 @@ function hostKeysOf(
 function read<D, C>(
   grammar: Grammar<D, C>,
   request: Pick<LoadRequest, 'commandLine' | 'source'> & { readonly file: string | undefined },
-): Pick<ReadResult<D>, 'draft' | 'notices' | 'places'> {
+): Pick<ReadResult<D>, 'draft' | 'blocks' | 'notices' | 'places'> {
   const reader = new ConfigReader(grammar, request.source);
   for (const [index, option] of request.commandLine.entries()) {
-    reader.readLine(option, `command-line:${index + 1}`);
+    reader.readLine(option, `${commandLinePlace}${index + 1}`);
   }
   if (request.file !== undefined) {
     reader.readFile(request.file);
   }
-  const { draft, errors, notices, places } = reader.result;
+  const { draft, blocks, errors, notices, places } = reader.result;
   if (errors.length > 0) {
     throw new ConfigFailure(errors);
   }
-  return { draft, notices, places };
+  return { draft, blocks, notices, places };
 }
 
 /** What no line alone can be blamed for. Throws ConfigFailure. */
@@ -183,20 +186,13 @@ function checkWhole(config: ServerConfig, places: ReadonlyMap<string, string>): 
   }
 }
 
-/** Throws ConfigFailure with every line that is wrong. */
-export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerConfig>> {
-  const { draft: said, notices, places } = read(serverGrammar, request);
-  const draft: ServerDraft = {
-    ...serverDefaults,
-    ...said,
-    ...(request.addressFamily === undefined ? {} : { addressFamily: request.addressFamily }),
-    ...(request.ports === undefined || request.ports.length === 0 ? {} : { ports: request.ports }),
-  };
-  const { listen: _listen, ...values } = draft;
-  const config: ServerConfig = {
+/** The values as they are used, where a line says `none` for nothing. */
+function finished(
+  draft: ServerDraft,
+): Omit<ServerConfig, 'listenAddresses' | 'hostKeyFiles' | 'isHostKeyDefault'> {
+  const { listen: _listen, hostKeyFiles: _hostKeyFiles, ...values } = draft;
+  return {
     ...values,
-    listenAddresses: await listenAddresses(draft, request.source),
-    ...hostKeysOf(request, said),
     forceCommand: unlessNone(draft.forceCommand),
     pidFile: unlessNone(draft.pidFile),
     trustedUserCaKeys: unlessNone(draft.trustedUserCaKeys),
@@ -208,8 +204,60 @@ export async function loadConfig(request: LoadRequest): Promise<Loaded<ServerCon
     authorizedPrincipalsCommandUser: unlessNone(draft.authorizedPrincipalsCommandUser),
     xauthLocation: unlessNone(draft.xauthLocation),
   };
+}
+
+/** What the blocks that apply say wins over the rest; among them the first, or they add up. */
+function matcher(
+  config: ServerConfig,
+  draft: ServerDraft,
+  blocks: readonly MatchBlock<ServerDraft>[],
+): (subject: MatchSubject) => ServerConfig {
+  return (subject) => {
+    const applying = blocks.filter((block) => appliesTo(block, subject));
+    if (applying.length === 0) {
+      return config;
+    }
+    const said: Partial<ServerDraft> = {};
+    for (const block of applying) {
+      for (const row of serverKeywords) {
+        row.merge(said, block.draft);
+      }
+    }
+    const { listenAddresses, hostKeyFiles, isHostKeyDefault } = config;
+    return freeze({
+      ...finished({ ...draft, ...said }),
+      listenAddresses,
+      hostKeyFiles,
+      isHostKeyDefault,
+    });
+  };
+}
+
+export interface LoadedServer extends Loaded<ServerConfig> {
+  /** The configuration for one connection, once its user is known. */
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
+}
+
+/** Throws ConfigFailure with every line that is wrong. */
+export async function loadConfig(request: LoadRequest): Promise<LoadedServer> {
+  const { draft: said, blocks, notices, places } = read(serverGrammar, request);
+  const draft: ServerDraft = {
+    ...serverDefaults,
+    ...said,
+    ...(request.addressFamily === undefined ? {} : { addressFamily: request.addressFamily }),
+    ...(request.ports === undefined || request.ports.length === 0 ? {} : { ports: request.ports }),
+  };
+  const config: ServerConfig = {
+    ...finished(draft),
+    listenAddresses: await listenAddresses(draft, request.source),
+    ...hostKeysOf(request, said),
+  };
   checkWhole(config, places);
-  return { config: freeze(config), notices: [...notices, ...leftOutNotices(config)] };
+  return {
+    config: freeze(config),
+    configFor: matcher(config, draft, blocks),
+    notices: [...notices, ...leftOutNotices(config)],
+  };
 }
 
 function leftOutNotices(config: ServerConfig): readonly string[] {

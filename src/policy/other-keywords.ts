@@ -25,13 +25,10 @@ export const deprecatedKeywords: readonly string[] = [
 
 /** OpenSSH 10.5, Debian's patches, and older names that are still understood there. */
 export const unsupportedKeywords: readonly string[] = [
-  'AllowGroups',
   'Banner',
   'ChannelTimeout',
   'ChrootDirectory',
   'DebianBanner',
-  'DenyGroups',
-  'DenyUsers',
   'ExposeAuthInfo',
   'FingerprintHash',
   'GSSAPIAuthentication',
@@ -53,7 +50,6 @@ export const unsupportedKeywords: readonly string[] = [
   'KerberosOrLocalPasswd',
   'KerberosTicketCleanup',
   'LogVerbose',
-  'Match',
   'ModuliFile',
   'PermitEmptyPasswords',
   'PerSourceMaxStartups',

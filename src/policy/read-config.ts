@@ -5,6 +5,13 @@
 import { ConfigError } from '../base/errors.ts';
 import type { ConfigSource } from './config-source.ts';
 import type { KeywordRow } from './keyword.ts';
+import {
+  type Criterion,
+  type MatchBlock,
+  matchKeywords,
+  matchKeywordsToCome,
+  parseMatch,
+} from './match.ts';
 import { yesNo } from './values.ts';
 import { splitKeyword, splitWords } from './words.ts';
 
@@ -16,10 +23,15 @@ export interface Grammar<D, C> {
   readonly unsupported: readonly string[];
   /** What the patterns of Include are relative to. */
   readonly directory: string;
+  /** Whether there are Match blocks. */
+  readonly hasMatch: boolean;
 }
 
 export interface ReadResult<D> {
+  /** Of the lines that stand in no Match block. */
   readonly draft: Partial<D>;
+  /** In the order of the files. */
+  readonly blocks: readonly MatchBlock<D>[];
   /** `FILE:LINE: KEYWORD: what is wrong`. */
   readonly errors: readonly string[];
   readonly notices: readonly string[];
@@ -32,7 +44,11 @@ const maxTotalBytes = 1024 * 1024;
 const maxFiles = 1024;
 /** Beyond this the file is not a configuration. */
 const maxErrors = 100;
+const maxBlocks = 4096;
 const includeKeyword = 'include';
+const matchKeyword = 'match';
+/** How `where` begins for an option of the command line. */
+export const commandLinePlace = 'command-line:';
 /** A keyword may be a line of garbage. */
 const shownCharacters = 64;
 
@@ -43,10 +59,17 @@ export class ConfigReader<D, C> {
   readonly #source: ConfigSource;
   readonly #handlers = new Map<string, Handler>();
   readonly #draft: Partial<D> = {};
+  readonly #blocks: MatchBlock<D>[] = [];
+  /** Of the Match that the present line stands in; undefined: none. */
+  #criteria: readonly Criterion[] | undefined;
+  /** What the present line of a block is added to. */
+  #into: Partial<D> = this.#draft;
   readonly #errors: string[] = [];
   readonly #notices: string[] = [];
   readonly #noticed = new Set<string>();
   readonly #places = new Map<string, string>();
+  /** Of the Match that the present file was included in. */
+  #outerCriteria: readonly Criterion[] = [];
   #bytes = 0;
   #files = 0;
 
@@ -69,11 +92,15 @@ export class ConfigReader<D, C> {
       }
     }
     this.#handlers.set(includeKeyword, this.#include);
+    if (grammar.hasMatch) {
+      this.#handlers.set(matchKeyword, this.#match);
+    }
   }
 
   get result(): ReadResult<D> {
     return {
       draft: this.#draft,
+      blocks: this.#blocks,
       errors: this.#errors,
       notices: this.#notices,
       places: this.#places,
@@ -96,14 +123,61 @@ export class ConfigReader<D, C> {
   #honoured(row: KeywordRow<D, C>): Handler {
     return (written, rest, where) => {
       const key = row.name.toLowerCase();
-      if (!this.#places.has(key)) {
-        this.#places.set(key, where);
+      const words = { keyword: written, words: splitWords(rest), rest };
+      const isForAll = this.#criteria?.length === 0;
+      if (this.#criteria === undefined || isForAll) {
+        if (!this.#places.has(key)) {
+          this.#places.set(key, where);
+        }
+        row.accept(this.#draft, words, this.#source);
       }
-      row.accept(this.#draft, { keyword: written, words: splitWords(rest), rest }, this.#source);
+      if (this.#criteria === undefined || (isForAll && !matchKeywords.has(key))) {
+        return;
+      }
+      checkInMatch(written, key);
+      row.accept(this.#into, words, this.#source);
     };
   }
 
+  /**
+   * Up to the next one, or the end of the file that it stands in. `Match all` ends a block, as in
+   * sshd: every keyword may follow, counts for everybody, and beats what stood in front of the blocks.
+   */
+  readonly #match: Handler = (_written, rest, where) => {
+    if (where.startsWith(commandLinePlace)) {
+      throw new ConfigError('Match directive not supported as a command-line option');
+    }
+    const words = splitWords(rest);
+    if (words.length === 0) {
+      throw new ConfigError('One or more attributes required for Match');
+    }
+    try {
+      this.#enter([...this.#outerCriteria, ...parseMatch(words)]);
+    } catch (error) {
+      // What follows is checked all the same, and belongs to nobody.
+      this.#enter([() => false]);
+      throw error;
+    }
+  };
+
+  #enter(criteria: readonly Criterion[] | undefined): void {
+    this.#criteria = criteria;
+    if (criteria === undefined) {
+      this.#into = this.#draft;
+      return;
+    }
+    if (this.#blocks.length >= maxBlocks) {
+      throw new ConfigError(`more than ${maxBlocks} Match blocks`);
+    }
+    const block: MatchBlock<D> = { criteria, draft: {} };
+    this.#blocks.push(block);
+    this.#into = block.draft;
+  }
+
   readonly #accepted: Handler = (written, rest, where) => {
+    if (this.#criteria !== undefined && this.#criteria.length > 0) {
+      checkInMatch(written, written.toLowerCase());
+    }
     yesNo({ keyword: written, words: splitWords(rest), rest });
     this.#notice(where, written, 'accepted, but not yet in effect');
   };
@@ -146,9 +220,17 @@ export class ConfigReader<D, C> {
     if (bytes === undefined) {
       return;
     }
+    const criteria = this.#criteria;
+    const outer = this.#outerCriteria;
+    this.#outerCriteria = criteria ?? [];
     const lines = bytes.toString('utf8').split('\n');
     for (const [index, line] of lines.entries()) {
       this.readLine(line, `${path}:${index + 1}`, depth);
+    }
+    this.#outerCriteria = outer;
+    if (this.#criteria !== criteria) {
+      // A Match ends with its file; the one around it goes on, behind it in order.
+      this.#enter(criteria);
     }
   }
 
@@ -192,6 +274,15 @@ export class ConfigReader<D, C> {
       }
       this.#wrong(where, keyword, error.detail);
     }
+  }
+}
+
+function checkInMatch(written: string, key: string): void {
+  if (matchKeywordsToCome.has(key)) {
+    throw new ConfigError('not supported within a Match block yet');
+  }
+  if (!matchKeywords.has(key)) {
+    throw new ConfigError(`Directive '${written}' is not allowed within a Match block`);
   }
 }
 

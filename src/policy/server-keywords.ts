@@ -151,7 +151,7 @@ function userPatterns(words: Words): readonly string[] {
   for (const pattern of words.words) {
     const at = pattern.lastIndexOf('@');
     if (pattern === '' || (at >= 0 && !isValidAddressList(pattern.slice(at + 1)))) {
-      throw new ConfigError(`invalid AllowUsers pattern: "${pattern}"`);
+      throw new ConfigError(`invalid ${words.keyword} pattern: "${pattern}"`);
     }
   }
   return several(words);
@@ -489,6 +489,36 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => config.allowUsers,
   }),
   row({
+    name: 'DenyUsers',
+    argument: 'pattern ...',
+    summary: 'Users that match may not log in, whatever AllowUsers says.',
+    defaultText: 'nobody',
+    field: 'denyUsers',
+    parse: userPatterns,
+    add: concatBounded(maxListItems),
+    dump: (config) => config.denyUsers,
+  }),
+  row({
+    name: 'AllowGroups',
+    argument: 'pattern ...',
+    summary: 'Only members of a group that matches may log in, the primary one or another.',
+    defaultText: 'everybody',
+    field: 'allowGroups',
+    parse: several,
+    add: concatBounded(maxListItems),
+    dump: (config) => config.allowGroups,
+  }),
+  row({
+    name: 'DenyGroups',
+    argument: 'pattern ...',
+    summary: 'Members of a group that matches may not log in, whatever AllowGroups says.',
+    defaultText: 'nobody',
+    field: 'denyGroups',
+    parse: several,
+    add: concatBounded(maxListItems),
+    dump: (config) => config.denyGroups,
+  }),
+  row({
     name: 'AcceptEnv',
     argument: 'pattern ...',
     summary:
@@ -577,6 +607,9 @@ export const serverDefaults: ServerDraft = {
   passwordAuthentication: true,
   kbdInteractiveAuthentication: true,
   allowUsers: [],
+  denyUsers: [],
+  allowGroups: [],
+  denyGroups: [],
   strictModes: true,
   authorizedKeysFiles: ['.ssh/authorized_keys', '.ssh/authorized_keys2'],
   ...publicKeyDefaults,

@@ -22,6 +22,7 @@ import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import { Startups } from '../monitor/startups.ts';
 import type { ServerConfig } from '../policy/config.ts';
+import type { MatchSubject } from '../policy/match.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
 /** What is held only until the login is done. */
@@ -47,6 +48,7 @@ export interface ConnectionEvents {
 
 export class MonitorConnections implements AuthenticationHost {
   readonly config: ServerConfig;
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly log: Log;
   readonly isRootless: boolean;
   readonly #startups: Startups;
@@ -61,8 +63,14 @@ export class MonitorConnections implements AuthenticationHost {
   /** Called whenever the number of connections falls to 0. */
   onIdle: () => void = () => {};
 
-  constructor(config: ServerConfig, log: Log, isRootless: boolean, events: ConnectionEvents) {
+  constructor(
+    { config, configFor }: Pick<MonitorConnections, 'config' | 'configFor'>,
+    log: Log,
+    isRootless: boolean,
+    events: ConnectionEvents,
+  ) {
     this.config = config;
+    this.configFor = configFor;
     this.log = log;
     this.isRootless = isRootless;
     this.#events = events;
@@ -273,10 +281,11 @@ export class MonitorConnections implements AuthenticationHost {
   authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
-    if (this.config.clientAliveIntervalMs > 0) {
+    const { clientAliveIntervalMs, clientAliveCountMax } = login.config;
+    if (clientAliveIntervalMs > 0) {
       connection.worker.loginSettings(connection.number, {
-        aliveIntervalMs: this.config.clientAliveIntervalMs,
-        aliveCountMax: this.config.clientAliveCountMax,
+        aliveIntervalMs: clientAliveIntervalMs,
+        aliveCountMax: clientAliveCountMax,
       });
     }
     this.#release(connection);

@@ -45,6 +45,7 @@ import { tcpipForward } from '../monitor/requests/tcpip-forward.ts';
 import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
 import { x11Forward } from '../monitor/requests/x11-forward.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
+import type { MatchSubject } from '../policy/match.ts';
 import { compressionAlgorithms, defaultNames, hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { Reader } from '../ssh/wire/reader.ts';
 import { Leaders } from './leaders.ts';
@@ -57,6 +58,7 @@ import { Zygote } from './zygote.ts';
 
 export interface MonitorOptions {
   readonly config: ServerConfig;
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly desktopConfig: DesktopConfig;
   readonly hostKeys: HostKeys;
   readonly log: Log;
@@ -139,7 +141,7 @@ export class Monitor {
     this.#log = log;
     this.#zygote = zygote;
     this.#leaders = new Leaders(zygote, log);
-    this.#connections = new MonitorConnections(config, log, options.isRootless, {
+    this.#connections = new MonitorConnections(options, log, options.isRootless, {
       startLeader: () => this.#leaders.startLogin(),
       killLeader: (pid) => {
         zygote
@@ -185,11 +187,11 @@ export class Monitor {
       refuseMethod(),
       sessionOpen(),
       sessionPty(),
-      sessionEnv(config),
+      sessionEnv(),
       sessionStart({ config, log, readMemfd: readMemfdOnce }),
       sessionSignal(),
       agentForward(log),
-      x11Forward(config, log),
+      x11Forward(log),
       directTcpip(log),
       tcpipForward(log),
       directStreamLocal(log),

@@ -64,7 +64,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'lists add up',
-    file: 'AllowUsers a b@1.2.3.0/24 c@*.example.org\nAllowUsers d\nAcceptEnv LANG LC_*\nAcceptEnv "c d" X?\nSubsystem sftp /x -a "b c" # why\nSubsystem foo "a b" c\n',
+    file: 'DenyGroups x y*\nDenyUsers e\nAllowGroups z\nAllowGroups w\nDenyUsers f@::1\nAllowUsers a b@1.2.3.0/24 c@*.example.org\nAllowUsers d\nAcceptEnv LANG LC_*\nAcceptEnv "c d" X?\nSubsystem sftp /x -a "b c" # why\nSubsystem foo "a b" c\n',
   },
   { name: 'a forced command stays as it is', file: 'ForceCommand  foo "bar  baz" # x  \n' },
   { name: 'no forced command', file: 'ForceCommand none\n' },

@@ -14,7 +14,7 @@ import {
   setPassword,
   type TestKey,
 } from '../support/lab.ts';
-import { serverKind, startServer, type TestServer } from '../support/server.ts';
+import { startServer, type TestServer } from '../support/server.ts';
 import { type ClientOutcome, copy, ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url);
@@ -437,7 +437,7 @@ describe('the start', lab, () => {
       ['NoSuchKeyword yes', /line 6|:6:/],
       ['MaxAuthTries', /line 6|:6:/],
       ['UsePAM perhaps', /line 6|:6:/],
-      ['Match User', /line 6|:6:|not supported yet/],
+      ['Match Usr alice', /line 6|:6:/],
     ] as const) {
       await assert.rejects(startServer({ config: [line] }), (error: Error) => {
         assert.match(error.message, /exit 255/);
@@ -445,15 +445,6 @@ describe('the start', lab, () => {
         return true;
       });
     }
-  });
-
-  test('Match is not supported yet: it refuses to start, it is not ignored', {
-    skip: serverKind === 'sshd' ? 'sshd knows Match' : false,
-  }, async () => {
-    await assert.rejects(
-      startServer({ config: ['Match User alice', 'ForceCommand false'] }),
-      /:6: .*Match: not supported yet/i,
-    );
   });
 });
 

@@ -1,6 +1,7 @@
 /** docs/reference/config.md, made from the keyword tables; its test compares, and writes on request. */
 import { keyOptionNames } from '../../keys/key-options.ts';
 import { desktopKeywords } from '../../src/policy/desktop-keywords.ts';
+import { matchKeywords } from '../../src/policy/match.ts';
 import type { KeywordRow } from '../../src/policy/keyword.ts';
 import {
   acceptedKeywords,
@@ -28,6 +29,23 @@ const include: Entry = {
   isRepeatable: true,
 };
 
+const match: Entry = {
+  name: 'Match',
+  aliases: [],
+  argument:
+    'all | [User | Group | Host | Address | LocalAddress | RDomain] list ... | LocalPort port | Invalid-User',
+  summary: `What follows, up to the next Match or the end of the file, holds for connections that every
+criterion fits, and there beats what stands outside; of several such blocks the first that says
+something counts. Judged once the user is known. In a list, a hit behind \`!\` is no. \`Match all\` ends
+a block. May stand in a block: ${serverKeywords
+    .map((row) => row.name)
+    .filter((name) => matchKeywords.has(name.toLowerCase()))
+    .toSorted((a, b) => a.localeCompare(b, 'en'))
+    .join(', ')}, Include.`,
+  defaultText: 'none',
+  isRepeatable: true,
+};
+
 function entry(row: Entry): string {
   const lines = [`### ${row.name}`, '', `    ${row.name} ${row.argument}`, '', row.summary];
   const more = [`Default: ${row.defaultText}.`];
@@ -40,8 +58,8 @@ function entry(row: Entry): string {
   return [...lines, more.join(' '), ''].join('\n');
 }
 
-function entries(rows: readonly KeywordRow<never, never>[]): string {
-  return [...rows, include]
+function entries(rows: readonly KeywordRow<never, never>[], others: readonly Entry[]): string {
+  return [...rows, ...others]
     .toSorted((a, b) => a.name.localeCompare(b.name, 'en'))
     .map(entry)
     .join('\n');
@@ -68,7 +86,7 @@ with exit status 255. \`-T\` prints the keywords of the first file that are in e
 
 ## /etc/ssh/sshd_config
 
-${entries(serverKeywords as readonly KeywordRow<never, never>[])}
+${entries(serverKeywords as readonly KeywordRow<never, never>[], [include, match])}
 ### Accepted, but not yet in effect
 
 Logged once: ${listing(acceptedKeywords)}.
@@ -100,11 +118,11 @@ Any other keyword is a \`Bad configuration option\`.
 
 Options in front of a key, separated by commas, without regard to case; a value stands in double quotes,
 in which \`\\"\` is a quote. A line with an option that is unknown or wrong does not count. A line longer
-than 64 KiB does not count. Lines with \`cert-authority\` and keys of FIDO devices match nothing yet.
+than 64 KiB does not count.
 
 ${keyOptionNames.map((name) => `\`${name}\``).join(', ')}
 
 ## /etc/sshdesk/sshdesk_config
 
-${entries(desktopKeywords as readonly KeywordRow<never, never>[])}`;
+${entries(desktopKeywords as readonly KeywordRow<never, never>[], [include])}`;
 }

@@ -1,6 +1,7 @@
 /** A connection as the monitor knows it, with the notices to its worker recorded. */
 import { Connection, type Login, type WorkerPort } from '../../src/monitor/connection.ts';
 import type { LeaderClient } from '../../pam/leader-client.ts';
+import type { ServerConfig } from '../../src/policy/config.ts';
 import type { Grant } from '../../src/policy/grant.ts';
 
 export const testGrant: Grant = {
@@ -45,6 +46,7 @@ export function testLogin(
       shadowState: 0,
     },
     leader: {} as LeaderClient,
+    config: {} as ServerConfig,
     mustChangePassword: false,
     messages: Buffer.alloc(0),
     established: Promise.resolve({

@@ -16,7 +16,7 @@ const config = {
   loginGraceTimeMs: 0,
 } as unknown as ServerConfig;
 const events = { startLeader: () => Promise.reject(), killLeader: () => {}, ended: () => {} };
-const connections = new MonitorConnections(config, log, false, events);
+const connections = new MonitorConnections({ config, configFor: () => config }, log, false, events);
 const pool = { choose: () => ({ number: 1 }), retireIfSpent: () => {} } as unknown as WorkerPool;
 
 const [descriptor] = socketPair();

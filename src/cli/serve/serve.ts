@@ -12,7 +12,8 @@ import { ConfigError } from '../../base/errors.ts';
 import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
 import type { DesktopConfig, ServerConfig } from '../../policy/config.ts';
 import { systemSource } from '../../policy/config-source.ts';
-import { checkConnectionSpec } from '../../policy/connection-spec.ts';
+import { checkConnectionSpec, subjectOf } from '../../policy/connection-spec.ts';
+import type { MatchSubject } from '../../policy/match.ts';
 import { dumpConfig } from '../../policy/dump.ts';
 import { ConfigFailure } from '../../policy/failure.ts';
 import {
@@ -25,6 +26,7 @@ import { installDirectory, placesFor } from '../../process/places.ts';
 import { BindError, Monitor, offeredHostKeyAlgorithms } from '../../process/monitor.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
+import { accountOf } from './account.ts';
 import { whoListens } from './who-listens.ts';
 
 export interface ServeInfo {
@@ -157,6 +159,7 @@ function reporter(flags: ServeFlags): { line(text: string): void; ready(): void 
 
 interface Configuration {
   readonly config: ServerConfig;
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly desktopConfig: DesktopConfig;
   readonly notices: readonly string[];
 }
@@ -181,6 +184,7 @@ async function load(flags: ServeFlags): Promise<Configuration> {
   });
   return {
     config: server.config,
+    configFor: server.configFor,
     desktopConfig: desktop.config,
     notices: [...server.notices, ...desktop.notices],
   };
@@ -196,6 +200,7 @@ async function begin(
 ): Promise<Monitor> {
   return Monitor.start({
     config: loaded.config,
+    configFor: loaded.configFor,
     desktopConfig: loaded.desktopConfig,
     hostKeys,
     log,
@@ -256,6 +261,11 @@ function explain(error: unknown): readonly string[] {
     : [`sshdesk: ${(error as Error).message}`];
 }
 
+/** As sshd: without `-C` a connection of which nothing is known. */
+function assumed({ configFor }: Configuration, flags: ServeFlags): ServerConfig {
+  return configFor(subjectOf(flags.connectionSpecs, accountOf));
+}
+
 async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
@@ -273,7 +283,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     // Said at the start, and by -t, not at the first connection.
     offeredHostKeyAlgorithms(hostKeys, loaded.config);
     if (flags.dump) {
-      process.stdout.write(`${dumpConfig(loaded.config).join('\n')}\n`);
+      process.stdout.write(`${dumpConfig(assumed(loaded, flags)).join('\n')}\n`);
     }
     if (flags.dump || flags.test) {
       return 0;

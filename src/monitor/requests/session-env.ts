@@ -1,14 +1,13 @@
 /** `session-env`: a variable of the client, if AcceptEnv names it (RFC 4254 §6.4). */
 import { acceptsEnvironmentName } from '../../policy/accept-env.ts';
-import type { ServerConfig } from '../../policy/config.ts';
-import { sessionOf } from '../login.ts';
+import { loginOf, sessionOf } from '../login.ts';
 import { SessionEnv } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
 const maxVariables = 128;
 const maxEnvironmentBytes = 64 * 1024;
 
-export function sessionEnv(config: ServerConfig): AnyRow {
+export function sessionEnv(): AnyRow {
   return row({
     schema: SessionEnv,
     phase: ['postauth'],
@@ -24,7 +23,7 @@ export function sessionEnv(config: ServerConfig): AnyRow {
         session.environment.length < maxVariables &&
         session.environmentBytes + bytes <= maxEnvironmentBytes &&
         !values.value.includes(0) &&
-        acceptsEnvironmentName(config, name);
+        acceptsEnvironmentName(loginOf(connection).config, name);
       if (allowed) {
         session.environment.push([name, values.value.toString('utf8')]);
         session.environmentBytes += bytes;

@@ -4,7 +4,6 @@
  */
 import { hostname } from 'node:os';
 import type { Log } from '../../audit/log.ts';
-import type { ServerConfig } from '../../policy/config.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import type { X11Display } from '../connection.ts';
 import { X11Forward } from '../link.ts';
@@ -33,7 +32,7 @@ export function isAuthorization(protocol: Buffer, cookie: Buffer): boolean {
 
 const refused = { values: { allowed: false } };
 
-export function x11Forward(config: ServerConfig, log: Log): AnyRow {
+export function x11Forward(log: Log): AnyRow {
   return row({
     schema: X11Forward,
     phase: ['postauth'],
@@ -42,6 +41,7 @@ export function x11Forward(config: ServerConfig, log: Log): AnyRow {
     serial: false,
     async handle(connection, values) {
       const login = loginOf(connection);
+      const { config } = login;
       const session = sessionOf(connection, values.session);
       if (session.x11 !== undefined) {
         log.error(`session_x11_req: session ${session.number}: x11 forwarding already active`);

@@ -45,6 +45,7 @@ test('docs/reference/config.md is what the tables say', () => {
 test('every keyword of sshd_config(5) has its place, and only one', () => {
   const places = [
     'Include',
+    'Match',
     ...serverKeywords.flatMap((row) => [row.name, ...row.aliases]),
     ...acceptedKeywords,
     ...deprecatedKeywords,

@@ -49,17 +49,22 @@ async function begun() {
   const { connection } = testConnection();
   const pam = new Pam();
   const lines: string[] = [];
+  const config = {
+    usePam: true,
+    maxAuthTries: 3,
+    allowUsers: [],
+    denyUsers: [],
+    allowGroups: [],
+    denyGroups: [],
+    authenticationMethods: [],
+    permitRootLogin: 'yes',
+    pubkeyAuthentication: true,
+    passwordAuthentication: true,
+    kbdInteractiveAuthentication: true,
+  } as unknown as ServerConfig;
   const host = {
-    config: {
-      usePam: true,
-      maxAuthTries: 3,
-      allowUsers: [],
-      authenticationMethods: [],
-      permitRootLogin: 'yes',
-      pubkeyAuthentication: true,
-      passwordAuthentication: true,
-      kbdInteractiveAuthentication: true,
-    } as unknown as ServerConfig,
+    config,
+    configFor: () => config,
     log: new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'VERBOSE'),
     isRootless: false,
     startLeader: async () => pam as unknown as LeaderClient,

@@ -44,6 +44,8 @@ const candidate: LoginCandidate = {
   isLocked: false,
 };
 
+const nobodyListed = { allowUsers: [], denyUsers: [], allowGroups: [], denyGroups: [] };
+
 test('AllowUsers: no list admits everybody, a list only who is on it', () => {
   const rows: readonly (readonly [readonly string[], boolean])[] = [
     [[], true],
@@ -55,26 +57,33 @@ test('AllowUsers: no list admits everybody, a list only who is on it', () => {
     [['*@!192.0.2.7,*'], false],
   ];
   for (const [allowUsers, isAllowed] of rows) {
-    assert.equal(mayLogin({ allowUsers }, candidate).allowed, isAllowed, allowUsers.join(' '));
+    assert.equal(
+      mayLogin({ ...nobodyListed, allowUsers }, candidate).allowed,
+      isAllowed,
+      allowUsers.join(' '),
+    );
   }
 });
 
 test('a refused login says why, in sshd’s words', () => {
-  assert.deepEqual(mayLogin({ allowUsers: ['you'] }, candidate), {
+  assert.deepEqual(mayLogin({ ...nobodyListed, allowUsers: ['you'] }, candidate), {
     allowed: false,
     reason: 'allow-users',
     detail: 'User me from 192.0.2.7 not allowed because not listed in AllowUsers',
   });
-  assert.deepEqual(mayLogin({ allowUsers: [] }, { ...candidate, isLocked: true }), {
-    allowed: false,
-    reason: 'locked',
-    detail: 'User me not allowed because account is locked',
-  });
+  assert.deepEqual(
+    mayLogin({ ...nobodyListed, allowUsers: [] }, { ...candidate, isLocked: true }),
+    {
+      allowed: false,
+      reason: 'locked',
+      detail: 'User me not allowed because account is locked',
+    },
+  );
   for (const [shellState, what] of [
     [1, 'does not exist'],
     [2, 'is not executable'],
   ] as const) {
-    assert.deepEqual(mayLogin({ allowUsers: [] }, { ...candidate, shellState }), {
+    assert.deepEqual(mayLogin({ ...nobodyListed, allowUsers: [] }, { ...candidate, shellState }), {
       allowed: false,
       reason: 'shell',
       detail: `User me not allowed because shell /bin/sh ${what}`,

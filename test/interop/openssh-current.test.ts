@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { currentOpenssh, currentOpensshIsMissing } from '../../support/current-openssh.ts';
-import { inLab, makeKey, makeUser, type TestKey } from '../../support/lab.ts';
-import { missingClient } from '../../support/missing-client.ts';
-import { startServer, type TestServer } from '../../support/server.ts';
-import { type ClientOptions, outcomeOf, sshArguments } from '../../support/stock-client.ts';
+import { currentOpenssh, currentOpensshIsMissing } from '../support/current-openssh.ts';
+import { inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { missingClient } from '../support/missing-client.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+import { type ClientOptions, outcomeOf, sshArguments } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url);
 const isMissing =

@@ -1,0 +1,165 @@
+/**
+ * Match of sshd_config(5): the criteria of a block, and what the blocks that apply to a connection
+ * make of the configuration. Pure. Runs in: monitor, launcher.
+ */
+import { ConfigError } from '../base/errors.ts';
+import { parsePort } from '../../keys/destination.ts';
+import { isValidAddressList, matchAddressList, matchPatternList } from '../../keys/pattern.ts';
+
+/**
+ * The connection that a Match is about, once its user is known (the first USERAUTH_REQUEST). Only
+ * `-C` may leave something out.
+ */
+export interface MatchSubject {
+  readonly user: string | undefined;
+  /** Nobody, or somebody who may not log in: groups are not looked at then. */
+  readonly isInvalidUser: boolean;
+  readonly groups: readonly string[];
+  /** Without UseDNS the address. */
+  readonly remoteHost: string | undefined;
+  readonly remoteAddress: string | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  /** Empty: the default one. */
+  readonly routingDomain: string | undefined;
+}
+
+export type Criterion = (subject: MatchSubject) => boolean;
+
+/** As sshd: what a test specification (`-C`) leaves out matches nothing. */
+function known(value: string | undefined, matches: (value: string) => boolean): boolean {
+  return value !== undefined && matches(value);
+}
+
+function isListed(text: string, list: string): boolean {
+  return matchPatternList(text, list) === 'match';
+}
+
+function addressIn(list: string): (address: string) => boolean {
+  return (address) => matchAddressList(address, list) === 'match';
+}
+
+function checkAddresses(attribute: string, list: string): void {
+  if (!isValidAddressList(list)) {
+    throw new ConfigError(`Invalid Match ${attribute.toLowerCase()} argument '${list}'`);
+  }
+}
+
+/** A negated hit of any group is no; as sshd, whatever the others say. */
+function hasGroup(groups: readonly string[], list: string): boolean {
+  const results = groups.map((group) => matchPatternList(group, list));
+  return !results.includes('negated') && results.includes('match');
+}
+
+const ofArgument: Readonly<Record<string, (list: string, attribute: string) => Criterion>> = {
+  user: (list) => (subject) => known(subject.user, (user) => isListed(user, list)),
+  group: (list) => (subject) => !subject.isInvalidUser && hasGroup(subject.groups, list),
+  host: (list) => (subject) =>
+    known(subject.remoteHost, (host) => isListed(host.toLowerCase(), list.toLowerCase())),
+  address: (list, attribute) => {
+    checkAddresses(attribute, list);
+    const matches = addressIn(list);
+    return (subject) => known(subject.remoteAddress, matches);
+  },
+  localaddress: (list, attribute) => {
+    checkAddresses(attribute, list);
+    const matches = addressIn(list);
+    return (subject) => known(subject.localAddress, matches);
+  },
+  localport: (text) => {
+    const port = parsePort(text);
+    if (port === undefined || port === 0) {
+      throw new ConfigError(`Invalid LocalPort '${text}' on Match line`);
+    }
+    return ({ localPort }) => {
+      if (localPort === undefined) {
+        throw new ConfigError(
+          "'Match LocalPort' in configuration but 'lport' not in connection test specification.",
+        );
+      }
+      return localPort === port;
+    };
+  },
+  rdomain: (list) => (subject) => known(subject.routingDomain, (domain) => isListed(domain, list)),
+};
+
+const bareAttributes: Readonly<Record<string, Criterion>> = {
+  'invalid-user': (subject) => subject.isInvalidUser,
+};
+
+/** Throws ConfigError. All have to hold; none at all is `Match all`. */
+export function parseMatch(words: readonly string[]): readonly Criterion[] {
+  if (words[0]?.toLowerCase() === 'all') {
+    if (words.length > 1) {
+      throw new ConfigError("'all' cannot be combined with other Match attributes");
+    }
+    return [];
+  }
+  const criteria: Criterion[] = [];
+  const left = [...words];
+  for (let word = left.shift(); word !== undefined; word = left.shift()) {
+    // `Match User=alice` is the same as `Match User alice`.
+    const [attribute, glued] = splitOnce(word);
+    const name = attribute.toLowerCase();
+    if (name === 'all') {
+      throw new ConfigError("'all' cannot be combined with other Match attributes");
+    }
+    const bare = bareAttributes[name];
+    if (bare !== undefined) {
+      criteria.push(bare);
+      continue;
+    }
+    const make = Object.hasOwn(ofArgument, name) ? ofArgument[name] : undefined;
+    if (make === undefined) {
+      throw new ConfigError(`Unsupported Match attribute ${attribute}`);
+    }
+    const argument = glued === undefined || glued === '' ? left.shift() : glued;
+    if (argument === undefined || argument === '') {
+      throw new ConfigError(`Missing Match criteria for ${attribute}`);
+    }
+    criteria.push(make(argument, attribute));
+  }
+  return criteria;
+}
+
+function splitOnce(word: string): readonly [string, string | undefined] {
+  const at = word.indexOf('=');
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/** What one block says, in the order of the files. */
+export interface MatchBlock<D> {
+  readonly criteria: readonly Criterion[];
+  readonly draft: Partial<D>;
+}
+
+/** Each criterion is asked, as in sshd: one that cannot be answered is an error in any case. */
+export function appliesTo(block: MatchBlock<unknown>, subject: MatchSubject): boolean {
+  return block.criteria.map((criterion) => criterion(subject)).every((holds) => holds);
+}
+
+/** May stand in a Match block (sshd_config(5)), as far as it is in effect at all. */
+export const matchKeywords: ReadonlySet<string> = new Set(
+  [
+    ...['AcceptEnv', 'AllowAgentForwarding', 'AllowGroups', 'AllowStreamLocalForwarding'],
+    ...['AllowTcpForwarding', 'AllowUsers', 'AuthenticationMethods', 'AuthorizedKeysCommand'],
+    ...['AuthorizedKeysCommandUser', 'AuthorizedKeysFile', 'AuthorizedPrincipalsCommand'],
+    ...['AuthorizedPrincipalsCommandUser', 'AuthorizedPrincipalsFile', 'Banner'],
+    ...['CASignatureAlgorithms', 'ChannelTimeout', 'ChrootDirectory', 'ClientAliveCountMax'],
+    ...['ClientAliveInterval', 'DenyGroups', 'DenyUsers', 'DisableForwarding', 'ExposeAuthInfo'],
+    ...['ForceCommand', 'GatewayPorts', 'GSSAPIAuthentication', 'IPQoS'],
+    ...['KbdInteractiveAuthentication', 'MaxAuthTries', 'MaxSessions', 'PasswordAuthentication'],
+    ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
+    ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
+    ...['PubkeyAuthOptions', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
+    ...['StreamLocalBindUnlink', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
+    ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
+  ].map((name) => name.toLowerCase()),
+);
+
+/** sshd takes them in a Match block; here they are the daemon's as yet, and are refused there. */
+export const matchKeywordsToCome: ReadonlySet<string> = new Set(
+  ['LogLevel', 'RekeyLimit', 'PAMServiceName', 'Subsystem', 'RDomain', 'RefuseConnection'].map(
+    (name) => name.toLowerCase(),
+  ),
+);
