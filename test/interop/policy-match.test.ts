@@ -161,7 +161,7 @@ describe('Match', lab, () => {
     }
   });
 
-  test('a login gets what its blocks say, and others do not', async () => {
+  test('OpenSSH caa6d7d19: a login gets what its blocks say, and others do not', async () => {
     await using server = await startServer({
       config: [
         ...['UsePAM yes', 'LogLevel VERBOSE', 'AcceptEnv NOTHING'],

@@ -43,8 +43,8 @@ function loggedIn(grant: Partial<Grant> = {}, settings: Partial<ServerConfig> = 
     x11Close: answer('x11-close', undefined),
   } as unknown as LeaderClient;
   connection.phase = 'postauth';
-  connection.login = testLogin({ leader, grant });
-  const x11Row = x11Forward({ ...config, ...settings }, log);
+  connection.login = testLogin({ leader, grant, config: { ...config, ...settings } });
+  const x11Row = x11Forward(log);
   const agentRow = agentForward(log);
   const x11 = (session: number, more: object = {}) =>
     x11Row.handle(connection, {
