@@ -355,6 +355,7 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     const { recipient, sender, windowBytes, maxPacketBytes } = confirmation;
     const { type, tell } = this.#askedFor(recipient, 'CHANNEL_OPEN_CONFIRMATION');
     if (maxPacketBytes === 0) {
+      tell(connectionOver);
       throw new ProtocolError('a channel with a maximum packet size of 0');
     }
     const channel = new Channel(this, type, recipient, {

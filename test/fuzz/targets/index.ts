@@ -1,5 +1,6 @@
 /** What is fuzzed, in the order of a run over everything. */
 import type { FuzzTarget } from '../target.ts';
+import { askedChannels } from './asked-channels.ts';
 import { authorizedKeys } from './authorized-keys.ts';
 import { certificate } from './certificate.ts';
 import { clientHandshake } from './client-handshake.ts';
@@ -16,12 +17,17 @@ import { signature } from './signature.ts';
 import { sshConfig } from './ssh-config.ts';
 import { transportClear } from './transport-clear.ts';
 import { transportKeyed } from './transport-keyed.ts';
+import { x11Admission } from './x11-admission.ts';
+import { x11Request } from './x11-request.ts';
 import { x11Setup } from './x11-setup.ts';
 
 export const fuzzTargets: readonly FuzzTarget[] = [
   transportClear,
   transportKeyed,
   messages,
+  askedChannels,
+  x11Request,
+  x11Admission,
   linkFrames,
   signature,
   hostKeys,

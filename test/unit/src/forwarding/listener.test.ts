@@ -249,3 +249,42 @@ test('the end of the listener ends those who have not said who they are', async 
   served.listener.close();
   await eventually('the end', () => silent.got.includes('end') || silent.got.includes('error'));
 });
+
+test('a client that takes nothing holds its socket up and no memory', async () => {
+  const served = serve();
+  const socket = served.dial();
+  const number = await nextAsked(served);
+  served.peer.transport.deliver(
+    ChannelOpenConfirmation.encode({
+      recipient: number,
+      sender: 1,
+      windowBytes: 0,
+      maxPacketBytes: 1 << 15,
+      data: none,
+    }),
+  );
+  const chunk = Buffer.alloc(1 << 20, 'x');
+  for (let count = 0; count < 64; count++) {
+    socket.write(chunk);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.ok(socket.writableLength > 60 << 20, `${socket.writableLength} are left to the writer`);
+  served.peer.adjust(number, 3);
+  await eventually('what the window lets through', () => served.peer.bytes().stdout.length === 3);
+});
+
+test('a socket that nobody reads holds the client to the window', async () => {
+  const served = serve();
+  const socket = served.dial();
+  const number = await nextAsked(served);
+  confirm(served.peer, number);
+  socket.pause();
+  const chunk = Buffer.alloc(1 << 15, 'x');
+  let sent = 0;
+  for (let count = 0; count < 400 && !served.peer.transport.isClosed; count++) {
+    served.peer.data(number, chunk);
+    sent += chunk.length;
+  }
+  await eventually('the flood ends the connection', () => served.peer.transport.isClosed);
+  assert.ok(sent < 4 << 20, `${sent} were taken`);
+});

@@ -108,11 +108,12 @@ for (const [name, answer] of [
   });
 }
 
-test('a maximum packet of 0 ends the connection', () => {
+test('a maximum packet of 0 ends the connection, and whoever asked is told', async () => {
   const peer = new ConnectionPeer();
-  void peer.connection.openChannel('x11', none);
+  const asked = peer.connection.openChannel('x11', none);
   confirm(peer, 0, 0);
   assert.ok(isProtocolError(peer.transport.error));
+  assert.equal(isOpened(await asked), false);
 });
 
 test('data for a channel that the client has not confirmed ends the connection', () => {
