@@ -148,6 +148,8 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['CASignatureAlgorithms', 'ChannelTimeout', 'ChrootDirectory', 'ClientAliveCountMax'],
     ...['ClientAliveInterval', 'DenyGroups', 'DenyUsers', 'DisableForwarding', 'ExposeAuthInfo'],
     ...['ForceCommand', 'GatewayPorts', 'GSSAPIAuthentication', 'IPQoS'],
+    ...['HostbasedAuthentication', 'HostbasedUsesNameFromPacketOnly', 'IgnoreRhosts'],
+    ...['KerberosAuthentication', 'RDomain', 'RefuseConnection'],
     ...['KbdInteractiveAuthentication', 'MaxAuthTries', 'MaxSessions', 'PasswordAuthentication'],
     ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
     ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
@@ -159,7 +161,5 @@ export const matchKeywords: ReadonlySet<string> = new Set(
 
 /** sshd takes them in a Match block; here they are the daemon's as yet, and are refused there. */
 export const matchKeywordsToCome: ReadonlySet<string> = new Set(
-  ['LogLevel', 'RekeyLimit', 'PAMServiceName', 'Subsystem', 'RDomain', 'RefuseConnection'].map(
-    (name) => name.toLowerCase(),
-  ),
+  ['LogLevel', 'RekeyLimit', 'PAMServiceName', 'Subsystem'].map((name) => name.toLowerCase()),
 );

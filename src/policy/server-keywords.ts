@@ -32,6 +32,19 @@ import {
   streamLocalBindMaskRow,
   streamLocalBindUnlinkRow,
 } from './forwarding-keywords.ts';
+import {
+  bannerRow,
+  chrootDirectoryRow,
+  hostbasedRows,
+  informationRows,
+  kerberosRows,
+  permitEmptyPasswordsRow,
+  securityKeyProviderRow,
+  sourceRows,
+  syslogFacilityRow,
+  unusedConnectionTimeoutRow,
+  useDnsRow,
+} from './fixed-keywords.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import type { ServerDraft } from './server-draft.ts';
 import {
@@ -295,6 +308,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   }),
   requiredRsaSize,
   streamLocalBindMaskRow,
+  unusedConnectionTimeoutRow,
   row({
     name: 'PermitRootLogin',
     argument: 'yes | prohibit-password | forced-commands-only | no',
@@ -312,9 +326,11 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) =>
       config.permitRootLogin === 'prohibit-password' ? 'without-password' : config.permitRootLogin,
   }),
+  ...hostbasedRows,
   flag('PubkeyAuthentication', 'pubkeyAuthentication', 'yes', 'Offers the method publickey.', [
     'DSAAuthentication',
   ]),
+  ...kerberosRows,
   flag('PasswordAuthentication', 'passwordAuthentication', 'yes', 'Offers the method password.'),
   flag(
     'KbdInteractiveAuthentication',
@@ -350,6 +366,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     'TCP itself looks whether the client is still there.',
     ['KeepAlive'],
   ),
+  permitEmptyPasswordsRow,
   row({
     name: 'Compression',
     argument: 'yes | delayed | no',
@@ -360,6 +377,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: (config) => yesOrNo(config.compression),
   }),
   gatewayPortsRow,
+  useDnsRow,
   allowTcpForwardingRow,
   flag(
     'AllowAgentForwarding',
@@ -375,6 +393,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   ),
   allowStreamLocalForwardingRow,
   streamLocalBindUnlinkRow,
+  ...informationRows,
   row({
     name: 'PidFile',
     argument: 'file | none',
@@ -395,6 +414,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   }),
   algorithms(cipherKind, 'ciphers', 'Ciphers, the preferred one first.'),
   algorithms(macKind, 'macs', 'MACs for the ciphers that need one.'),
+  bannerRow,
   row({
     name: 'ForceCommand',
     argument: 'command | none',
@@ -405,8 +425,10 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: commandLine,
     dump: (config) => config.forceCommand ?? 'none',
   }),
+  chrootDirectoryRow,
   trustedUserCaKeys,
   revokedKeys,
+  securityKeyProviderRow,
   authorizedPrincipalsFileRow,
   row({
     name: 'VersionAddendum',
@@ -446,6 +468,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     parse: oneOf<ConfiguredLogLevel>(logLevelNames),
     dump: (config) => dumpedLevels[config.logLevel] ?? config.logLevel,
   }),
+  syslogFacilityRow,
   row({
     name: 'AuthorizedKeysFile',
     argument: 'file ... | none',
@@ -552,6 +575,7 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     dump: ({ maxStartups }) =>
       `${maxStartups.start}:${maxStartups.ratePercent}:${maxStartups.full}`,
   }),
+  ...sourceRows,
   permitTunnelRow,
   row({
     name: 'RekeyLimit',

@@ -120,6 +120,10 @@ const cases: readonly Case[] = [
     name: 'keys of users by pattern',
     file: 'PubkeyAcceptedAlgorithms ssh-*,sk-*\nCASignatureAlgorithms +*\nPubkeyAuthOptions Touch-Required none\n',
   },
+  {
+    name: 'what hardened files say of methods that are not there',
+    file: 'IgnoreRhosts yes\nHostbasedAuthentication no\nIgnoreUserKnownHosts no\nKerberosAuthentication no\nGSSAPIAuthentication no\nPermitEmptyPasswords no\nUseDNS no\nBanner none\nChrootDirectory none\nSyslogFacility AUTH\nPerSourceMaxStartups none\nExposeAuthInfo NO\nFingerprintHash sha256\nDebianBanner no\nProtocol 2\nUsePrivilegeSeparation sandbox\n',
+  },
   { name: 'no xauth', file: 'XAuthLocation none\nTCPKeepAlive no\n' },
   { name: 'no pid file, no keys', file: 'PidFile none\nAuthorizedKeysFile none\n' },
   { name: 'a relative pid file in quotes', file: 'PidFile "a\\"b"\nPermitTTY = no\n' },

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { commands } from '../../../src/cli/commands/index.ts';
 import { acceptedKeywords } from '../../../src/policy/other-keywords.ts';
+import { fixedKeywords } from '../../../src/policy/fixed-keywords.ts';
 import { serverKeywords } from '../../../src/policy/server-keywords.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -25,8 +26,13 @@ test('the guide to stand in for sshd names the keywords that are honoured, and n
   const honoured = /Honoured now: ([\w\s,]+)\./.exec(page)?.[1];
   assert.deepEqual(
     words(honoured).toSorted(),
-    ['Include', ...serverKeywords.map(({ name }) => name)].toSorted(),
+    [
+      ...['Include', 'Match'],
+      ...serverKeywords.filter((row) => !fixedKeywords.includes(row)).map(({ name }) => name),
+    ].toSorted(),
   );
+  const fixed = /said to be off[^:]*:\s([\w\s,]+)\./.exec(page)?.[1];
+  assert.deepEqual(words(fixed).toSorted(), fixedKeywords.map(({ name }) => name).toSorted());
   const accepted = /not in effect yet:\s([\w\s,]+)\./.exec(page)?.[1];
   assert.deepEqual(words(accepted).toSorted(), [...acceptedKeywords].toSorted());
 });
