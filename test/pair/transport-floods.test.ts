@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { constants, deflateSync } from 'node:zlib';
 import { limits } from '../../src/ssh/transport/limits.ts';
 import { makeHostKey } from '../support/exchange-signer.ts';
@@ -35,6 +37,9 @@ async function loggedIn(): Promise<{ client: RawClient; served: Served }> {
   await both.client.logIn();
   return both;
 }
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const message = (number: number, ...parts: Buffer[]) =>
   Buffer.concat([Buffer.from([number]), ...parts]);
@@ -293,17 +298,40 @@ describe('floods', { timeout: 120_000 }, () => {
   });
 
   test('wrong guesses without end leave nothing', async () => {
-    const { client } = await loggedIn();
-    const names = ['curve25519-sha256', 'mlkem768x25519-sha256'];
-    for (let i = 0; i < 50; i++) {
-      client.send(client.makeKexInit({ kex: names, guess: true }), message(30, sshString('guess')));
-      client.serverKexInit = await client.expect(20);
-      client.send(client.kexValue());
-      await client.takeReply();
+    const quick = await TransportServer.listen([key], settingsFor([key]), 0);
+    const client = await RawClient.connect(quick.port);
+    try {
+      await client.handshake();
+      await client.logIn();
+      const names = ['curve25519-sha256', 'mlkem768x25519-sha256'];
+      const guess = message(30, sshString(Buffer.alloc(30_000)));
+      const guessWrongly = async (count: number): Promise<number> => {
+        for (let i = 0; i < count; i++) {
+          client.send(client.makeKexInit({ kex: names, guess: true }), guess);
+          client.serverKexInit = await client.expect(20);
+          client.send(client.kexValue());
+          await client.takeReply();
+        }
+        // What the test's own signer remembers.
+        quick.served[0]?.signer.exchanges.splice(0);
+        // Twice: what a first one finds unused holds more.
+        collectGarbage();
+        await delay(20);
+        collectGarbage();
+        const { heapUsed, external } = process.memoryUsage();
+        return heapUsed + external;
+      };
+      const before = await guessWrongly(100);
+      const kept = (await guessWrongly(400)) - before;
+      // The guesses alone are 12 MB.
+      assert.ok(kept < 5e6, `${kept} bytes`);
+      client.send(message(192, sshString('')));
+      await client.expect(193);
+    } finally {
+      client.socket.destroy();
+      await quick.close();
     }
-    client.send(message(192, sshString('')));
-    await client.expect(193);
-    client.socket.destroy();
+    assert.deepEqual(quick.bugs, []);
   });
 
   test('a throw above becomes a DISCONNECT and is reported as a fault', async () => {
