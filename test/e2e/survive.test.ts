@@ -344,7 +344,7 @@ describe('a desktop with a window on it', lab, () => {
     const inside = processTree(server.pid).map(({ pid }) => pid);
     process.kill(inside[1] as number, 'SIGKILL');
     await gone(inside, 'everything');
-    run('umount', [`${desktopsDirectory}/${desktop.id}/user`]);
+    run('umount', ['--lazy', `${desktopsDirectory}/${desktop.id}/user`]);
     rmSync('/run/sshdesk', { recursive: true });
     rmSync('/tmp/.X11-unix', { recursive: true });
     server = await startDesktopServer();

@@ -267,7 +267,7 @@ describe("a desktop's leader", lab, () => {
     chmodSync('/tmp/outside', 0o777);
     writeFileSync('/tmp/outside/file', 'kept');
     const user = `${directory}/user`;
-    run('umount', [user]); // as where nothing can be mounted
+    run('umount', ['--lazy', user]); // as where nothing can be mounted
     const { status, stderr } = await leader.run(
       `cd ${user} && mkdir -p a/b/c && echo x >a/b/c/f && ln -s /home/alice link && ln -s /tmp/outside a/out && mkdir closed && echo y >closed/z && chmod 0 closed`,
     );
