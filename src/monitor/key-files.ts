@@ -17,7 +17,8 @@ const settledMs = 2000;
 
 interface Remembered<T> {
   readonly identity: string;
-  readonly value: T;
+  /** Gives the value, or throws why there is none: a malformed list is not read in each attempt. */
+  readonly outcome: () => T;
 }
 
 interface Read {
@@ -29,34 +30,51 @@ interface Read {
 /** Content of one kind of file, parsed, for as long as the file stays as it was. */
 class Reading<T> {
   readonly #parse: (content: Buffer) => T;
+  readonly #nowMs: () => number;
   readonly #remembered = new Map<string, Remembered<T>>();
 
-  constructor(parse: (content: Buffer) => T) {
+  constructor(parse: (content: Buffer) => T, nowMs: () => number) {
     this.#parse = parse;
+    this.#nowMs = nowMs;
   }
 
   /** Rejects when the file cannot be read or parsed. */
   async get(path: string): Promise<T> {
     const known = this.#remembered.get(path);
-    const read = await readKeyFile(path, known?.identity);
+    const read = await readKeyFile(path, known?.identity, this.#nowMs());
     if (read === 'unchanged') {
-      return (known as Remembered<T>).value;
+      return (known as Remembered<T>).outcome();
     }
-    const value = this.#parse(read.content);
+    const outcome = this.#outcomeOf(read.content);
     this.#remembered.delete(path);
     if (read.isSettled) {
       const [oldest] = this.#remembered.keys();
       if (this.#remembered.size >= maxRemembered && oldest !== undefined) {
         this.#remembered.delete(oldest);
       }
-      this.#remembered.set(path, { identity: read.identity, value });
+      this.#remembered.set(path, { identity: read.identity, outcome });
     }
-    return value;
+    return outcome();
+  }
+
+  #outcomeOf(content: Buffer): () => T {
+    try {
+      const value = this.#parse(content);
+      return () => value;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
   }
 }
 
-/** Not following a file that changes while it is read: one is read to the size it had at the start. */
-async function readKeyFile(path: string, known: string | undefined): Promise<Read | 'unchanged'> {
+/** One that changes while it is read is not settled, and so read again in the next attempt. */
+async function readKeyFile(
+  path: string,
+  known: string | undefined,
+  nowMs: number,
+): Promise<Read | 'unchanged'> {
   // A FIFO in the file's place must not hold the monitor up.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -72,7 +90,7 @@ async function readKeyFile(path: string, known: string | undefined): Promise<Rea
     if (identity === known) {
       return 'unchanged';
     }
-    const isSettled = Number(ctimeNs / 1_000_000n) < Date.now() - settledMs;
+    const isSettled = Number(ctimeNs / 1_000_000n) < nowMs - settledMs;
     return { identity, isSettled, content: await file.readFile() };
   } finally {
     await file.close();
@@ -80,8 +98,13 @@ async function readKeyFile(path: string, known: string | undefined): Promise<Rea
 }
 
 export class KeyFiles {
-  readonly #trusted = new Reading((content) => content);
-  readonly #revoked = new Reading<RevokedKeys>(parseRevokedKeys);
+  readonly #trusted: Reading<Buffer>;
+  readonly #revoked: Reading<RevokedKeys>;
+
+  constructor(nowMs: () => number = Date.now) {
+    this.#trusted = new Reading((content) => content, nowMs);
+    this.#revoked = new Reading(parseRevokedKeys, nowMs);
+  }
 
   /** Whether the file lists this key, alone in its line or with a comment. Rejects if unreadable. */
   async trusts(path: string, authority: PublicKey): Promise<boolean> {

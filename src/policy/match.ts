@@ -153,7 +153,7 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['KbdInteractiveAuthentication', 'MaxAuthTries', 'MaxSessions', 'PasswordAuthentication'],
     ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
     ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
-    ...['PubkeyAuthOptions', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
+    ...['PubkeyAuthOptions', 'RequiredRSASize', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
     ...['StreamLocalBindUnlink', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
     ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
   ].map((name) => name.toLowerCase()),

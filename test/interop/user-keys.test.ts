@@ -64,25 +64,31 @@ function trust(...authorities: readonly TestKey[]): void {
   writeFileSync(trustedFile, `${authorities.map(({ line }) => line).join('\n')}\n`);
 }
 
+/** Once for the whole file, whichever part of it runs. */
+function makeKeys(): void {
+  if (keys.size > 0) {
+    return;
+  }
+  alice = makeUser('alice');
+  for (const [name, type, bits] of [
+    ['ed25519', 'ed25519', undefined],
+    ['ecdsa-256', 'ecdsa', 256],
+    ['ecdsa-384', 'ecdsa', 384],
+    ['ecdsa-521', 'ecdsa', 521],
+    ['rsa-1024', 'rsa', 1024],
+    ['rsa-2048', 'rsa', 2048],
+  ] as const) {
+    keys.set(name, makeKey(type, bits));
+  }
+  keys.set('authority', makeKey('ed25519'));
+  const file = path.join(mkdtempSync('/tmp/key-'), 'id_dsa');
+  run('ssh-keygen', ['-q', '-t', 'dsa', '-N', '', '-C', 'old', '-f', file]);
+  keys.set('dsa', { type: 'dsa', file, line: readFileSync(`${file}.pub`, 'utf8').trim() });
+  trust(keyOf('authority'));
+}
+
 describe('keys of users', lab, () => {
-  before(() => {
-    alice = makeUser('alice');
-    for (const [name, type, bits] of [
-      ['ed25519', 'ed25519', undefined],
-      ['ecdsa-256', 'ecdsa', 256],
-      ['ecdsa-384', 'ecdsa', 384],
-      ['ecdsa-521', 'ecdsa', 521],
-      ['rsa-1024', 'rsa', 1024],
-      ['rsa-2048', 'rsa', 2048],
-    ] as const) {
-      keys.set(name, makeKey(type, bits));
-    }
-    keys.set('authority', makeKey('ed25519'));
-    const file = path.join(mkdtempSync('/tmp/key-'), 'id_dsa');
-    run('ssh-keygen', ['-q', '-t', 'dsa', '-N', '', '-C', 'old', '-f', file]);
-    keys.set('dsa', { type: 'dsa', file, line: readFileSync(`${file}.pub`, 'utf8').trim() });
-    trust(keyOf('authority'));
-  });
+  before(makeKeys);
 
   test('a certificate of every key type, by an authority of every type', async () => {
     await using both = await Both.start();
@@ -180,6 +186,70 @@ describe('keys of users', lab, () => {
   });
 });
 
+describe('keys of users beside other keywords', lab, () => {
+  before(makeKeys);
+
+  test('each keyword of keys holds in a Match block', async () => {
+    const certificate = certify(keyOf('authority'), keyOf('ed25519'), all);
+    trust(keyOf('authority'));
+    writeFileSync('/etc/ssh/revoked_in_match', `${keyOf('ecdsa-521').line}\n`);
+    authorize(
+      alice,
+      ['rsa-1024', 'rsa-2048', 'ecdsa-256', 'ecdsa-521'].map((name) => keyOf(name).line),
+    );
+    const block = [
+      ...['TrustedUserCAKeys /etc/ssh/trusted_user_ca', 'RequiredRSASize 2048'],
+      ...['RevokedKeys /etc/ssh/revoked_in_match', 'PubkeyAcceptedAlgorithms -ecdsa-*256'],
+      'CASignatureAlgorithms ssh-ed25519',
+    ];
+    const verdicts: Record<string, readonly boolean[]> = {};
+    for (const user of ['alice', 'bob']) {
+      await using servers = await BothServers.start([
+        'LogLevel VERBOSE',
+        `Match User ${user}`,
+        ...block,
+      ]);
+      const isIn: boolean[] = [];
+      for (const used of [
+        certificate,
+        ...['rsa-1024', 'rsa-2048', 'ecdsa-256', 'ecdsa-521'].map(keyOf),
+      ]) {
+        const args = ['-o', 'RequiredRSASize=1024'];
+        isIn.push((await servers.login(used, { args })).printed !== undefined);
+      }
+      verdicts[user] = isIn;
+    }
+    assert.deepEqual(verdicts, {
+      alice: [true, false, true, false, false],
+      bob: [false, true, true, true, true],
+    });
+  });
+
+  test('a certificate and a key, in either order: what both restrict', async () => {
+    const request = { ...all, options: ['force-command=echo forced'] };
+    const certificate = certify(keyOf('authority'), keyOf('ed25519'), request);
+    trust(keyOf('authority'));
+    const second = keyOf('ecdsa-384');
+    await using servers = await BothServers.start([
+      ...['LogLevel VERBOSE', `TrustedUserCAKeys ${trustedFile}`],
+      'AuthenticationMethods publickey,publickey',
+    ]);
+    authorize(alice, [`no-pty ${second.line}`]);
+    for (const [one, other] of [
+      [certificate, second],
+      [second, certificate],
+    ] as const) {
+      const { ours, theirs } = await servers.each(one, { args: ['-i', other.file] });
+      assert.equal(ours.printed, 'forced\n', ours.lines.join('\n'));
+      assert.equal(theirs.printed, 'forced\n', theirs.lines.join('\n'));
+    }
+    authorize(alice, [`command="echo another" ${second.line}`]);
+    const torn = await keyLogin(servers.ours, certificate, { args: ['-i', second.file] });
+    assert.equal(torn.printed, undefined);
+    assert.match(torn.lines.join('\n'), /forced command options do not match/);
+  });
+});
+
 /** Makes a revocation list of a specification (ssh-keygen(1) KEY REVOCATION LISTS). */
 function revoke(specification: string, authority?: TestKey): void {
   const file = path.join(mkdtempSync('/tmp/krl-'), 'specification');
@@ -195,6 +265,7 @@ describe('RevokedKeys', lab, () => {
   let plain: TestKey;
 
   before(async () => {
+    makeKeys();
     trust(keyOf('authority'));
     plain = keyOf('ecdsa-256');
     authorize(alice, [plain.line]);
