@@ -161,8 +161,8 @@ export class LeaderClient {
     await this.#order(protocol.Signal, { handle, signal });
   }
 
-  async connectUnix(path: string): Promise<number> {
-    const { descriptors } = await this.#peer.call(protocol.ConnectUnix, { path }, [], {
+  async connectUnix(path: string, notBelow = ''): Promise<number> {
+    const { descriptors } = await this.#peer.call(protocol.ConnectUnix, { path, notBelow }, [], {
       timeoutMs: localStepMs,
     });
     return descriptors[0] as number;

@@ -193,8 +193,11 @@ export const Exited = notice(10, 'exited', {
 /** kill(2) to the process group of the handle. */
 export const Signal = call(11, 'signal', { handle: uint32, signal: uint32 }, {});
 
-/** Connects to a Unix stream socket as the user; one descriptor comes. */
-export const ConnectUnix = call(12, 'connect-unix', { path: text }, {});
+/**
+ * Connects to a Unix stream socket as the user; one descriptor comes. EACCES: it lies below
+ * `notBelow`, by whatever name (empty: it may lie anywhere).
+ */
+export const ConnectUnix = call(12, 'connect-unix', { path: text, notBelow: text }, {});
 
 /** The last lines of a handle's output (stdio log), at most maxBytes. */
 export const LogTail = call(13, 'log-tail', { handle: uint32, maxBytes: uint32 }, { tail: string });

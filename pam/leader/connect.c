@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -79,8 +80,32 @@ int connect_unix_path(const char *path) {
   return descriptor;
 }
 
-void connect_unix(const void *input, struct helper_result *result) {
-  result->descriptor = connect_unix_path(input);
+/* Links and other names of a directory resolved; what cannot be told counts as below it. */
+static int check_place(const char *not_below, const char *path, char *real) {
+  char limit[PATH_MAX];
+  if (realpath(path, real) == NULL) {
+    return errno;
+  }
+  if (realpath(not_below, limit) == NULL) {
+    return EACCES;
+  }
+  size_t length = strlen(limit);
+  bool is_below = strncmp(real, limit, length) == 0 && (real[length] == '/' || real[length] == '\0');
+  return is_below ? EACCES : 0;
+}
+
+void connect_unix(const void *given, struct helper_result *result) {
+  const struct connect_unix_input *input = given;
+  const char *path = input->path;
+  char real[PATH_MAX];
+  if (input->not_below[0] != '\0') {
+    result->error = check_place(input->not_below, path, real);
+    if (result->error != 0) {
+      return;
+    }
+    path = real;
+  }
+  result->descriptor = connect_unix_path(path);
   if (result->descriptor < 0) {
     result->error = errno;
   }

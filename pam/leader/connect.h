@@ -4,7 +4,12 @@
 
 /* Returns a connected stream socket, or -1 with errno. */
 int connect_unix_path(const char *path);
-/* The input is the path. */
+struct connect_unix_input {
+  const char *path;
+  const char *not_below; /* empty: anywhere */
+};
+
+/* EACCES: by whatever name, the socket lies below that directory. */
 helper_work connect_unix;
 
 enum { CONNECT_DONE = 0, CONNECT_UNKNOWN_HOST = 1, CONNECT_FAILED = 2 };

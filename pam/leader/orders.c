@@ -377,7 +377,8 @@ static void is_connected(struct leader *leader, const struct call *call,
 
 static void order_connect_unix(struct leader *leader, const struct call *call,
                                struct reader *reader) {
-  const char *path = read_text(reader);
+  struct connect_unix_input input = {.path = read_text(reader)};
+  input.not_below = read_text(reader);
   if (!reader_done(reader)) {
     return;
   }
@@ -385,7 +386,7 @@ static void order_connect_unix(struct leader *leader, const struct call *call,
     link_fail(&leader->link, call, EINVAL, NULL);
     return;
   }
-  start_helper(leader, call, connect_unix, path, is_connected, HELPER_PATIENCE_MS);
+  start_helper(leader, call, connect_unix, &input, is_connected, HELPER_PATIENCE_MS);
 }
 
 static void windows_are_watched(struct leader *leader, const struct call *call,

@@ -194,7 +194,7 @@ export class Monitor {
       x11Forward(log),
       directTcpip(log),
       tcpipForward(log),
-      directStreamLocal(log),
+      directStreamLocal(log, options.places.runtimeDirectory),
       streamLocalForward(log),
       closeForward(log),
       ...this.#desktops.rows,

@@ -8,11 +8,16 @@ import { CallFailure } from '../../ssh/wire/peer.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
 import { DirectStreamLocal } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { mayOpenDesktop } from '../session-plan.ts';
 
 /** sshd answers a refusal so too. */
 const connectFailed = 2;
 
-export function directStreamLocal(log: Log): AnyRow {
+/**
+ * runtimeDirectory: where desktops have their sockets. Opening one counts as running a command, so
+ * who may run none does not get to them by this way.
+ */
+export function directStreamLocal(log: Log, runtimeDirectory: string): AnyRow {
   return row({
     schema: DirectStreamLocal,
     phase: ['postauth'],
@@ -20,14 +25,16 @@ export function directStreamLocal(log: Log): AnyRow {
     decides: false,
     serial: false,
     async handle(connection, { path, originAddress, originPort }) {
-      const { grant, leader } = await forwardingLogin(connection);
+      const login = await forwardingLogin(connection);
+      const { grant, leader } = login;
       const open = mayOpenSocket(grant, path);
       if (!open.allowed) {
         log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }));
         throw new CallFailure(connectFailed, 'open failed');
       }
       try {
-        return { values: {}, descriptors: [await leader.connectUnix(path)] };
+        const notBelow = mayOpenDesktop(login).allowed ? '' : runtimeDirectory;
+        return { values: {}, descriptors: [await leader.connectUnix(path, notBelow)] };
       } catch (error) {
         if (error instanceof CallFailure) {
           log.error(`connect to ${path} failed: ${error.text}`);
