@@ -21,6 +21,13 @@ export const congestedReplyBytes = 256 * 1024;
 /** From one source in one turn of the loop; then the others have theirs. */
 export const sourceTurnBytes = 128 * 1024;
 
+/** What an SFTP server may have been given and not answered: OpenSSH's client has 2 MiB on the way. */
+export const sftpBehindBytes = 2 * 1024 * 1024;
+/** The same in requests: more than any client reads ahead. */
+export const sftpBehindRequests = 4096;
+/** Beyond this it is no SFTP: Debian's sftp-server ends at 256 KiB. */
+export const sftpPacketBytes = 512 * 1024;
+
 /** After a shell on a terminal has exited: how often its terminal is looked at for more output. */
 export const sessionDrainPollMs = 20;
 export const sessionDrainPolls = 100;

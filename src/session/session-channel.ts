@@ -3,10 +3,11 @@
  * exit. Runs in: worker. The host decides and starts; this file parses, keeps the order and moves
  * the bytes.
  */
+import { Readable } from 'node:stream';
 import { sessionDrainPolls, sessionDrainPollMs } from '../base/limits.ts';
 import type { Channel, ChannelRequestHandler, RequestAnswer } from '../ssh/connection/channel.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
-import { destroyWhenWritten, feed, pump } from '../ssh/connection/pump.ts';
+import { destroyWhenWritten, feed, type LendingSource, pump } from '../ssh/connection/pump.ts';
 import type { Reader } from '../ssh/wire/reader.ts';
 import type {
   HostedSession,
@@ -16,6 +17,7 @@ import type {
   SessionHost,
   Started,
 } from './host.ts';
+import { SftpPace } from './sftp-pace.ts';
 import { isSignalName, wireSignalName } from '../base/signals.ts';
 
 /** What a subsystem of this process is told besides its channel. */
@@ -26,6 +28,8 @@ export interface InternalContext {
 
 /** Subsystems that run in this process, keyed by the name that the host answers with. */
 export type InternalSubsystems = ReadonlyMap<string, InternalSubsystem<Channel, InternalContext>>;
+
+const sftp = Buffer.from('sftp');
 
 /** What the kernel keeps of a window size is 16 bits. */
 const largestCells = 0xffff;
@@ -191,7 +195,7 @@ class SessionChannel {
     // Nothing of the process, its exit least of all, goes out before the answer to the request.
     return started.is === 'pty'
       ? () => this.#runTerminal(started.pty)
-      : () => this.#runProcess(started);
+      : () => this.#runProcess(started, kind === 'subsystem' && command.equals(sftp));
   }
 
   #runInternal(name: string): RequestAnswer {
@@ -204,12 +208,15 @@ class SessionChannel {
     return () => subsystem(this.#channel, { session: this.#hosted.number });
   }
 
-  #runProcess({ stdin, stdout, stderr }: Extract<Started, { is: 'process' }>): void {
+  #runProcess(started: Extract<Started, { is: 'process' }>, isSftp: boolean): void {
+    const { stdin, stdout, stderr } = started;
     const channel = this.#channel;
     this.#openOutputs = 2;
-    pump(stdout, channel.out, () => this.#outputEnded());
+    const pace = isSftp && !(stdout instanceof Readable) ? new SftpPace() : undefined;
+    const seen = pace === undefined ? stdout : pace.watch(stdout as LendingSource);
+    pump(seen, channel.out, () => this.#outputEnded());
     pump(stderr, channel.err, () => this.#outputEnded());
-    feed(channel, stdin, () => {});
+    feed(channel, stdin, () => {}, undefined, pace);
     this.#hosted.onExit = (exit) => {
       this.#tellExit(exit);
       // Nobody is left to read it, as far as we are concerned: sshd closes its end here too.

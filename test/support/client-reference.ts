@@ -55,7 +55,7 @@ export function clientReference(): string {
     '- *yes*: a test shows it. *–*: the client has no such thing, or leaves it to the `ssh` that it starts.',
     '- *command*: the exit status arrives, and stderr apart from stdout. *upload*, *download*: 21 MiB, the',
     '  same at the other end byte for byte. *rekey*: the client wants new keys in the midst of a transfer;',
-    '  *rekeyed*: the server does (`RekeyLimit 1M`). *-L*, *-R*: 21 MiB there and back through a forwarded',
+    '  *rekeyed*: the server does (`RekeyLimit 3M`). *-L*, *-R*: 21 MiB there and back through a forwarded',
     '  port.',
     '',
     line(head),

@@ -358,9 +358,9 @@ export class Stage implements AsyncDisposable {
     return this.#onlyDialogue;
   }
 
-  /** A server that wants new keys every megabyte. */
+  /** A server that wants new keys every three megabytes. */
   async rekeying(): Promise<TestServer> {
-    this.#rekeying ??= await startServer(settings([...this.#config, 'RekeyLimit 1M']));
+    this.#rekeying ??= await startServer(settings([...this.#config, 'RekeyLimit 3M']));
     return this.#rekeying;
   }
 

@@ -90,6 +90,15 @@ export interface DirectWritable extends Writable {
   writeNow?(chunk: Buffer): number;
 }
 
+/** How far the reader of a target may fall behind what it was given. */
+export interface Pace {
+  /** false: no more for now; `onRoom` follows. */
+  take(chunk: Buffer): boolean;
+  readonly isFull: boolean;
+  /** Set by whoever feeds. */
+  onRoom: () => void;
+}
+
 /** Writes what is only lent; what the target does not take at once is copied. */
 function writeLent(target: DirectWritable, data: Buffer): boolean {
   const taken = target.writeNow?.(data) ?? 0;
@@ -98,13 +107,14 @@ function writeLent(target: DirectWritable, data: Buffer): boolean {
 
 /**
  * Gives what the client sends to `target`; EOF ends it. `onGone`: the target takes no more, by its
- * own end or an error. `unread` goes first.
+ * own end or an error. `unread` goes first. `pace`: what more there is to wait for than the target.
  */
 export function feed(
   channel: Channel,
   target: DirectWritable,
   onGone: (error?: Error) => void,
   unread?: Buffer,
+  pace?: Pace,
 ): void {
   let isGone = false;
   let isEnding = false;
@@ -117,13 +127,31 @@ export function feed(
       onGone(error);
     }
   };
-  target.on('drain', () => channel.sinkReady());
+  target.on('drain', () => {
+    if (pace?.isFull !== true) {
+      channel.sinkReady();
+    }
+  });
+  if (pace !== undefined) {
+    pace.onRoom = () => {
+      if (!target.writableNeedDrain) {
+        channel.sinkReady();
+      }
+    };
+  }
+  const isOnPace = (data: Buffer): boolean => pace === undefined || pace.take(data);
   target.on('error', gone);
   target.on('close', () => gone());
   channel.receive(
     {
-      write: (data) => isGone || target.write(data),
-      writeLent: (data) => isGone || writeLent(target, data),
+      write: (data) => {
+        const hasTime = isOnPace(data);
+        return isGone || (target.write(data) && hasTime);
+      },
+      writeLent: (data) => {
+        const hasTime = isOnPace(data);
+        return isGone || (writeLent(target, data) && hasTime);
+      },
       end: () => {
         isEnding = true;
         target.end();
