@@ -4,7 +4,7 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import { inLab, makeKey, makeUser, type LabUser, type TestKey } from '../support/lab.ts';
-import { serverKind, startServer, type TestServer } from '../support/server.ts';
+import { rootless, serverKind, startServer, type TestServer } from '../support/server.ts';
 import { SshAgent } from '../support/ssh-agent.ts';
 import { type ClientOptions, ssh, spawnClient, sshArguments } from '../support/stock-client.ts';
 
@@ -208,6 +208,15 @@ describe('agent forwarding', lab, () => {
     const { text } = await ssh(open, options, 'echo $SSH_AUTH_SOCK');
     rmSync(file);
     assert.equal(text, '/own\n');
+  });
+
+  test('without root too', {
+    skip: serverKind === 'sshd' ? 'sshd needs root' : false,
+  }, async () => {
+    await using own = await startServer({ ...rootless(alice), config: ['X11Forwarding yes'] });
+    const { text, stderr } = await ssh(own, options, 'ssh-add -L; echo $SSH_AUTH_SOCK');
+    assert.match(text, /^ssh-ed25519 .*\n\/tmp\/ssh-\w+\/agent\.\d+\n$/, stderr);
+    await eventually('it is removed', () => made().length === 0);
   });
 
   test('nothing of it is left behind', async () => {

@@ -1,13 +1,13 @@
 /** Windows of programs of the server on the client's X server, with Debian's ssh and xauth. In the lab. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import ssh2, { type Client, type ClientChannel } from 'ssh2';
 import { eventually, output, run } from '../support/child.ts';
-import { inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import { serverKind, startServer, type TestServer } from '../support/server.ts';
+import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { rootless, serverKind, startServer, type TestServer } from '../support/server.ts';
 import { type ClientOptions, ssh, spawnClient, sshArguments } from '../support/stock-client.ts';
 import { XServer } from '../support/x-server.ts';
 
@@ -45,11 +45,12 @@ describe('X11 forwarding', lab, () => {
   let screen: XServer;
   let key: TestKey;
   let other: TestKey;
+  let alice: LabUser;
   let options: ClientOptions;
   before(async () => {
     key = makeKey('ed25519');
     other = makeKey('ecdsa');
-    makeUser('alice', { authorizedKeys: [key.line, `no-X11-forwarding ${other.line}`] });
+    alice = makeUser('alice', { authorizedKeys: [key.line, `no-X11-forwarding ${other.line}`] });
     makeUser('bob', { authorizedKeys: [key.line] });
     screen = await XServer.startXvfb({ geometry: '640x480' });
     const file = path.join(screen.folder, 'Xauthority');
@@ -353,6 +354,66 @@ describe('X11 forwarding', lab, () => {
       });
     }
   });
+
+  test('without root too', {
+    skip: serverKind === 'sshd' ? 'sshd needs root' : false,
+  }, async () => {
+    await using own = await startServer({ ...rootless(alice), config: ['X11Forwarding yes'] });
+    const { text, stderr } = await ssh(
+      own,
+      options,
+      'echo $DISPLAY; xdpyinfo | grep -c dimensions',
+    );
+    assert.equal(text, 'localhost:10.0\n1\n', stderr);
+    await eventually('the port is free', () => isFree());
+  });
+
+  const needs = (program: string) => ({
+    skip: existsSync(program) ? false : `${program} is not installed`,
+  });
+
+  test('plink -X', needs('/usr/bin/plink'), async () => {
+    const ppk = `${key.file}.ppk`;
+    await output('puttygen', [key.file, '-O', 'private', '-o', ppk]);
+    const said = await output('ssh-keygen', ['-l', '-f', `${server.folder}/host_ed25519.pub`]);
+    const hostKey = /SHA256:\S+/.exec(said)?.[0] ?? '';
+    const { code, stdout, stderr } = await run(
+      '/usr/bin/plink',
+      [
+        ...['-ssh', '-batch', '-X', '-P', String(server.port), '-hostkey', hostKey, '-i', ppk],
+        ...['alice@127.0.0.1', 'xdpyinfo | grep -c dimensions'],
+      ],
+      { env: { ...screen.environment, HOME: '/root' } },
+    );
+    assert.deepEqual([code, stdout], [0, '1\n'], stderr);
+  });
+
+  test(
+    'AsyncSSH with x11_forwarding',
+    needs('/usr/lib/python3/dist-packages/asyncssh'),
+    async () => {
+      const program = `
+import asyncio, asyncssh, sys
+port, known, key, display, authority = sys.argv[1:6]
+async def main():
+    async with asyncssh.connect('127.0.0.1', int(port), username='alice', known_hosts=known,
+                                config=None, client_keys=[key], agent_path=None) as conn:
+        done = await conn.run('xdpyinfo | grep -c dimensions', x11_forwarding=True,
+                              x11_display=display, x11_auth_path=authority)
+        print(done.stdout, end='')
+asyncio.run(main())
+`;
+      const { code, stdout, stderr } = await run(
+        'python3',
+        [
+          ...['-c', program, String(server.port), server.knownHosts, key.file],
+          ...[screen.display, path.join(screen.folder, 'Xauthority')],
+        ],
+        { env: { ...screen.environment, HOME: '/root' } },
+      );
+      assert.deepEqual([code, stdout], [0, '1\n'], stderr);
+    },
+  );
 
   test('nothing of it is left behind', async () => {
     const base = await server.settled();

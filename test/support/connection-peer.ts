@@ -24,17 +24,17 @@ export interface PeerOptions {
 export class ConnectionPeer {
   readonly transport: MemoryTransport;
   readonly connection: Connection;
-  /** Channels of type `test`, as the server sees them. */
+  /** Channels of types `test` and `session`, as the server sees them. */
   readonly channels: Channel[] = [];
 
   constructor(options: PeerOptions = {}, transport = new MemoryTransport()) {
     this.transport = transport;
     this.connection = new Connection(this.transport, {
       channelTypes: new Map<string, ChannelOpenHandler>([
-        [
-          'test',
+        ...['test', 'session'].map((type): [string, ChannelOpenHandler] => [
+          type,
           () => ({ opened: (channel) => void this.channels.push(channel), abandoned: () => {} }),
-        ],
+        ]),
         ...(options.channelTypes ?? []),
       ]),
       ...(options.globalRequests === undefined ? {} : { globalRequests: options.globalRequests }),
@@ -50,9 +50,9 @@ export class ConnectionPeer {
     );
   }
 
-  /** Opens a channel of type `test`; the confirmation is taken. */
-  opened(sender = 7, windowBytes = 1 << 20, maxPacketBytes = 32 * 1024): Channel {
-    this.open(sender, windowBytes, maxPacketBytes);
+  /** Opens a channel of type `test` or `session`; the confirmation is taken. */
+  opened(sender = 7, windowBytes = 1 << 20, maxPacketBytes = 32 * 1024, type = 'test'): Channel {
+    this.open(sender, windowBytes, maxPacketBytes, type);
     const confirmation = this.transport.sent.pop();
     assert.ok(confirmation, 'no confirmation');
     assert.equal(ChannelOpenConfirmation.decode(confirmation).recipient, sender);

@@ -19,7 +19,7 @@ import {
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkout, run } from './lab.ts';
+import { checkout, type LabUser, run } from './lab.ts';
 import { RawSsh } from './raw-ssh.ts';
 
 export type ServerKind = 'sshdesk' | 'sshd';
@@ -76,6 +76,25 @@ export interface TestServer {
   leftovers(base: Holdings, timeoutMs?: number): Promise<readonly string[]>;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Options of a daemon that `user` runs, without root. Root has made its files a moment before: the
+ * folder below the lab's /tmp, and nothing else, becomes the user's. The test runs in the checkout.
+ */
+export function rootless(user: LabUser): Pick<ServerOptions, 'wrapper' | 'environment'> {
+  const handOver = [
+    'for word; do case $word in /tmp/server-*/sshd_config)',
+    `chown -hR ${user.uid}:${user.gid} "\${word%/sshd_config}" || exit 1 ;;`,
+    'esac; done; exec "$@"',
+  ].join(' ');
+  return {
+    wrapper: [
+      ...['bash', '-c', handOver, 'bash'],
+      ...['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--init-groups'],
+    ],
+    environment: { HOME: user.home, USER: user.name },
+  };
 }
 
 /** A port that was free a moment ago. */

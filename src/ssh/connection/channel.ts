@@ -189,7 +189,8 @@ export class Channel {
       return;
     }
     this.#isInputDiscarded = true;
-    if (this.#carrier.knowsEow && !this.#isEofReceived) {
+    // On sessions alone, as sshd.
+    if (this.type === 'session' && this.#carrier.knowsEow && !this.#isEofReceived) {
       this.#sendRequest('eow@openssh.com');
     }
     this.receive({ write: () => true, end: () => {} });

@@ -419,7 +419,7 @@ test('a flat-out source leaves the turn to others', async () => {
 
 test('a target that is gone: the client is told and may go on sending', async () => {
   const peer = new ConnectionPeer();
-  const channel = peer.opened();
+  const channel = peer.opened(7, 1 << 20, 1 << 15, 'session');
   const target = new PassThrough();
   let goneBy: Error | undefined;
   feed(channel, target, (error) => {
@@ -435,13 +435,17 @@ test('a target that is gone: the client is told and may go on sending', async ()
   assert.equal(peer.transport.error, undefined);
 });
 
-test('eow@openssh.com goes to clients that know it and only before their EOF', () => {
+test('eow@openssh.com goes to clients that know it, on sessions, and only before their EOF', () => {
+  const session = [7, 1 << 20, 1 << 15, 'session'] as const;
   const stranger = new ConnectionPeer();
   stranger.transport.peerVersion = 'SSH-2.0-PuTTY_Release_0.80';
-  stranger.opened().discardInput();
+  stranger.opened(...session).discardInput();
   assert.deepEqual(stranger.numbers(), []);
+  const forwarded = new ConnectionPeer();
+  forwarded.opened().discardInput();
+  assert.deepEqual(forwarded.numbers(), []);
   const late = new ConnectionPeer();
-  const channel = late.opened();
+  const channel = late.opened(...session);
   late.eof(0);
   channel.discardInput();
   assert.deepEqual(late.numbers(), []);
