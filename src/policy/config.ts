@@ -116,6 +116,8 @@ export interface ServerConfig {
   /** 0: an unanswered question ends nothing. */
   readonly clientAliveCountMax: number;
   readonly tcpKeepAlive: boolean;
+  /** The file that everybody is shown before authentication. */
+  readonly banner: string | undefined;
   readonly forceCommand: string | undefined;
   readonly acceptEnv: readonly string[];
   /** `yes`, `no`, or a pattern list of the names that are taken. */

@@ -86,8 +86,6 @@ export const informationRows: readonly KeywordRow<ServerDraft, ServerConfig>[] =
   fixed('ExposeAuthInfo', ['no'], 'Sessions are not told by which methods they logged in.'),
 ];
 
-export const bannerRow = fixed('Banner', ['none'], 'Nothing is shown before the login.');
-
 export const chrootDirectoryRow = fixed(
   'ChrootDirectory',
   ['none'],
@@ -121,7 +119,6 @@ export const fixedKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
   permitEmptyPasswordsRow,
   useDnsRow,
   ...informationRows,
-  bannerRow,
   chrootDirectoryRow,
   securityKeyProviderRow,
   syslogFacilityRow,

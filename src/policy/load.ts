@@ -193,6 +193,7 @@ function finished(
   const { listen: _listen, hostKeyFiles: _hostKeyFiles, ...values } = draft;
   return {
     ...values,
+    banner: unlessNone(draft.banner),
     forceCommand: unlessNone(draft.forceCommand),
     pidFile: unlessNone(draft.pidFile),
     trustedUserCaKeys: unlessNone(draft.trustedUserCaKeys),

@@ -10,6 +10,7 @@ export type ServerDraft = Omit<
   | 'listenAddresses'
   | 'isHostKeyDefault'
   | 'pidFile'
+  | 'banner'
   | 'forceCommand'
   | 'xauthLocation'
   | keyof PublicKeyDraft
@@ -20,6 +21,7 @@ export type ServerDraft = Omit<
     readonly listen: readonly ListenSpec[];
     /** `none` where sshd says so. */
     readonly pidFile: string;
+    readonly banner: string;
     readonly forceCommand: string;
     readonly xauthLocation: string;
   };

@@ -33,7 +33,6 @@ import {
   streamLocalBindUnlinkRow,
 } from './forwarding-keywords.ts';
 import {
-  bannerRow,
   chrootDirectoryRow,
   hostbasedRows,
   informationRows,
@@ -414,7 +413,15 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
   }),
   algorithms(cipherKind, 'ciphers', 'Ciphers, the preferred one first.'),
   algorithms(macKind, 'macs', 'MACs for the ciphers that need one.'),
-  bannerRow,
+  row({
+    name: 'Banner',
+    argument: 'file | none',
+    summary: 'Its text is shown before authentication; at most 64 KiB.',
+    defaultText: 'none',
+    field: 'banner',
+    parse: (words, place) => absolutePath(single(words), place),
+    dump: (config) => config.banner ?? 'none',
+  }),
   row({
     name: 'ForceCommand',
     argument: 'command | none',
@@ -649,6 +656,7 @@ export const serverDefaults: ServerDraft = {
   clientAliveIntervalMs: 0,
   clientAliveCountMax: 3,
   tcpKeepAlive: true,
+  banner: 'none',
   forceCommand: 'none',
   acceptEnv: [],
   permitUserEnvironment: 'no',

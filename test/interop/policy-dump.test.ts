@@ -122,8 +122,9 @@ const cases: readonly Case[] = [
   },
   {
     name: 'what hardened files say of methods that are not there',
-    file: 'IgnoreRhosts yes\nHostbasedAuthentication no\nIgnoreUserKnownHosts no\nKerberosAuthentication no\nGSSAPIAuthentication no\nPermitEmptyPasswords no\nUseDNS no\nBanner none\nChrootDirectory none\nSyslogFacility AUTH\nPerSourceMaxStartups none\nExposeAuthInfo NO\nFingerprintHash sha256\nDebianBanner no\nProtocol 2\nUsePrivilegeSeparation sandbox\n',
+    file: 'IgnoreRhosts yes\nHostbasedAuthentication no\nIgnoreUserKnownHosts no\nKerberosAuthentication no\nGSSAPIAuthentication no\nPermitEmptyPasswords no\nUseDNS no\nChrootDirectory none\nSyslogFacility AUTH\nPerSourceMaxStartups none\nExposeAuthInfo NO\nFingerprintHash sha256\nDebianBanner no\nProtocol 2\nUsePrivilegeSeparation sandbox\n',
   },
+  { name: 'a banner', file: 'Banner ~/issue\nBanner none\n' },
   { name: 'no xauth', file: 'XAuthLocation none\nTCPKeepAlive no\n' },
   { name: 'no pid file, no keys', file: 'PidFile none\nAuthorizedKeysFile none\n' },
   { name: 'a relative pid file in quotes', file: 'PidFile "a\\"b"\nPermitTTY = no\n' },

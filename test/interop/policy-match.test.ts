@@ -212,6 +212,24 @@ describe('Match', lab, () => {
     }
   });
 
+  test('Banner is shown before the login, to whom its block says', async () => {
+    writeFileSync('/tmp/match/banner', 'Authorised use only.\n');
+    writeFileSync('/tmp/match/other', 'Hello, Bob.\n');
+    await using server = await startServer({
+      config: [
+        ...['UsePAM yes', 'Banner /tmp/match/banner', 'Match User bob', 'Banner /tmp/match/other'],
+        ...['Match User carol', 'Banner none', 'Match User dave', 'Banner /tmp/match/not-there'],
+      ],
+    });
+    const shown = async (user: string): Promise<string> =>
+      (await ssh(server, { key, user, args: ['-o', 'LogLevel=INFO'] }, 'true')).stderr;
+    assert.equal(await shown('alice'), 'Authorised use only.\n');
+    assert.equal(await shown('bob'), 'Hello, Bob.\n');
+    assert.equal(await shown('carol'), '');
+    assert.equal(await shown('dave'), '');
+    assert.match(await shown('nobody-at-all'), /^Authorised use only\.\n/);
+  });
+
   test('AllowUsers in a block refuses like an unknown user', async () => {
     await using server = await startServer({
       config: ['UsePAM yes', 'Match Address 127.0.0.1', 'AllowUsers alice'],

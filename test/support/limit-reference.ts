@@ -93,6 +93,7 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/base/socket.native.ts', 'exhaustedPauseMs', 'pause of accepting when descriptors ran out'],
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
   ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
+  ['src/monitor/banner.ts', 'maxBannerBytes', 'Banner'],
   ['src/policy/authentication-methods.ts', 'maxChains', 'lists of AuthenticationMethods'],
   [
     'src/monitor/authorized-keys-source.ts',

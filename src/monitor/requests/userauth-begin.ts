@@ -1,7 +1,14 @@
 /** `userauth-begin`: the first request of a connection fixes user and service (RFC 4252 §5). */
 import { Authentication, type AuthenticationHost, authReply } from '../authentication.ts';
+import { readBanner } from '../banner.ts';
 import { authIs, UserauthBegin } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
+
+function bannerFor({ host: { config, log } }: Authentication): Buffer {
+  return config.banner === undefined
+    ? Buffer.alloc(0)
+    : readBanner(config.banner, (why) => log.debug(`Banner ${config.banner}: ${why}`));
+}
 
 export function userauthBegin(host: AuthenticationHost): AnyRow {
   return row({
@@ -22,7 +29,10 @@ export function userauthBegin(host: AuthenticationHost): AnyRow {
       return {
         values: authentication.factors.areImpossible
           ? authentication.impossible()
-          : authReply(authIs.refused, { canContinue: authentication.methods }),
+          : authReply(authIs.refused, {
+              banner: bannerFor(authentication),
+              canContinue: authentication.methods,
+            }),
       };
     },
   });
