@@ -22,6 +22,8 @@ export interface EnvironmentSources {
   readonly userFile: readonly (readonly [string, string])[];
   /** `NAME=value` lines of pam_getenvlist. */
   readonly pam: readonly string[];
+  /** SetEnv of the configuration. */
+  readonly set: readonly (readonly [string, string])[];
   readonly endpoints: Endpoints;
   readonly originalCommand: string | undefined;
   /** DISPLAY of X11 forwarding. */
@@ -89,6 +91,9 @@ export function buildEnvironment(sources: EnvironmentSources): readonly string[]
     if (pair !== undefined && !isReserved(pair[0])) {
       environment.set(...pair);
     }
+  }
+  for (const [name, value] of sources.set) {
+    environment.set(name, value);
   }
   const { remoteAddress, remotePort, localAddress, localPort } = endpoints;
   environment.set('SSH_CLIENT', `${remoteAddress} ${remotePort} ${localPort}`);

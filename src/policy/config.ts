@@ -120,6 +120,8 @@ export interface ServerConfig {
   readonly banner: string | undefined;
   readonly forceCommand: string | undefined;
   readonly acceptEnv: readonly string[];
+  /** SetEnv: wins over the client, the user's files and PAM. */
+  readonly setEnv: readonly (readonly [name: string, value: string])[];
   /** `yes`, `no`, or a pattern list of the names that are taken. */
   readonly permitUserEnvironment: string;
   readonly allowTcpForwarding: TcpForwarding;

@@ -35,6 +35,5 @@ export const unsupportedKeywords: readonly string[] = [
   'ModuliFile',
   'PerSourcePenaltyExemptList',
   'RoutingDomain',
-  'SetEnv',
   'VerifyReverseMapping',
 ];

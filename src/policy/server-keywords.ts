@@ -195,6 +195,28 @@ function subsystem({ words }: Words): ReadonlyMap<string, string> {
   return new Map([[name, command.join(' ')]]);
 }
 
+function assignments(words: Words): readonly (readonly [string, string])[] {
+  return several(words).map((word) => {
+    const at = word.indexOf('=');
+    if (at <= 0) {
+      throw new ConfigError('Invalid environment.');
+    }
+    return [word.slice(0, at), word.slice(at + 1)];
+  });
+}
+
+/** The first value of each name counts. */
+function withoutKnown(
+  before: ServerDraft['setEnv'],
+  next: ServerDraft['setEnv'],
+): ServerDraft['setEnv'] {
+  const known = new Set(before.map(([name]) => name));
+  return concatBounded<readonly [string, string]>(maxListItems)(
+    before,
+    next.filter(([name]) => !known.has(name)),
+  );
+}
+
 function serviceName(words: Words): string {
   const name = single(words);
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(name)) {
@@ -559,6 +581,16 @@ export const serverKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = 
     add: concatBounded(maxListItems),
     dump: (config) => config.acceptEnv,
   }),
+  row({
+    name: 'SetEnv',
+    argument: 'NAME=value ...',
+    summary: 'Variables of every session; the first value of a name counts.',
+    defaultText: 'none',
+    field: 'setEnv',
+    parse: assignments,
+    add: withoutKnown,
+    dump: (config) => config.setEnv.map(([name, value]) => `${name}=${value}`),
+  }),
   authenticationMethodsRow,
   row({
     name: 'Subsystem',
@@ -659,6 +691,7 @@ export const serverDefaults: ServerDraft = {
   banner: 'none',
   forceCommand: 'none',
   acceptEnv: [],
+  setEnv: [],
   permitUserEnvironment: 'no',
   allowTcpForwarding: 'yes',
   permitOpen: 'any',

@@ -164,19 +164,20 @@ describe('Match', lab, () => {
   test('OpenSSH caa6d7d19: a login gets what its blocks say, and others do not', async () => {
     await using server = await startServer({
       config: [
-        ...['UsePAM yes', 'LogLevel VERBOSE', 'AcceptEnv NOTHING'],
-        ...['Match User alice', 'ForceCommand echo "alice: $SSH_ORIGINAL_COMMAND"'],
-        ...['AcceptEnv WHO', 'Match Group wheel', 'AuthenticationMethods publickey,password'],
+        ...['UsePAM yes', 'LogLevel VERBOSE', 'AcceptEnv NOTHING', 'SetEnv X=all'],
+        ...['Match User alice', 'SetEnv X=mine "Y=a b"'],
+        ...['ForceCommand echo "alice: $SSH_ORIGINAL_COMMAND, $WHO, $X, $Y"', 'AcceptEnv WHO X'],
+        ...['Match Group wheel', 'AuthenticationMethods publickey,password'],
         ...['Match User bob Address 127.0.0.0/8', 'PermitTTY no', 'MaxSessions 0'],
         ...['Match User nobody-at-all', 'PasswordAuthentication no'],
       ],
     });
     const forced = await ssh(
       server,
-      { key, args: ['-o', 'SetEnv=WHO=me'] },
+      { key, args: ['-o', 'SetEnv=WHO=me X=theirs'] },
       'echo mine; echo $WHO',
     );
-    assert.equal(forced.text, 'alice: echo mine; echo $WHO\n');
+    assert.equal(forced.text, 'alice: echo mine; echo $WHO, me, mine, a b\n');
     const chained = await ssh(server, { key, user: 'carol' }, 'true');
     assert.equal(chained.status, 255);
     assert.match(chained.stderr, /Permission denied \(password\)/);

@@ -46,7 +46,7 @@ export function testLogin(
       shadowState: 0,
     },
     leader: {} as LeaderClient,
-    config: {} as ServerConfig,
+    config: { setEnv: [] } as unknown as ServerConfig,
     mustChangePassword: false,
     messages: Buffer.alloc(0),
     established: Promise.resolve({

@@ -89,6 +89,7 @@ async function orderFor(
     term: terminal?.term.toString('utf8'),
     key: login.grant.environment,
     userFile: await userEnvironment(host, login),
+    set: login.config.setEnv,
     pam: established.environment.map((line) => line.toString('utf8')),
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,

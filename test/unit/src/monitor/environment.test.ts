@@ -18,6 +18,7 @@ const nothing = {
   key: [],
   userFile: [],
   pam: [],
+  set: [],
   endpoints,
   originalCommand: undefined,
 } as const;
@@ -88,4 +89,18 @@ test('display and agent are what forwarding made, unless the user’s file or PA
   const over = built({ ...forwarded, userFile: [['DISPLAY', ':7']], pam: ['SSH_AUTH_SOCK=/own'] });
   assert.deepEqual([over.get('DISPLAY'), over.get('SSH_AUTH_SOCK')], [':7', '/own']);
   assert.equal(built({}).has('SSH_AUTH_SOCK'), false);
+});
+
+test('SetEnv beats the client, the user and PAM, but not what sshd itself sets', () => {
+  const environment = built({
+    client: [['A', 'client']],
+    userFile: [['B', 'user']],
+    pam: ['C=pam'],
+    set: ['A', 'B', 'C', 'SSH_CLIENT'].map((name) => [name, 'set'] as const),
+  });
+  assert.deepEqual(
+    ['A', 'B', 'C'].map((name) => environment.get(name)),
+    ['set', 'set', 'set'],
+  );
+  assert.notEqual(environment.get('SSH_CLIENT'), 'set');
 });
