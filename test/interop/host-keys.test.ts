@@ -125,6 +125,25 @@ describe('host keys', lab, () => {
       assert.equal(outcome.status, 0, outcome.stderr);
     });
 
+    test('ssh-keyscan finds the keys, and with -c the certificates', () => {
+      const scan = (...args: readonly string[]): string =>
+        run('ssh-keyscan', [
+          ...args,
+          '-t',
+          'ed25519,rsa,ecdsa',
+          '-p',
+          `${server.port}`,
+          '127.0.0.1',
+        ]);
+      const keys = scan();
+      const certificates = scan('-c');
+      for (const type of ['ed25519', 'rsa', 'ecdsa']) {
+        const [name, base64] = publicLine(type).split(' ');
+        assert.ok(keys.includes(`${name} ${base64}`), keys);
+        assert.ok(certificates.includes(publicLine(`${type}-cert`).split(' ')[1] as string), type);
+      }
+    });
+
     test('a certificate of no key, one that is none and one that is not there are told', () => {
       const log = server.log();
       assert.match(log, /No matching private key for certificate: .*other-cert\.pub/);

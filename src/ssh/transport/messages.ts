@@ -18,3 +18,13 @@ export const ExtInfo = message(7, 'EXT_INFO', {
 });
 export const Ping = message(192, 'PING', { data: string });
 export const Pong = message(193, 'PONG', { data: string });
+
+/** EXT_INFO of a server: server-sig-algs (RFC 8308 §3.1), and what of OpenSSH's it understands. */
+export function serverExtensions(signatureAlgorithms: readonly string[]): Buffer {
+  const extensions = [
+    { name: 'server-sig-algs', value: Buffer.from(signatureAlgorithms.join(',')) },
+    { name: 'publickey-hostbound@openssh.com', value: Buffer.from('0') },
+    { name: 'ping@openssh.com', value: Buffer.from('0') },
+  ];
+  return ExtInfo.encode({ extensions });
+}

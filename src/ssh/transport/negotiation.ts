@@ -86,3 +86,9 @@ export function chooseKex(offer: KexOffer, peer: KexInit): KexChoice {
     wrongGuess: peer.firstKexPacketFollows && !isRightGuess,
   };
 }
+
+/** The peer's KEXINIT with one method alone and no guess; its announcements stay. */
+export function shownKexInit(peer: KexInit, kex: string): Buffer {
+  const announced = [clientExtInfo, clientStrictKex].filter((name) => peer.kex.includes(name));
+  return KexInit.encode({ ...peer, kex: [kex, ...announced], firstKexPacketFollows: false });
+}

@@ -17,15 +17,8 @@ import { Engine, substituteFor, writeChannelDataHead } from './engine.ts';
 import { ExchangeQueue, startCompression } from './exchange-queue.ts';
 import { IdentificationReader } from './identification.ts';
 import { limits } from './limits.ts';
-import { Disconnect, ExtInfo, Ping, Pong, Unimplemented } from './messages.ts';
-import {
-  chooseKex,
-  clientExtInfo,
-  clientStrictKex,
-  KexInit,
-  type KexOffer,
-  serverExtInfo,
-} from './negotiation.ts';
+import { Disconnect, ExtInfo, Ping, Pong, serverExtensions, Unimplemented } from './messages.ts';
+import { chooseKex, KexInit, type KexOffer, serverExtInfo, shownKexInit } from './negotiation.ts';
 import { Output } from './output.ts';
 import type { PacketMemory } from './packet-memory.ts';
 import { actionFor, type Phase } from './phase.ts';
@@ -413,12 +406,7 @@ class ServerTransport implements Transport {
     }
     const peer = KexInit.decode(payload);
     const choice = chooseKex(this.#offer, peer);
-    const announced = [clientExtInfo, clientStrictKex].filter((name) => peer.kex.includes(name));
-    const shown = KexInit.encode({
-      ...peer,
-      kex: [substituteFor(choice.kex), ...announced],
-      firstKexPacketFollows: false,
-    });
+    const shown = shownKexInit(peer, substituteFor(choice.kex));
     if (this.#isFirstExchange) {
       this.#clientWantsExtInfo = choice.clientWantsExtInfo;
     }
@@ -490,12 +478,7 @@ class ServerTransport implements Transport {
       return;
     }
     const algorithms = this.#settings.userKeyAlgorithms ?? defaultNames(userKeyAlgorithms);
-    const extensions = [
-      { name: 'server-sig-algs', value: Buffer.from(algorithms.join(',')) },
-      { name: 'publickey-hostbound@openssh.com', value: Buffer.from('0') },
-      { name: 'ping@openssh.com', value: Buffer.from('0') },
-    ];
-    this.#engine.sendNow(ExtInfo.encode({ extensions }));
+    this.#engine.sendNow(serverExtensions(algorithms));
   }
 
   rekey(): void {
