@@ -7,12 +7,13 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
 import { describe } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { incidentScene, numbersOf, type Site } from '../../support/incident.ts';
 import { inLab } from '../../support/lab.ts';
 import { MemoryWatch } from '../../support/memory.ts';
-import { byte, no, payload, type RawSsh, str, u32, yes } from '../../support/raw-ssh.ts';
+import { byte, Fields, no, payload, type RawSsh, str, u32, yes } from '../../support/raw-ssh.ts';
 import { serverKind } from '../../support/server.ts';
 
 const lab = inLab(import.meta.url, 280_000);
@@ -225,6 +226,63 @@ describe('floods', lab, () => {
       using watch = new MemoryWatch(site.server);
       await round(2_500);
       assert.ok(await watch.isFlat(8 * megabyte), `${watch.peakBytes} bytes more`);
+    },
+  );
+
+  incident(
+    'CVE-2026-39827: forwarded connections that the client refuses leave nothing (1,500)',
+    async (site) => {
+      using client = await site.loggedIn();
+      client.send(payload(80, str('tcpip-forward'), yes, str('127.0.0.1'), u32(0)));
+      const port = (await client.nextOf(81)).readUInt32BE(1);
+      const round = async (count: number): Promise<void> => {
+        for (let done = 0; done < count; done += 25) {
+          const ends = Array.from({ length: 25 }, async () => {
+            const socket = connect(port, '127.0.0.1');
+            socket.on('error', () => undefined).resume();
+            await new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+          });
+          for (let index = 0; index < 25; index++) {
+            const open = new Fields(await client.nextOf(90));
+            assert.equal(open.str().toString(), 'forwarded-tcpip');
+            client.send(payload(92, u32(open.u32()), u32(1), str('no'), str('')));
+          }
+          await Promise.all(ends);
+        }
+      };
+      await round(300);
+      using watch = new MemoryWatch(site.server);
+      await round(1_200);
+      assert.ok(await watch.isFlat(8 * megabyte), `${watch.peakBytes} bytes more`);
+      assert.equal(await client.exec('echo on'), 'on\n');
+    },
+  );
+  incident(
+    'asyncssh 2.24.0: a forwarded connection into a window or packet size of 0 or 1',
+    async (site) => {
+      for (const [windowBytes, packetBytes] of [
+        [0, 1],
+        [3, 1],
+        [100, 1],
+        [100, 0],
+        [0xffffffff, 0xffffffff],
+      ] as const) {
+        using client = await site.loggedIn();
+        client.send(payload(80, str('tcpip-forward'), yes, str('127.0.0.1'), u32(0)));
+        const port = (await client.nextOf(81)).readUInt32BE(1);
+        const socket = connect(port, '127.0.0.1');
+        socket.on('error', () => undefined).write('hello');
+        const open = new Fields(await client.nextOf(90));
+        open.str();
+        const sizes = [u32(windowBytes), u32(packetBytes)];
+        client.send(payload(91, u32(open.u32()), u32(7), ...sizes));
+        const ending = await client.ending(400, 2_000);
+        const data = ending.messages.filter((message) => message[0] === 94);
+        const bytes = data.map((message) => message.length - 9).reduce((a, b) => a + b, 0);
+        assert.equal(bytes, packetBytes === 0 ? 0 : Math.min(5, windowBytes));
+        assert.ok(data.every((message) => message.length - 9 <= packetBytes));
+        socket.destroy();
+      }
     },
   );
 
