@@ -71,6 +71,26 @@ const forcedDesktop: Attack = {
     { file: 'src/broker/forced-desktop.ts', check: "forced !== 'rfb'", instead: "forced !== ''" },
   ],
 };
+const forbiddenForwarding: Attack = {
+  program: 'forbidden-forwarding.ts',
+  removals: [
+    {
+      file: 'src/policy/permit-open.ts',
+      check: "grant.tcpForwarding !== 'yes' && grant.tcpForwarding !== 'local'",
+      instead: 'false',
+    },
+    {
+      file: 'src/policy/permit-open.ts',
+      check: "streamLocalForwarding !== 'yes' && streamLocalForwarding !== 'local'",
+      instead: "streamLocalForwarding === 'yes'",
+    },
+    {
+      file: 'src/policy/permit-listen.ts',
+      check: "return direction === 'yes' || direction === 'remote';",
+      instead: "return direction === 'no';",
+    },
+  ],
+};
 const everyRequest: Attack = {
   program: 'every-request.ts',
   removals: [
@@ -105,6 +125,7 @@ describe('a worker that was taken over', lab, () => {
     for (const name of ['alice', 'bob']) {
       makeUser(name, { authorizedKeys: [key.line] });
     }
+    makeUser('dora', { authorizedKeys: [`restrict ${key.line}`] });
     makeUser('carol', { authorizedKeys: [`command="rfb" ${key.line}`] });
   });
   after(() => {
@@ -277,6 +298,56 @@ describe('a worker that was taken over', lab, () => {
       assert.equal(started, 'no such connection');
       assert.match(server.log(), /refused desktop-list under the forced command rfb/);
     });
+  });
+
+  test('cannot have forwarded what the key forbids', async () => {
+    const attack = async (server: HostileServer) => {
+      stay(server.port, 'dora');
+      return server.reported((one) => one['attack'] === 'forbidden-forwarding');
+    };
+    await against(forbiddenForwarding, true, async (server) => {
+      // Nothing listens on port 1; the other three are had.
+      assert.deepEqual((await attack(server))['gained'], [0, 1, 1, 1]);
+    });
+    await against(forbiddenForwarding, false, async (server) => {
+      const { gained, outcomes, closing, isOver } = await attack(server);
+      assert.deepEqual(gained, [0, 0, 0, 0]);
+      assert.deepEqual(outcomes, ['open failed', 'refused', 'open failed', 'refused']);
+      assert.deepEqual([closing, isOver], ['refused', true]);
+      assert.match(server.log(), /refused local port forward: originator 127\.0\.0\.1 port 1,/);
+      assert.match(
+        server.log(),
+        /to remote forward to host 127\.0\.0\.1 port 0, but the request was/,
+      );
+      assert.match(server.log(), /refused streamlocal port forward: /);
+      assert.match(server.log(), /to remote forward to path "\/tmp\/forbidden-/);
+      assert.match(server.log(), /monitor: refused no listener 1 on this connection/);
+    });
+  });
+
+  test('cannot accept on a port of a connection that is over', async () => {
+    const server = await startHostile(checkout, 'keep-listener.ts');
+    try {
+      const client = stay(server.port, 'alice');
+      const { port } = await server.reported((one) => 'port' in one);
+      const dial = () =>
+        new Promise<boolean>((resolve) => {
+          const socket = connect(port as number, '127.0.0.1');
+          socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+        });
+      assert.equal(await dial(), true);
+      await server.reported((one) => one['accepted'] === true);
+      client.kill('SIGKILL');
+      await server.logged(
+        /(Connection closed by|Connection reset by|Disconnected from) user alice/,
+      );
+      for (let tries = 0; tries < 200 && (await dial()); tries++) {
+        await delay(25);
+      }
+      assert.equal(await dial(), false);
+    } finally {
+      await server.stop();
+    }
   });
 
   test('is answered nothing that its phase does not allow', async () => {

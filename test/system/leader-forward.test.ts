@@ -1,313 +1,244 @@
-/**
- * The agent's socket, displays, and what runs in front of a program, as a leader makes and removes
- * them. Runs in: test, as root in the lab.
- */
+/** The orders to connect and to listen, given to a leader by hand. As root, in the lab. */
 import assert from 'node:assert/strict';
 import {
-  closeSync,
+  chmodSync,
+  chownSync,
   existsSync,
-  mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { CallFailure } from '../../src/ssh/wire/peer.ts';
-import { inLab, makeUser, type LabUser } from '../support/lab.ts';
-import {
-  begin,
-  type DrivenLeader,
-  statusOf,
-  until,
-  ZygoteDriver,
-} from '../support/leader-driver.ts';
+import { listenOn } from '../../pam/leader-protocol.ts';
+import { closeDescriptor } from '../../src/base/socket.native.ts';
+import { eventually } from '../support/child.ts';
+import { findUser, inLab, makeUser } from '../support/lab.ts';
+import { type DrivenLeader, ZygoteDriver } from '../support/leader-driver.ts';
+import { freePort } from '../support/server.ts';
+import { listeners, startService } from '../support/tunnel.ts';
 
 const lab = inLab(import.meta.url);
-const [EPERM, ENOENT, ESRCH, EEXIST, EAGAIN, EINVAL, EPROTO, EADDRINUSE] = [
-  1, 2, 3, 17, 11, 22, 71, 98,
-] as const;
-const isErrno = (code: number) => (error: unknown) =>
-  error instanceof CallFailure && error.code === code;
-const words = (...list: readonly string[]) => list.map((word) => Buffer.from(word));
 
-function isReachable(port: number, host = '127.0.0.1'): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, host);
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
+describe('a leader that forwards', lab, () => {
+  let zygote: ZygoteDriver;
+  let leader: DrivenLeader;
+  let folder = '';
+  before(async () => {
+    makeUser('alice');
+    const { uid, gid } = findUser('alice');
+    folder = mkdtempSync('/tmp/leader-forward-');
+    chownSync(folder, uid, gid);
+    zygote = new ZygoteDriver();
+    leader = await begun('alice');
   });
-}
-
-describe('forwarding made by a leader', lab, () => {
-  let driver: ZygoteDriver;
-  let alice: LabUser;
-  before(() => {
-    alice = makeUser('alice');
-    makeUser('bob');
-    driver = new ZygoteDriver();
+  after(() => {
+    zygote?.close();
+    rmSync(folder, { recursive: true, force: true });
   });
-  after(() => driver.close());
 
-  const enter = async (user = 'alice'): Promise<DrivenLeader> => {
-    const leader = await driver.fork();
-    await leader.enter(user);
-    return leader;
+  const begun = async (user: string): Promise<DrivenLeader> => {
+    const one = await zygote.fork();
+    await one.client.begin({ kind: 0, user, service: '', rhost: '', tty: '', connection: '' });
+    await one.client.establish('ssh');
+    return one;
   };
-  const display = {
-    offset: 10,
-    loopbackOnly: true,
-    family: 0,
-    keepsNumber: true,
-    xauth: '/bin/sh',
-  };
-  const undo = (number: number, command: string) => ({
-    display: number,
-    file: '/bin/sh',
-    arguments: words('sh', '-c', command),
-    input: Buffer.from('the input\n'),
-    environment: words('PATH=/usr/bin:/bin', 'MARK=of-the-session'),
+  const tcp = (port: number, where: number = listenOn.loopback, address = '') =>
+    leader.client.listenTcp({ where, address, port, family: 0 });
+  const helpersOf = (pid: number): number =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).length;
+
+  test('connects, and says why where it cannot', async () => {
+    await using echo = await startService();
+    const done = await leader.client.connectTcp('localhost', echo.port, 0, 5000);
+    assert.equal(done.is, 'connected');
+    if (done.is === 'connected') {
+      const socket = new Socket({ fd: done.descriptor });
+      socket.end('hello');
+      const [data] = await new Promise<Buffer[]>((resolve) => {
+        socket.once('data', (chunk: Buffer) => resolve([chunk]));
+      });
+      assert.equal(String(data), 'hello');
+      socket.destroy();
+    }
+    assert.deepEqual(await leader.client.connectTcp('127.0.0.1', await freePort(), 0, 5000), {
+      is: 'failed',
+      reason: 'Connection refused',
+    });
+    assert.deepEqual(await leader.client.connectTcp('::1', echo.port, 4, 5000), {
+      is: 'unknown',
+      reason: 'Address family for hostname not supported',
+    });
+    const unknown = await leader.client.connectTcp('no such host', 1, 0, 5000);
+    assert.equal(unknown.is, 'unknown');
+    for (const host of ['', '-', 'x'.repeat(2000), 'a\nb', '%s%n']) {
+      assert.notEqual((await leader.client.connectTcp(host, 1, 4, 3000)).is, 'connected', host);
+    }
+    await assert.rejects(leader.client.connectTcp('a\0b', 1, 0, 1000), { code: 22 });
+    await assert.rejects(leader.client.connectTcp('localhost', 65_536, 0, 1000), { code: 22 });
   });
 
-  describe('agent', () => {
-    test('the user’s, for nobody else, once, and removed by the end', async () => {
-      const leader = await enter();
-      const { path: socket, descriptor } = await leader.client.agentListen();
-      assert.equal(socket.startsWith('/tmp/ssh-'), true);
-      assert.equal(path.basename(socket), `agent.${leader.client.pid}`);
-      const folder = statSync(path.dirname(socket));
-      const file = statSync(socket);
-      assert.deepEqual(
-        [folder.uid, folder.gid, folder.mode & 0o7777, file.uid, file.mode & 0o7777],
-        [alice.uid, alice.gid, 0o700, alice.uid, 0o600],
-      );
-      await assert.rejects(leader.client.agentListen(), isErrno(EEXIST));
-      closeSync(descriptor);
-      await leader.client.end(0);
-      assert.equal(existsSync(path.dirname(socket)), false);
+  test('a destination that says nothing costs its time and no more', async () => {
+    // Nobody accepts there, and the backlog is full: the kernel drops what comes.
+    const full = await tcp(0, listenOn.address, '127.0.0.1');
+    assert.ok(full.is === 'listening');
+    const fillers = Array.from({ length: 160 }, () => {
+      const socket = connect(full.port, '127.0.0.1');
+      return socket.on('error', () => {}); // those beyond the backlog
     });
-
-    test('removed when the monitor is gone, and when the leader is told to end by a signal', async () => {
-      for (const end of [
-        (leader: DrivenLeader) => leader.client.drop(),
-        (leader: DrivenLeader) => process.kill(leader.client.pid, 'SIGTERM'),
-      ]) {
-        const leader = await enter();
-        const { path: socket, descriptor } = await leader.client.agentListen();
-        closeSync(descriptor);
-        end(leader);
-        await until(() => !existsSync(path.dirname(socket)), 'the directory is gone');
-      }
+    await eventually('a full backlog', async () => {
+      const { is } = await leader.client.connectTcp('127.0.0.1', full.port, 4, 300);
+      return is === 'failed';
     });
-
-    test('removed when the end comes while it is being made', async () => {
-      const count = (): number =>
-        readdirSync('/tmp').filter((name) => name.startsWith('ssh-')).length;
-      for (let round = 0; round < 10; round++) {
-        const leader = await enter();
-        const made = leader.client.agentListen().then(
-          ({ descriptor }) => closeSync(descriptor),
-          () => undefined, // it ended first
-        );
-        leader.client.drop();
-        await Promise.race([made, leader.gone]);
-        await until(
-          () => statusOf(leader.client.pid, 'Name') === undefined,
-          'the leader has ended',
-        );
-      }
-      await until(() => count() === 0, 'nothing is left');
-    });
-
-    test('what the user puts into the directory, or in its place, takes nothing of others with it', async () => {
-      mkdirSync('/tmp/of-root');
-      writeFileSync('/tmp/of-root/agent.1', 'root’s');
-      const leader = await enter();
-      const { path: socket, descriptor } = await leader.client.agentListen();
-      closeSync(descriptor);
-      const folder = path.dirname(socket);
-      const name = path.basename(socket);
-      const { status } = await leader.run(
-        `rm -r ${folder} && ln -s /tmp/of-root ${folder} && test ! -e ${folder}/${name}`,
-      );
-      assert.equal(status, 0);
-      writeFileSync(`/tmp/of-root/${name}`, 'root’s');
-      await leader.client.end(0);
-      assert.equal(existsSync(`/tmp/of-root/${name}`), true, 'it acts as the user');
-      assert.equal(existsSync('/tmp/of-root/agent.1'), true);
-    });
-
-    test('not before the session is established', async () => {
-      const leader = await driver.fork();
-      await begin(leader.client, 'alice');
-      await assert.rejects(leader.client.agentListen(), isErrno(EPROTO));
-      await assert.rejects(leader.client.x11Listen(display), isErrno(EPROTO));
-      await leader.client.end(0);
-    });
-
-    test('not of a desktop’s leader', async () => {
-      const leader = await driver.fork();
-      await leader.enter('alice', '', 1);
-      await assert.rejects(leader.client.agentListen(), isErrno(EPERM));
-      await assert.rejects(leader.client.x11Listen(display), isErrno(EPERM));
-      await leader.client.end(0);
-    });
+    const began = performance.now();
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, () => leader.client.connectTcp('127.0.0.1', full.port, 4, 700)),
+    );
+    assert.ok(performance.now() - began < 10_000);
+    const late = { is: 'failed', reason: 'Connection timed out' } as const;
+    assert.deepEqual(
+      outcomes,
+      outcomes.map(() => late),
+    );
+    for (const socket of fillers) {
+      socket.destroy();
+    }
+    full.descriptors.forEach(closeDescriptor);
+    await leader.client.closeListener(full.listener);
+    await eventually('the end of the helpers', () => helpersOf(leader.client.pid) === 0);
   });
 
-  describe('displays', () => {
-    test('numbers as sshd gives them, sockets of the user, both families', async () => {
-      const leader = await enter();
-      const other = await enter('bob');
-      const first = await leader.client.x11Listen(display);
-      const second = await other.client.x11Listen(display);
-      assert.deepEqual([first.display, second.display], [10, 11]);
-      assert.ok(first.descriptors.length >= 1 && first.descriptors.length <= 2);
-      const line = readFileSync('/proc/net/tcp', 'utf8')
-        .split('\n')
-        .find((one) => /:177A 0/.test(one));
-      assert.equal(line?.trim().split(/\s+/)[7], String(alice.uid));
-      for (const { descriptors } of [first, second]) {
-        descriptors.forEach((descriptor) => closeSync(descriptor));
-      }
-      assert.equal(await isReachable(6010), true, 'the leader holds it');
-      await leader.client.x11Close(10);
-      assert.equal(await isReachable(6010), false);
-      await Promise.all([leader.client.end(0), other.client.end(0)]);
-      assert.equal(await isReachable(6011), false);
-    });
-
-    test('a number that is taken on one address is not used on the other', async () => {
-      const taken: Server = createServer();
-      await new Promise<void>((resolve) => taken.listen(6010, '::1', resolve));
-      const leader = await enter();
-      const { display: number, descriptors } = await leader.client.x11Listen(display);
-      assert.equal(number, 11);
-      descriptors.forEach((descriptor) => closeSync(descriptor));
-      const v4 = await leader.client.x11Listen({ ...display, family: 4 });
-      assert.deepEqual([v4.display, v4.descriptors.length], [10, 1]);
-      v4.descriptors.forEach((descriptor) => closeSync(descriptor));
-      await leader.client.end(0);
-      await new Promise((resolve) => taken.close(resolve));
-    });
-
-    test('without xauth, out of range, and more than there may be: refused', async () => {
-      const leader = await enter();
-      await assert.rejects(
-        leader.client.x11Listen({ ...display, xauth: '/none' }),
-        isErrno(ENOENT),
-      );
-      await assert.rejects(
-        leader.client.x11Listen({ ...display, offset: 65_536 }),
-        isErrno(EINVAL),
-      );
-      await assert.rejects(
-        leader.client.x11Listen({ ...display, offset: 60_000 }),
-        isErrno(EADDRINUSE),
-      );
-      await assert.rejects(leader.client.x11Close(10), isErrno(ESRCH));
-      await assert.rejects(leader.client.x11Undo(undo(10, 'true')), isErrno(ESRCH));
-      const descriptors: number[] = [];
-      for (let count = 0; count < 64; count++) {
-        descriptors.push(...(await leader.client.x11Listen({ ...display, family: 4 })).descriptors);
-      }
-      await assert.rejects(leader.client.x11Listen({ ...display, family: 4 }), isErrno(EAGAIN));
-      descriptors.forEach((descriptor) => closeSync(descriptor));
-      await leader.client.end(0);
-    });
-
-    test('the undo runs as the user, in the environment it was given, before the number is free', async () => {
-      const leader = await enter();
-      const { display: number, descriptors } = await leader.client.x11Listen(display);
-      descriptors.forEach((descriptor) => closeSync(descriptor));
-      const command = '(id -un; echo $MARK; cat; sleep 0.3) > /tmp/undone';
-      await leader.client.x11Undo(undo(number, 'echo replaced >/tmp/undone'));
-      await leader.client.x11Undo(undo(number, command));
-      const closed = leader.client.x11Close(number);
-      await until(() => existsSync('/tmp/undone'), 'it runs');
-      assert.equal(await isReachable(6000 + number), true, 'not free yet');
-      await assert.rejects(leader.client.x11Close(number), isErrno(ESRCH));
-      await closed;
-      assert.equal(readFileSync('/tmp/undone', 'utf8'), 'alice\nof-the-session\nthe input\n');
-      assert.equal(await isReachable(6000 + number), false);
-      await leader.client.end(0);
-    });
-
-    test('the end of the login runs what is left to undo, also one that had begun', async () => {
-      const leader = await enter();
-      for (const name of ['one', 'two']) {
-        const { display: number, descriptors } = await leader.client.x11Listen(display);
-        descriptors.forEach((descriptor) => closeSync(descriptor));
-        await leader.client.x11Undo(undo(number, `sleep 0.2; echo done > /tmp/end-${name}`));
-      }
-      leader.client.x11Close(10).catch(() => undefined); // the link goes first
-      leader.client.drop();
-      await until(() => existsSync('/tmp/end-one') && existsSync('/tmp/end-two'), 'both are done');
-    });
-
-    test('an undo that hangs does not hold the end up for long', async () => {
-      const leader = await enter();
-      const { display: number, descriptors } = await leader.client.x11Listen(display);
-      descriptors.forEach((descriptor) => closeSync(descriptor));
-      await leader.client.x11Undo(undo(number, 'exec sleep 20'));
-      const startedMs = performance.now();
-      await leader.client.end(0);
-      assert.ok(performance.now() - startedMs < 10_000);
-    });
+  test('listens on every loopback address with one port, and is deaf when it is told so', async () => {
+    const made = await tcp(0);
+    assert.ok(made.is === 'listening');
+    assert.ok(made.port > 1023);
+    assert.equal(made.descriptors.length, listeners(made.port).length);
+    // Whoever keeps a copy hears nothing any more.
+    await leader.client.closeListener(made.listener);
+    assert.deepEqual(listeners(made.port), []);
+    await assert.rejects(
+      new Promise((resolve, reject) => {
+        connect(made.port, '127.0.0.1').once('connect', resolve).once('error', reject);
+      }),
+      { code: 'ECONNREFUSED' },
+    );
+    made.descriptors.forEach(closeDescriptor);
+    await assert.rejects(leader.client.closeListener(made.listener), { code: 2 });
   });
 
-  describe('in front of a program', () => {
-    const candidate = (exists: string, command: string, input = '') => ({
-      exists,
-      file: '/bin/sh',
-      arguments: words('sh', '-c', command),
-      input: Buffer.from(input),
-    });
+  test('a port that is taken or privileged, and an address of another machine, are refused', async () => {
+    await using taken = await startService();
+    const cases = [
+      [
+        await tcp(taken.port, listenOn.address, '127.0.0.1'),
+        /bind \[127\.0\.0\.1\]:\d+: Address already/,
+      ],
+      [await tcp(80), /bind \[.*\]:80: Permission denied/],
+      [await tcp(0, listenOn.address, '192.0.2.1'), /Cannot assign requested address/],
+      [await tcp(0, listenOn.address, 'no such host'), /getaddrinfo: no such host: /],
+    ] as const;
+    for (const [outcome, why] of cases) {
+      assert.equal(outcome.is, 'refused');
+      assert.match(outcome.is === 'refused' ? outcome.reason : '', why);
+    }
+  });
 
-    test('the first that is there runs to its end, with its input, then the program', async () => {
-      const leader = await enter();
-      const { stdout, status } = await leader.run('echo program', {
-        before: [
-          candidate('/none', 'echo wrong'),
-          candidate('/etc/passwd', 'id -un; cat; sleep 0.1; echo over', 'secret\n'),
-          candidate('', 'echo wrong too'),
-        ],
+  test('256 listeners and no more; each end makes room', async () => {
+    const one = await begun('alice');
+    const made: { listener: number }[] = [];
+    for (let count = 0; count < 256; count++) {
+      const outcome = await one.client.listenTcp({
+        where: listenOn.address,
+        address: '127.0.0.1',
+        port: 0,
+        family: 4,
       });
-      assert.deepEqual([stdout, status], ['alice\nsecret\nover\nprogram\n', 0]);
-      await leader.client.end(0);
-    });
+      assert.ok(outcome.is === 'listening');
+      outcome.descriptors.forEach(closeDescriptor);
+      made.push(outcome);
+    }
+    const more = { where: listenOn.address, address: '127.0.0.1', port: 0, family: 4 } as const;
+    await assert.rejects(one.client.listenTcp(more), { code: 28 });
+    await one.client.closeListener(made[7]?.listener ?? 0);
+    const again = await one.client.listenTcp(more);
+    assert.ok(again.is === 'listening');
+    again.descriptors.forEach(closeDescriptor);
+    assert.equal(listeners(again.port).length, 1, 'the leader holds it');
+    one.client.drop();
+    await eventually('the end of all of them', () => listeners(again.port).length === 0);
+  });
 
-    test('none of them there: the program alone', async () => {
-      const leader = await enter();
-      const { stdout } = await leader.run('echo program', { before: [candidate('/none', 'id')] });
-      assert.equal(stdout, 'program\n');
-      await leader.client.end(0);
-    });
+  test('a Unix socket is the user’s, with the mask, and goes with its listener', async () => {
+    const place = path.join(folder, 'one');
+    const made = await leader.client.listenUnix(place, 0o117, false);
+    assert.ok(made.is === 'listening');
+    assert.deepEqual(
+      [statSync(place).uid, statSync(place).mode & 0o777],
+      [findUser('alice').uid, 0o660],
+    );
+    const again = await leader.client.listenUnix(place, 0o177, false);
+    assert.equal(again.is === 'refused' && /Address already in use/.test(again.reason), true);
+    await leader.client.closeListener(made.listener);
+    assert.equal(existsSync(place), false);
+    made.descriptors.forEach(closeDescriptor);
+  });
 
-    test('one that cannot be started, and a program that cannot', async () => {
-      const leader = await enter();
-      const missing = { ...candidate('', 'x'), file: '/nonexistent' };
-      const { stdout, status } = await leader.run('echo program', { before: [missing] });
-      assert.deepEqual([stdout, status], ['program\n', 0]);
-      const failed = await leader.run('x', {
-        file: '/nonexistent',
-        before: [candidate('', 'true')],
-      });
-      assert.deepEqual(
-        [failed.stderr, failed.status],
-        ['/nonexistent: No such file or directory\n', 1],
-      );
-      await leader.client.end(0);
-    });
+  test('the end of the login removes its sockets and nothing that took their names', async () => {
+    const one = await begun('alice');
+    const [kept, moved, replaced] = ['kept', 'moved', 'replaced'].map((name) =>
+      path.join(folder, name),
+    ) as [string, string, string];
+    for (const place of [kept, moved, replaced]) {
+      const made = await one.client.listenUnix(place, 0o177, false);
+      assert.ok(made.is === 'listening');
+      made.descriptors.forEach(closeDescriptor);
+    }
+    renameSync(moved, `${moved}-away`);
+    rmSync(replaced);
+    writeFileSync(replaced, 'precious');
+    one.client.drop();
+    await eventually('the end of the socket', () => !existsSync(kept));
+    assert.equal(readFileSync(replaced, 'utf8'), 'precious');
+    assert.equal(statSync(`${moved}-away`).isSocket(), true);
+  });
 
-    test('one that does not read its input ends all the same', async () => {
-      const leader = await enter();
-      const { stdout } = await leader.run('echo program', {
-        before: [candidate('', 'exec <&-; sleep 0.1', 'x'.repeat(4096))],
-      });
-      assert.equal(stdout, 'program\n');
-      await leader.client.end(0);
-    });
+  test('links and folders of others: it is the user who is refused', async () => {
+    const roots = mkdtempSync('/tmp/roots-');
+    chmodSync(roots, 0o755);
+    writeFileSync(path.join(roots, 'file'), 'x');
+    symlinkSync(roots, path.join(folder, 'link'));
+    for (const place of [
+      path.join(roots, 'a'),
+      path.join(folder, 'link', 'b'),
+      path.join(folder, 'link', 'file'),
+      path.join(folder, 'x'.repeat(108)),
+      '',
+    ]) {
+      const outcome = await leader.client.listenUnix(place, 0o177, true);
+      assert.equal(outcome.is, 'refused', place);
+    }
+    assert.deepEqual(readdirSync(roots), ['file']);
+    await assert.rejects(leader.client.connectUnix(path.join(roots, 'a')), { code: 2 });
+    await assert.rejects(leader.client.connectUnix('x'.repeat(108)), { code: 36 });
+    rmSync(roots, { recursive: true });
+  });
+
+  test('with unlinkFirst a file, a socket, even a link of the user gives way, never what it leads to', async () => {
+    const target = path.join(folder, 'target');
+    const place = path.join(folder, 'way');
+    writeFileSync(target, 'precious');
+    symlinkSync(target, place);
+    const made = await leader.client.listenUnix(place, 0o177, true);
+    assert.ok(made.is === 'listening');
+    made.descriptors.forEach(closeDescriptor);
+    assert.equal(readFileSync(target, 'utf8'), 'precious');
+    assert.equal(statSync(place).isSocket(), true);
+    await leader.client.closeListener(made.listener);
   });
 });
