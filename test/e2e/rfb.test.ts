@@ -267,11 +267,13 @@ describe('rfb', lab, () => {
     assert.equal(desktopOf('alice').id, desktop.id);
   });
 
-  test('a storm of sizes, at its edges too: the last one counts, nobody is thrown out', async () => {
-    const [one, two] = [1, 2].map(() => openSubsystem(server, 'rfb', asAlice()));
-    assert.ok(one !== undefined && two !== undefined);
-    await greetRfb(one);
-    await greetRfb(two);
+  test('a storm of sizes, at its edges too: the last one counts, who can follow stays', async () => {
+    const viewers = [1, 2, 3].map(() => openSubsystem(server, 'rfb', asAlice()));
+    const [one, two, rigid] = viewers;
+    assert.ok(one !== undefined && two !== undefined && rigid !== undefined);
+    for (const viewer of viewers) {
+      await greetRfb(viewer);
+    }
     const sizes = Array.from({ length: 60 }, (_, i) => [300 + 7 * i, 900 - 5 * i] as const);
     const storm = [[1, 1], [65_535, 65_535], [0, 0], ...sizes, [1111, 701]] as const;
     const setEncodings = Buffer.from([2, 0, 0, 1, 0, 0, 0, 0]);
@@ -286,9 +288,17 @@ describe('rfb', lab, () => {
       message.writeUInt16BE(height, 18);
       return message;
     });
+    // An answer to a request says that what it can was read.
+    const request = Buffer.from([3, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+    two.child.stdin.write(Buffer.concat([setEncodings, request]));
+    await two.incoming.take(4);
     one.child.stdin.write(Buffer.concat([setEncodings, ...wanted]));
     await eventually('the last size', async () => desktopOf('alice').geometry === '1111x701');
-    assert.deepEqual([desktopOf('alice').viewers, desktopOf('alice').state], [2, 'running']);
+    // The X server has no use for a viewer that cannot follow; it is told, and not counted on.
+    assert.equal(await rigid.status, 1);
+    assert.match(rigid.stderr(), /The display has closed the connection\./);
+    const left = desktopOf('alice');
+    assert.deepEqual([left.viewers, left.state], [2, 'running'], one.stderr() + two.stderr());
     for (const viewer of [one, two]) {
       viewer.child.kill('SIGKILL');
       await viewer.status;

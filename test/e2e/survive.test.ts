@@ -33,7 +33,7 @@ import { allProcesses, processTree, readProcFile, type TestServer } from '../sup
 import { spawnClient, sshArguments } from '../support/stock-client.ts';
 import { drawWindow } from '../support/x-window.ts';
 
-const lab = inLab(import.meta.url, 170_000);
+const lab = inLab(import.meta.url, 300_000);
 /** The kernel ends every process of the namespace with its first one. */
 const namespace = [
   ...['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'],
