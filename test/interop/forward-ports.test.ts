@@ -321,6 +321,24 @@ describe('ports', lab, () => {
     assert.deepEqual(await server.leftovers(base, 10_000), []);
   });
 
+  test('a daemon that was told to end goes on with its tunnels', async () => {
+    await using draining = await startServer({ config: ['UsePAM yes'] });
+    const here = await freePort();
+    await using tunnel = startTunnel(draining, {
+      key,
+      args: [
+        ...['-o', 'LogLevel=INFO', '-R', `0:127.0.0.1:${echo.port}`],
+        ...['-L', `127.0.0.1:${here}:127.0.0.1:${echo.port}`],
+      ],
+    });
+    const there = await allocatedPort(tunnel);
+    process.kill(draining.pid, 'SIGTERM');
+    await eventually('the end of the listener', () => listeners(draining.port).length === 0);
+    for (const port of [here, there]) {
+      assert.equal((await roundTrip({ ...local, port }, 'still')).toString(), 'still');
+    }
+  });
+
   test('when the leader dies the connection ends, and its listeners with it', {
     skip: serverKind === 'sshd' ? 'sshd has no leaders' : false,
   }, async () => {
