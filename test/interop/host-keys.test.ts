@@ -212,6 +212,10 @@ describe('host keys', lab, () => {
       const known = `[127.0.0.1]:${server.port} ${publicLine('held-ed25519')}`;
       const outcome = await login(server, [known]);
       assert.equal(outcome.status, 0, outcome.stderr);
+      // The host's agent is nobody else's.
+      const at = { port: server.port, knownHosts: file('known_hosts') };
+      const session = await ssh(at, { key }, 'echo "${SSH_AUTH_SOCK-none}"');
+      assert.equal(session.text, 'none\n', session.stderr);
     });
 
     test('an agent that is not there leaves no key, and no start', async () => {
