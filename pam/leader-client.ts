@@ -230,8 +230,13 @@ export class LeaderClient {
     return this.#listen(protocol.ListenTcp, values);
   }
 
-  listenUnix(path: string, mask: number, unlinkFirst: boolean): Promise<Listening> {
-    return this.#listen(protocol.ListenUnix, { path, mask, unlinkFirst });
+  listenUnix(
+    path: string,
+    mask: number,
+    unlinkFirst: boolean,
+    notBelow: string,
+  ): Promise<Listening> {
+    return this.#listen(protocol.ListenUnix, { path, mask, unlinkFirst, notBelow });
   }
 
   async #listen<Q extends AnyFields>(

@@ -306,7 +306,7 @@ export const ListenTcp = call(
 export const ListenUnix = call(
   72,
   'listen-unix',
-  { path: text, mask: uint32, unlinkFirst: bool },
+  { path: text, mask: uint32, unlinkFirst: bool, notBelow: text /* as in ConnectUnix */ },
   { isRefused: bool, reason: text, listener: uint32, port: uint32 },
 );
 

@@ -80,8 +80,7 @@ int connect_unix_path(const char *path) {
   return descriptor;
 }
 
-/* Links and other names of a directory resolved; what cannot be told counts as below it. */
-static int check_place(const char *not_below, const char *path, char *real) {
+int check_place(const char *not_below, const char *path, char *real) {
   char limit[PATH_MAX];
   if (realpath(path, real) == NULL) {
     return errno;

@@ -4,6 +4,12 @@
 
 /* Returns a connected stream socket, or -1 with errno. */
 int connect_unix_path(const char *path);
+/*
+ * 0, EACCES when `path` lies at or below `not_below`, or why it cannot be told; links and other names
+ * are resolved, into `real` (PATH_MAX bytes).
+ */
+int check_place(const char *not_below, const char *path, char *real);
+
 struct connect_unix_input {
   const char *path;
   const char *not_below; /* empty: anywhere */

@@ -195,6 +195,7 @@ void order_listen_unix(struct leader *leader, const struct call *call, struct re
   struct listen_unix_input input = {.path = read_text(reader)};
   input.mask = (mode_t)(read_uint32(reader) & 0777);
   input.unlink_first = read_bool(reader);
+  input.not_below = read_text(reader);
   if (!reader_done(reader)) {
     return;
   }

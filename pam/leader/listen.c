@@ -2,6 +2,7 @@
 #include "listen.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "connect.h"
 
 enum { BACKLOG = 128, DESCRIPTORS_MAX = 1 + HELPER_OTHERS_MAX };
 
@@ -106,6 +109,21 @@ void listen_tcp(const void *given, struct helper_result *result) {
   freeaddrinfo(list);
 }
 
+/* Where the socket is to be made; its own name need not be there yet. */
+static int check_directory(const char *not_below, const char *path) {
+  char directory[PATH_MAX];
+  char real[PATH_MAX];
+  const char *name = strrchr(path, '/');
+  size_t length = name == NULL ? 0 : (size_t)(name - path);
+  if (length >= sizeof directory) {
+    return ENAMETOOLONG;
+  }
+  memcpy(directory, path, length);
+  directory[length] = '\0';
+  const char *where = name == NULL ? "." : length == 0 ? "/" : directory;
+  return check_place(not_below, where, real);
+}
+
 static int bind_unix(const struct listen_unix_input *input, struct listen_unix_file *file) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t length = strlen(input->path);
@@ -114,6 +132,11 @@ static int bind_unix(const struct listen_unix_input *input, struct listen_unix_f
     return -1;
   }
   memcpy(address.sun_path, input->path, length + 1);
+  int misplaced = input->not_below[0] == '\0' ? 0 : check_directory(input->not_below, input->path);
+  if (misplaced != 0) {
+    errno = misplaced;
+    return -1;
+  }
   if (input->unlink_first && unlink(input->path) != 0 && errno != ENOENT) {
     return -1;
   }

@@ -24,6 +24,7 @@ struct listen_unix_input {
   const char *path;
   mode_t mask;
   bool unlink_first;
+  const char *not_below; /* empty: anywhere */
 };
 
 /* Which file it is: it is removed only as long as it is this one. */

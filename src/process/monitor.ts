@@ -195,7 +195,7 @@ export class Monitor {
       directTcpip(log),
       tcpipForward(log),
       directStreamLocal(log, options.places.runtimeDirectory),
-      streamLocalForward(log),
+      streamLocalForward(log, options.places.runtimeDirectory),
       closeForward(log),
       ...this.#desktops.rows,
     ];

@@ -233,7 +233,12 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
         frame(leader.ConnectTcp, { host: '127.0.0.1', port: 9, family: 0, patienceMs: 50 }),
         frame(leader.ListenTcp, { where: 1, address: '', port: 0, family: 0 }),
         frame(leader.ListenTcp, { where: 0, address: 'localhost', port: 0, family: 4 }),
-        frame(leader.ListenUnix, { path: '/tmp/fuzz.sock', mask: 0o177, unlinkFirst: true }),
+        frame(leader.ListenUnix, {
+          path: '/tmp/fuzz.sock',
+          mask: 0o177,
+          unlinkFirst: true,
+          notBelow: '/run',
+        }),
         frame(leader.CloseListener, { listener: 1 }),
         frame(leader.AgentListen, {}),
         frame(leader.X11Listen, x11),

@@ -9,10 +9,12 @@ import { forwardingLogin } from '../forwarding-login.ts';
 import { StreamLocalForward } from '../link.ts';
 import { makeListener } from '../listeners.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { mayOpenDesktop } from '../session-plan.ts';
 
 const administrativelyProhibited = 1;
 
-export function streamLocalForward(log: Log): AnyRow {
+/** runtimeDirectory: as for direct-streamlocal; nor is a desktop's socket replaced by this way. */
+export function streamLocalForward(log: Log, runtimeDirectory: string): AnyRow {
   return row({
     schema: StreamLocalForward,
     phase: ['postauth'],
@@ -20,7 +22,9 @@ export function streamLocalForward(log: Log): AnyRow {
     decides: false,
     serial: false,
     async handle(connection, { path }) {
-      const { grant, leader } = await forwardingLogin(connection);
+      const login = await forwardingLogin(connection);
+      const { grant, leader } = login;
+      const notBelow = mayOpenDesktop(login).allowed ? '' : runtimeDirectory;
       if (!mayListenOnSocket(grant).allowed) {
         log.info(
           `Received request from ${connection.from} to remote forward to path "${path}", but the request was denied.`,
@@ -28,7 +32,7 @@ export function streamLocalForward(log: Log): AnyRow {
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
       const made = await makeListener(connection, log, () =>
-        leader.listenUnix(path, grant.streamLocalBindMask, grant.streamLocalBindUnlink),
+        leader.listenUnix(path, grant.streamLocalBindMask, grant.streamLocalBindUnlink, notBelow),
       );
       if (made.is === 'refused') {
         log.error(`streamlocal-forward: ${made.reason}`);

@@ -37,7 +37,10 @@ describe('the sockets of a desktop', lab, () => {
       ],
     });
     await using server = await startDesktopServer('exec sleep 1000', {
-      config: ['AllowTcpForwarding yes', 'AllowStreamLocalForwarding yes'],
+      config: [
+        ...['AllowTcpForwarding yes', 'AllowStreamLocalForwarding yes'],
+        'StreamLocalBindUnlink yes',
+      ],
     });
     const logIn = (key: RawKey) => RawSsh.loggedIn(server.port, 'alice', key);
     using owner = await logIn(plain);
@@ -63,6 +66,9 @@ describe('the sockets of a desktop', lab, () => {
       for (const name of names) {
         using client = await logIn(key);
         assert.equal(await heard(client, name), undefined, name);
+        // Nor is another socket put in its place.
+        client.send(payload(80, str('streamlocal-forward@openssh.com'), Buffer.of(1), str(name)));
+        assert.equal((await client.nextOf(81, 82))[0], 82, name);
       }
     }
   });
