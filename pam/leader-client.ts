@@ -234,7 +234,7 @@ export class LeaderClient {
     path: string,
     mask: number,
     unlinkFirst: boolean,
-    notBelow: string,
+    notBelow = '',
   ): Promise<Listening> {
     return this.#listen(protocol.ListenUnix, { path, mask, unlinkFirst, notBelow });
   }
