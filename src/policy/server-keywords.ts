@@ -7,7 +7,7 @@ import { ConfigError } from '../base/errors.ts';
 import { isValidAddressList } from '../../keys/pattern.ts';
 import {
   type AlgorithmKind,
-  algorithmList,
+  transportAlgorithms,
   cipherKind,
   defaultList,
   hostKeyKind,
@@ -130,7 +130,7 @@ function algorithms(
     summary,
     defaultText: defaultList(kind).names.join(', '),
     field,
-    parse: algorithmList(kind),
+    parse: transportAlgorithms(kind),
     dump: (config) => config[field].names.join(','),
   });
 }

@@ -1,11 +1,9 @@
 /**
- * Lists of algorithms as sshd_config(5) has them: `a,b` names them all, `+a,b` adds to the default,
- * `-a*,b` takes from it, `^a,b` puts in front. A name that sshd knows and we do not implement is left
- * out and told once, since files of hardened hosts name some; any other name is refused. Pure.
- * Runs in: monitor, launcher.
+ * The lists of algorithms of the transport: KexAlgorithms, Ciphers, MACs, HostKeyAlgorithms, with + - ^
+ * as in sshd_config(5). A name that sshd knows and we do not implement is left out and told once, since
+ * files of hardened hosts name some; any other name is refused. Pure. Runs in: monitor, launcher.
  */
 import { ConfigError } from '../base/errors.ts';
-import { matchPatternList } from '../../keys/pattern.ts';
 import {
   type AlgorithmRow,
   cipherAlgorithms,
@@ -14,6 +12,7 @@ import {
   kexAlgorithms,
   macAlgorithms,
 } from '../ssh/wire/algorithms.ts';
+import { algorithmList } from './algorithm-list.ts';
 import { single } from './values.ts';
 import type { Words } from './words.ts';
 
@@ -122,52 +121,32 @@ export function defaultList(kind: AlgorithmKind): AlgorithmList {
   return { names: defaultNames(kind.rows), leftOut: [] };
 }
 
-/** What one item of a list names, in sshd's order. */
-function namedBy(kind: AlgorithmKind, item: string): readonly string[] {
-  if (kind.hasWildcards && !item.startsWith('!')) {
-    return kind.known.filter((name) => matchPatternList(name, item) === 'match');
-  }
-  return kind.known.filter((name) => name === item);
-}
-
 /** The value of a keyword. Throws ConfigError. */
-export function algorithmList(kind: AlgorithmKind): (words: Words) => AlgorithmList {
+export function transportAlgorithms(kind: AlgorithmKind): (words: Words) => AlgorithmList {
+  const { known, complaint } = kind;
   const implemented = new Set(kind.rows.map(({ name }) => name));
-  const standard = defaultNames(kind.rows);
+  const defaults = defaultNames(kind.rows);
   return (words) => {
     const spec = single(words);
-    const sign = /^[+^-]/.exec(spec)?.[0] ?? '';
-    const list = spec.slice(sign.length);
-    if (sign === '-') {
-      const kept = standard.filter((name) => matchPatternList(name, list) !== 'match');
-      return finished(spec, kept, []);
+    const isTakingAway = spec.startsWith('-');
+    const items = spec
+      .replace(/^[+^-]/, '')
+      .split(',')
+      .filter((item) => item !== '');
+    const isPlain = kind.hasWildcards || !items.some((item) => /[*?!]/.test(item));
+    if (!isTakingAway && (items.length === 0 || !isPlain)) {
+      throw new ConfigError(`${complaint} '${spec}'.`);
     }
-    const items = list.split(',').filter((item) => item !== '');
-    const named = items.map((item) => namedBy(kind, item));
-    if (items.length === 0 || named.some((names) => names.length === 0)) {
-      throw new ConfigError(`${kind.complaint} '${spec}'.`);
+    const named = algorithmList(spec, { known, defaults, complaint });
+    const names = named.filter((name) => implemented.has(name));
+    if (names.length === 0) {
+      throw new ConfigError(`'${spec}' leaves no algorithm that is implemented`);
     }
-    const usable = named.flat().filter((name) => implemented.has(name));
-    const leftOut = named
-      .filter((names) => names.length === 1)
-      .flat()
-      .filter((name) => !implemented.has(name));
-    const names =
-      sign === '+' ? [...standard, ...usable] : sign === '^' ? [...usable, ...standard] : usable;
-    return finished(spec, [...new Set(names)], leftOut);
+    const leftOut = isTakingAway
+      ? []
+      : items.filter((item) => known.includes(item) && !implemented.has(item));
+    return { names, leftOut: [...new Set(leftOut)] };
   };
-}
-
-/** An empty list would let nobody in; sshd takes it for the default, which nobody asked for. */
-function finished(
-  spec: string,
-  names: readonly string[],
-  leftOut: readonly string[],
-): AlgorithmList {
-  if (names.length === 0) {
-    throw new ConfigError(`'${spec}' leaves no algorithm that is implemented`);
-  }
-  return { names, leftOut: [...new Set(leftOut)] };
 }
 
 /** One line for the log about what was named in vain. */

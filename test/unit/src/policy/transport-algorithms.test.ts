@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConfigError } from '../../../../src/base/errors.ts';
 import {
-  algorithmList,
+  transportAlgorithms,
   type AlgorithmKind,
   cipherKind,
   defaultList,
@@ -14,7 +14,7 @@ import {
 } from '../../../../src/policy/transport-algorithms.ts';
 
 function parse(kind: AlgorithmKind, spec: string) {
-  return algorithmList(kind)({ keyword: kind.keyword, words: [spec], rest: spec });
+  return transportAlgorithms(kind)({ keyword: kind.keyword, words: [spec], rest: spec });
 }
 
 describe('the defaults', () => {
