@@ -1,4 +1,5 @@
 /** Who may start a desktop, and how it gets a display of its own. Runs in: monitor. */
+import { statSync } from 'node:fs';
 import { EngineError } from '../base/errors.ts';
 import type { BrokerHost } from './broker-host.ts';
 import { Desktop, type DesktopView } from './desktop.ts';
@@ -214,6 +215,7 @@ export class DesktopStarts {
         log.info(
           `desktop ${record.id} (${record.name}) of ${record.owner} started on :${record.display}`,
         );
+        this.#sayIfUnbounded(desktop);
         this.#ends.follow(desktop, watch);
         if (desktop.startedBy === undefined) {
           // Who wanted it has gone meanwhile.
@@ -231,6 +233,16 @@ export class DesktopStarts {
       desktop.moveTo(next);
     }
     return failed('totalLimit', 'There is no free display.');
+  }
+
+  /** Where a leader may not mount, as in many containers, its user can fill what all of /run is on. */
+  #sayIfUnbounded({ record, userDirectory }: Desktop): void {
+    const [whole, part] = [record.directory, userDirectory].map(
+      (path) => statSync(path, { throwIfNoEntry: false })?.dev,
+    );
+    if (process.getuid?.() === 0 && part !== undefined && part === whole) {
+      this.#host.log.info(`desktop ${record.id}: ${userDirectory} has no bound of its own`);
+    }
   }
 
   #windowsSeen(desktop: Desktop, isSeen: boolean): void {
