@@ -18,7 +18,7 @@ import { Factors } from './factors.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
 
-export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive';
+export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive' | 'none';
 
 /** The values of every authentication reply (`link.ts`). */
 export interface AuthReply {
@@ -250,6 +250,14 @@ export class Authentication {
   /** What may come next of the methods that are offered, in sshd's order. */
   get methods(): readonly AuthMethod[] {
     return this.#offered.filter((method) => this.factors.mayComeNext(method));
+  }
+
+  offers(method: AuthMethod): boolean {
+    return this.#offered.includes(method);
+  }
+  /** Nothing has been tried yet. */
+  get isFresh(): boolean {
+    return this.#failures === 0 && this.conversation === undefined;
   }
 
   get #offered(): readonly AuthMethod[] {

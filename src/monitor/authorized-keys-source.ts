@@ -45,7 +45,12 @@ async function* sourcesOf(
     }
   }
   const { authorizedKeysCommand: command, authorizedKeysCommandUser: user } = config;
-  if (command === undefined || user === undefined) {
+  if (command === undefined) {
+    return;
+  }
+  if (user === undefined) {
+    // A Match block may name one without the other.
+    log.error('No user for AuthorizedKeysCommand specified, skipping');
     return;
   }
   const content = await runPolicyCommand(

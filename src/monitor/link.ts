@@ -152,6 +152,9 @@ export const RefuseMethod = call(
   authReply,
 );
 
+/** `none` as the first request, which PermitEmptyPasswords may let in. */
+export const TryNone = call(27, 'try-none', { connection: uint32 }, authReply);
+
 /** Takes one of MaxSessions. A failure's code is the reason of CHANNEL_OPEN_FAILURE. */
 export const SessionOpen = call(40, 'session-open', { connection: uint32 }, { session: uint32 });
 export const SessionPty = call(

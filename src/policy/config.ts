@@ -76,6 +76,7 @@ export interface ServerConfig {
   readonly pubkeyAuthentication: boolean;
   readonly passwordAuthentication: boolean;
   readonly kbdInteractiveAuthentication: boolean;
+  readonly permitEmptyPasswords: boolean;
   readonly allowUsers: readonly string[];
   readonly denyUsers: readonly string[];
   readonly allowGroups: readonly string[];

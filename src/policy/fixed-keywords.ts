@@ -68,12 +68,6 @@ export const kerberosRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
   fixed('GSSAPIStoreCredentialsOnRekey', ['no'], gssapi),
 ];
 
-export const permitEmptyPasswordsRow = fixed(
-  'PermitEmptyPasswords',
-  ['no'],
-  'An account without a password cannot log in with one.',
-);
-
 export const useDnsRow = fixed(
   'UseDNS',
   ['no'],
@@ -116,7 +110,6 @@ export const fixedKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
   unusedConnectionTimeoutRow,
   ...hostbasedRows,
   ...kerberosRows,
-  permitEmptyPasswordsRow,
   useDnsRow,
   ...informationRows,
   chrootDirectoryRow,

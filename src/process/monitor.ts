@@ -21,6 +21,7 @@ import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { agentForward } from '../monitor/requests/agent-forward.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
+import { tryNone } from '../monitor/requests/try-none.ts';
 import { closeForward } from '../monitor/requests/close-forward.ts';
 import { directStreamLocal } from '../monitor/requests/direct-streamlocal.ts';
 import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
@@ -180,6 +181,7 @@ export class Monitor {
       }),
       userauthBegin(this.#connections),
       checkPassword(),
+      tryNone(),
       startKeyboardInteractive(),
       answerKeyboardInteractive(),
       queryKey(userKeys),

@@ -55,6 +55,9 @@ export class MonitorAuthority implements Authority {
     this.user = user.toString('utf8');
     return this.#ask(link.UserauthBegin, { user, service });
   }
+  none(): Promise<AuthOutcome> {
+    return this.#ask(link.TryNone, {});
+  }
   password(password: Buffer): Promise<AuthOutcome> {
     return this.#ask(link.CheckPassword, { password });
   }

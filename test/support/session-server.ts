@@ -40,6 +40,9 @@ class LocalAuthority implements Authority {
     this.#user = user.toString();
     return this.#user === 'open' ? { is: 'accepted' } : refused;
   }
+  async none(begun: AuthOutcome): Promise<AuthOutcome> {
+    return begun;
+  }
   async password(password: Buffer): Promise<AuthOutcome> {
     return this.#user === 'alice' && password.toString() === 'secret'
       ? { is: 'accepted' }

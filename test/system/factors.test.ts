@@ -6,39 +6,30 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { FactorClient } from '../support/factors.ts';
-import { authorize, findUser, inLab, makeUser, writePamService } from '../support/lab.ts';
+import { FewServers } from '../support/few-servers.ts';
+import { authorize, findUser, inLab, makeUser, run, writePamService } from '../support/lab.ts';
 import { makeRawKey } from '../support/raw-ssh.ts';
-import { serverKind, startServer, type TestServer } from '../support/server.ts';
+import { serverKind, type TestServer } from '../support/server.ts';
 
-const lab = inLab(import.meta.url);
+const lab = inLab(import.meta.url, 600_000);
 const secret = 'oldpw-Xy7';
 const [one, two, other] = [makeRawKey(), makeRawKey(), makeRawKey()];
 const users = { known: 'alice', unknown: 'nobody-such', refused: 'mallory' };
 
 describe('several factors', lab, () => {
-  const servers = new Map<string, TestServer>();
-  /** One server per list; UsePAM, every method on. */
-  const serverFor = async (methods: string, ...more: readonly string[]): Promise<TestServer> => {
-    const key = [methods, ...more].join('\n');
-    const known = servers.get(key);
-    if (known !== undefined) {
-      return known;
-    }
-    const server = await startServer({
-      config: [
-        ...more,
-        'UsePAM yes',
-        'KbdInteractiveAuthentication yes',
-        'PasswordAuthentication yes',
-        'AllowUsers alice root',
-        'LogLevel VERBOSE',
-        'MaxStartups 100',
-        `AuthenticationMethods ${methods}`,
-      ],
-    });
-    servers.set(key, server);
-    return server;
-  };
+  const servers = new FewServers();
+  /** UsePAM, every method on. */
+  const serverFor = async (methods: string, ...more: readonly string[]): Promise<TestServer> =>
+    await servers.with([
+      ...more,
+      'UsePAM yes',
+      'KbdInteractiveAuthentication yes',
+      'PasswordAuthentication yes',
+      'AllowUsers alice root',
+      'LogLevel VERBOSE',
+      'MaxStartups 100',
+      `AuthenticationMethods ${methods}`,
+    ]);
   const open = async (server: TestServer, user = users.known) =>
     await FactorClient.open(server.port, user);
 
@@ -48,7 +39,7 @@ describe('several factors', lab, () => {
     }
   });
   after(async () => {
-    await Promise.all([...servers.values()].map((server) => server.stop()));
+    await servers[Symbol.asyncDispose]();
   });
 
   test('a list is met in its order; FAILURE says what may come next, and that it was partial', async () => {
@@ -310,6 +301,62 @@ describe('several factors', lab, () => {
       assert.equal((await second.keyboard(['secret'])).reply, 'partial: publickey');
       assert.equal(await second.sign(two), 'accepted');
       assert.deepEqual(phases().slice(2), ['auth', 'auth', 'account']);
+    } finally {
+      writePamService('sshd', stock.trimEnd().split('\n'));
+    }
+  });
+
+  test('PermitEmptyPasswords: an empty password opens, by none too, and nobody else', async () => {
+    makeUser('empty', { password: secret });
+    run('passwd', ['-d', 'empty']);
+    const users = 'AllowUsers alice empty';
+    const strict = await serverFor('any', users);
+    for (const attempt of [
+      async (client: FactorClient) => await client.none(),
+      async (client: FactorClient) => await client.password(''),
+      async (client: FactorClient) => (await client.keyboard([''])).reply,
+    ]) {
+      using client = await open(strict, 'empty');
+      assert.match(await attempt(client), /^refused/);
+    }
+    const lax = await serverFor('any', users, 'PermitEmptyPasswords yes');
+    using client = await open(lax, 'empty');
+    assert.equal(await client.none(), 'accepted');
+    assert.equal(await client.raw.exec('id -un'), 'empty\n');
+    await lax.logged(/Accepted none for empty from 127\.0\.0\.1 port \d+ ssh2$/m);
+    using second = await open(lax, 'empty');
+    assert.equal(await second.password(''), 'accepted');
+    for (const user of ['alice', 'nobody-such']) {
+      using third = await open(lax, user);
+      assert.equal(await third.none(), 'refused: publickey,password,keyboard-interactive', user);
+      assert.match(await third.password(''), /^refused/);
+    }
+    const none = await serverFor('none', users, 'PermitEmptyPasswords yes');
+    using fourth = await open(none, 'empty');
+    assert.equal(await fourth.none(), 'accepted');
+    using fifth = await open(none);
+    assert.equal(await fifth.none(), 'refused: ');
+    const key = await serverFor('publickey,none publickey', users, 'PermitEmptyPasswords yes');
+    using sixth = await open(key, 'empty');
+    assert.equal(await sixth.none(), 'refused: publickey');
+  });
+
+  const renamed = { skip: serverKind === 'sshd' ? 'sshd 9.2 goes on as the other user' : false };
+  test('INCIDENTS 19: a module that changes PAM_USER ends it at any factor', renamed, async () => {
+    const stock = readFileSync('/etc/pam.d/sshd', 'utf8');
+    writePamService('sshd', [
+      'auth required @lab ask=password user=root',
+      'account required pam_permit.so',
+      'session required pam_permit.so',
+    ]);
+    try {
+      const server = await serverFor('keyboard-interactive,publickey');
+      using client = await open(server);
+      const { reply } = await client.keyboard(['secret']);
+      assert.match(reply, /^(refused: keyboard-interactive|closed)/);
+      const passwords = await serverFor('password,publickey');
+      using second = await open(passwords);
+      assert.match(await second.password('secret'), /^(refused: password|closed)/);
     } finally {
       writePamService('sshd', stock.trimEnd().split('\n'));
     }

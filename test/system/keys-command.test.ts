@@ -7,11 +7,12 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { createHash } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { FactorClient } from '../support/factors.ts';
+import { FewServers } from '../support/few-servers.ts';
 import { findUser, inLab, makeUser, run } from '../support/lab.ts';
 import { makeRawKey, type RawKey } from '../support/raw-ssh.ts';
 import { serverKind, startServer, type TestServer } from '../support/server.ts';
 
-const lab = inLab(import.meta.url);
+const lab = inLab(import.meta.url, 300_000);
 const [listed, filed, foreign] = [makeRawKey(), makeRawKey(), makeRawKey()];
 const folder = '/etc/commands';
 const file = `${folder}/keys`;
@@ -19,17 +20,9 @@ const witness = '/home/lookup/witness';
 const print = (key: RawKey, options = '') => `echo '${options}${options && ' '}${key.line}'`;
 
 describe('AuthorizedKeysCommand', lab, () => {
-  const servers = new Map<string, TestServer>();
-  const serverWith = async (...config: readonly string[]): Promise<TestServer> => {
-    const key = config.join('\n');
-    const server =
-      servers.get(key) ??
-      (await startServer({
-        config: ['LogLevel VERBOSE', 'MaxAuthTries 20', 'AllowUsers alice', ...config],
-      }));
-    servers.set(key, server);
-    return server;
-  };
+  const servers = new FewServers();
+  const serverWith = async (...config: readonly string[]): Promise<TestServer> =>
+    await servers.with(['LogLevel VERBOSE', 'MaxAuthTries 20', 'AllowUsers alice', ...config]);
   const usual = [`AuthorizedKeysCommand ${file} a%%b %u %U %h %t %f %k "x y"`] as const;
   const asLookup = 'AuthorizedKeysCommandUser lookup';
   const signed = async (server: TestServer, key: RawKey, user = 'alice') => {
@@ -48,7 +41,7 @@ describe('AuthorizedKeysCommand', lab, () => {
     mkdirSync(folder, { mode: 0o755 });
   });
   after(async () => {
-    await Promise.all([...servers.values()].map((server) => server.stop()));
+    await servers[Symbol.asyncDispose]();
   });
   afterEach(() => rmSync(witness, { force: true }));
 

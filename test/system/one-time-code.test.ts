@@ -19,7 +19,7 @@ import { makeRawKey } from '../support/raw-ssh.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ssh } from '../support/stock-client.ts';
 
-const lab = inLab(import.meta.url);
+const lab = inLab(import.meta.url, 200_000);
 const key = makeRawKey();
 const next = 'partial: keyboard-interactive';
 

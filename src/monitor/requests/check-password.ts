@@ -35,7 +35,7 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
   const asked = authentication.leader.authenticate({
     mode: 1,
     password,
-    allowEmpty: false,
+    allowEmpty: authentication.host.config.permitEmptyPasswords,
     refused: !mayPass,
   });
   // It is in the leader's frame by now, which the link erases.

@@ -146,7 +146,7 @@ export function startKeyboardInteractive(): AnyRow {
         authentication.leader.authenticate({
           mode: 0,
           password: Buffer.alloc(0),
-          allowEmpty: false,
+          allowEmpty: authentication.host.config.permitEmptyPasswords,
           refused: !attempt.mayPass,
         }),
       );

@@ -19,6 +19,8 @@ export type AuthOutcome = (
 export interface Authority {
   /** The first request of the connection, whatever its method: fixes user and service. */
   begin(user: Buffer, service: string): Promise<AuthOutcome>;
+  /** The first request is `none`, to which `begin` has said `begun`: that usually stands. */
+  none(begun: AuthOutcome): Promise<AuthOutcome>;
   password(password: Buffer): Promise<AuthOutcome>;
   keyboardInteractive(submethods: Buffer): Promise<AuthOutcome>;
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome>;

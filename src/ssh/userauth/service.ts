@@ -213,7 +213,7 @@ export class UserauthService {
         fields.end();
       }
       if (isAnswered || begun.is === 'disconnect') {
-        this.#takeOutcome(begun);
+        this.#takeOutcome(begun.is === 'refused' ? await this.#authority.none(begun) : begun);
         return;
       }
       this.#sendBanner(begun.banner);

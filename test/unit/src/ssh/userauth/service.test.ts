@@ -43,6 +43,9 @@ class ScriptedAuthority implements Authority {
   begin(user: Buffer, service: string): Promise<AuthOutcome> {
     return this.#ask('begin', user.toString(), service);
   }
+  async none(begun: AuthOutcome): Promise<AuthOutcome> {
+    return begun;
+  }
   password(password: Buffer): Promise<AuthOutcome> {
     return this.#ask('password', password.toString());
   }
