@@ -20,18 +20,13 @@ async function ask(captive: Captive, connection: number): Promise<void> {
   await loggedIn(captive, connection);
   const { peer } = captive;
   const origin = { originAddress: '127.0.0.1', originPort: 1 };
+  const path = `/tmp/forbidden-${process.pid}-${connection}`;
   const outcomes = [
     await attempt(peer, link.DirectTcpip, { connection, host: '127.0.0.1', port: 1, ...origin }),
     await attempt(peer, link.TcpipForward, { connection, host: '127.0.0.1', port: 0 }),
-    await attempt(peer, link.DirectStreamLocal, {
-      connection,
-      path: '/run/sshdesk/control.sock',
-      ...origin,
-    }),
-    await attempt(peer, link.StreamLocalForward, {
-      connection,
-      path: `/tmp/forbidden-${process.pid}-${connection}`,
-    }),
+    await attempt(peer, link.StreamLocalForward, { connection, path }),
+    // The one that it has just made, were it allowed.
+    await attempt(peer, link.DirectStreamLocal, { connection, path, ...origin }),
   ];
   const gained = outcomes.map(({ descriptors }) => descriptors.length);
   const last = await attempt(peer, link.CloseForward, { connection, listener: 1 });
