@@ -4,7 +4,8 @@
  */
 import { Duplex, Readable, type Writable } from 'node:stream';
 import { flushAfterCloseMs, sourceTurnBytes } from '../../base/limits.ts';
-import type { Channel, Outlet } from './channel.ts';
+import type { Channel } from './channel.ts';
+import type { Outlet } from './outlet.ts';
 
 /**
  * A source that reads into the same memory again and again: no garbage at any speed. A chunk is lent

@@ -4,7 +4,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { sourceTurnBytes } from '../../../../../src/base/limits.ts';
 import { PipeSource } from '../../../../../src/session/pipe-source.ts';
-import type { Outlet } from '../../../../../src/ssh/connection/channel.ts';
+import type { Outlet } from '../../../../../src/ssh/connection/outlet.ts';
 import { pump } from '../../../../../src/ssh/connection/pump.ts';
 import { makePipe, type Pipe } from '../../../../support/pipe.ts';
 
