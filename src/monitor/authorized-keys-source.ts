@@ -26,10 +26,17 @@ interface Source {
   readonly content: Buffer;
 }
 
-/** Files in their order, the command after them; one is only read when those before had nothing. */
-async function* sourcesOf(
+/** Where keys are looked up; the next is only asked for when those before had nothing. */
+export type KeySources = (
   authentication: Authentication,
-  { key, blob }: OfferedKey,
+  offered: OfferedKey,
+  readMemfd: ReadMemfd,
+) => AsyncGenerator<Source>;
+
+/** AuthorizedKeysFile, in its order. */
+export async function* keyFilesOf(
+  authentication: Authentication,
+  _offered: OfferedKey,
   readMemfd: ReadMemfd,
 ): AsyncGenerator<Source> {
   const { account, host, leader } = authentication;
@@ -44,6 +51,16 @@ async function* sourcesOf(
       yield { file, content: readMemfd(read.descriptor, maxKeyFileBytes) };
     }
   }
+}
+
+/** AuthorizedKeysCommand. */
+export async function* keyCommandOf(
+  authentication: Authentication,
+  { key, blob }: OfferedKey,
+  readMemfd: ReadMemfd,
+): AsyncGenerator<Source> {
+  const { account, host } = authentication;
+  const { config, log } = host;
   const { authorizedKeysCommand: command, authorizedKeysCommandUser: user } = config;
   if (command === undefined) {
     return;
@@ -74,15 +91,16 @@ async function* sourcesOf(
   }
 }
 
-/** The first file, or what the command printed, in which `match` finds the key. */
+/** The first of the sources in which `match` finds the key. */
 export async function findAuthorizedKey(
+  sources: KeySources,
   authentication: Authentication,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
   match: (content: Buffer) => KeyMatch,
 ): Promise<FoundKey | undefined> {
   const { log } = authentication.host;
-  for await (const { file, content } of sourcesOf(authentication, offered, readMemfd)) {
+  for await (const { file, content } of sources(authentication, offered, readMemfd)) {
     const found = match(content);
     for (const { level, line, text, isPlaced } of found.refusals) {
       log.at(level, isPlaced ? `${file}:${line}: ${text}` : text);

@@ -1,6 +1,6 @@
 /**
- * Whether a key or certificate may log this user in, whoever signed: revoked ones first, then
- * authorities that root trusts, then the user's own files, in sshd's order (sshd_config(5)).
+ * Whether a key or certificate may log this user in, whoever signed: not a revoked one; then the
+ * user's files, authorities that root trusts, and the command, in sshd's order (sshd_config(5)).
  * Runs in: monitor.
  */
 import { matchCertificate, matchKey } from '../../keys/authorized-keys.ts';
@@ -11,7 +11,13 @@ import { type KeyUse, objectionTo } from '../../keys/key-use.ts';
 import { mergeOptions } from '../../keys/merge-options.ts';
 import { fingerprint, type PublicKey } from '../../keys/public-key.ts';
 import type { Authentication } from './authentication.ts';
-import { findAuthorizedKey, type ReadMemfd } from './authorized-keys-source.ts';
+import {
+  findAuthorizedKey,
+  keyCommandOf,
+  keyFilesOf,
+  type KeySources,
+  type ReadMemfd,
+} from './authorized-keys-source.ts';
 import type { CommandPace } from './failure-delay.ts';
 import type { KeyFiles } from './key-files.ts';
 import { type OfferedKey, typeName } from './offered-key.ts';
@@ -145,14 +151,15 @@ async function judgeTrusted(
   return { options };
 }
 
-async function ofFiles(
+async function lookIn(
+  sources: KeySources,
   authentication: Authentication,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
   const { blob, key, certificate } = offered;
   const use = keyUse(authentication);
-  const found = await findAuthorizedKey(authentication, offered, readMemfd, (content) =>
+  const found = await findAuthorizedKey(sources, authentication, offered, readMemfd, (content) =>
     certificate === undefined
       ? matchKey(content, blob, use)
       : matchCertificate(content, certificate, use),
@@ -179,6 +186,10 @@ export async function permitUserKey(
   if (await isRevoked(authentication, key, certificate, keyFiles)) {
     return undefined;
   }
+  const inFiles = await lookIn(keyFilesOf, authentication, offered, readMemfd);
+  if (inFiles !== undefined) {
+    return inFiles;
+  }
   const { trustedUserCaKeys } = authentication.host.config;
   if (
     certificate !== undefined &&
@@ -190,5 +201,5 @@ export async function permitUserKey(
       return permitted;
     }
   }
-  return ofFiles(authentication, offered, readMemfd);
+  return lookIn(keyCommandOf, authentication, offered, readMemfd);
 }

@@ -25,7 +25,7 @@ interface Row {
   readonly name: string;
   readonly by?: 'authority' | 'ownAuthority' | 'stranger';
   readonly certificate: CertificateRequest;
-  /** CA stands for the line of ownAuthority. */
+  /** CA, TRUSTED, KEY, CERTIFICATE stand for the lines of ownAuthority, authority, and the user's. */
   readonly authorized?: readonly string[];
   /** What the command prints on success; undefined: refused. */
   readonly prints: string | undefined;
@@ -208,6 +208,32 @@ const rows: readonly Row[] = [
     prints: 'ran\n',
   },
   {
+    name: 'trusted by root and by a line: which of both counts',
+    certificate: all,
+    authorized: ['cert-authority,command="echo line" TRUSTED'],
+    prints: 'line\n',
+  },
+  {
+    name: 'trusted by root for another name, by a line for this account',
+    certificate: { ...all, principals: 'ops' },
+    authorized: ['cert-authority,principals="ops",command="echo line" TRUSTED'],
+    prints: 'line\n',
+  },
+  {
+    name: 'the certified key has a line of its own: the certificate is not that key',
+    by: 'stranger',
+    certificate: { ...all, options: ['force-command=echo forced'] },
+    authorized: ['cert-authority KEY'],
+    prints: undefined,
+  },
+  {
+    name: 'the certificate itself stands in a line',
+    by: 'stranger',
+    certificate: all,
+    authorized: ['CERTIFICATE', 'cert-authority CERTIFICATE'],
+    prints: undefined,
+  },
+  {
     name: 'cert-authority, restrict',
     by: 'ownAuthority',
     certificate: all,
@@ -238,7 +264,13 @@ describe('certificates of users', lab, () => {
     test(row.name, async () => {
       const by = { authority, ownAuthority, stranger }[row.by ?? 'authority'];
       const certificate = certify(by, key, row.certificate);
-      const lines = (row.authorized ?? []).map((line) => line.replace('CA', ownAuthority.line));
+      const lines = (row.authorized ?? []).map((line) =>
+        line
+          .replace('CERTIFICATE', certificate.line)
+          .replace('TRUSTED', authority.line)
+          .replace('KEY', key.line)
+          .replace(/\bCA$/, ownAuthority.line),
+      );
       authorize(alice, lines);
       const { ours, theirs } = await both.each(certificate, { args: row.args ?? [] });
       assert.equal(ours.printed, row.prints, ours.lines.join('\n'));
