@@ -91,7 +91,8 @@ export type ForeignClientName = keyof typeof foreignClients;
 
 /** `inLab`, and skipped with the package's name where the client is not installed. */
 export function inLabWith(moduleUrl: string, name: ForeignClientName): LabOptions {
-  const options = inLab(moduleUrl);
+  // Python's clients carry 21 MiB many times over; on a busy machine that takes its time.
+  const options = inLab(moduleUrl, 280_000);
   const client: ForeignClient = foreignClients[name];
   if (options.skip === false && globSync(client.file).length === 0) {
     return {

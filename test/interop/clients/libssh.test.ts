@@ -232,11 +232,16 @@ print(lib.ssh_channel_get_exit_status(channel))
 session = connect()
 channel = channel_of(session)
 ok(session, lib.ssh_channel_request_pty_size(channel, b'vt100', 99, 33))
+ok(session, lib.ssh_channel_request_exec(channel, b'tty; stty size; echo $TERM; read x; stty size'))
+begun = b''
+buffer = c.create_string_buffer(1000)
+while b'vt100' not in begun:
+    begun += buffer.raw[:max(0, lib.ssh_channel_read_timeout(channel, buffer, 1000, 0, 1000))]
 ok(session, lib.ssh_channel_change_pty_size(channel, 50, 20))
-ok(session, lib.ssh_channel_request_exec(channel, b'tty; stty size; echo $TERM'))
-print(read_all(channel).decode().replace(chr(13), ''), end='')
+lib.ssh_channel_write(channel, b'go\\n', 3)
+print((begun + read_all(channel)).decode().replace(chr(13), ''), end='')
 `);
-    assert.match(text, /^\/dev\/pts\/\d+\n20 50\nvt100\n$/);
+    assert.match(text, /^\/dev\/pts\/\d+\n33 99\nvt100\ngo\n20 50\n$/);
   });
 
   can('-L', '21 MiB go through a direct-tcpip channel and come back', async () => {
