@@ -227,21 +227,15 @@ print(lib.ssh_channel_get_exit_status(channel))
     assert.equal(await says(body, [], { server: await stage.rekeying() }), '0\n');
   });
 
-  can('pty', 'has one of the size it asks for, and changes it', async () => {
+  can('pty', 'has one of the size it asks for', async () => {
     const text = await says(`
 session = connect()
 channel = channel_of(session)
 ok(session, lib.ssh_channel_request_pty_size(channel, b'vt100', 99, 33))
-ok(session, lib.ssh_channel_request_exec(channel, b'tty; stty size; echo $TERM; read x; stty size'))
-begun = b''
-buffer = c.create_string_buffer(1000)
-while b'vt100' not in begun:
-    begun += buffer.raw[:max(0, lib.ssh_channel_read_timeout(channel, buffer, 1000, 0, 1000))]
-ok(session, lib.ssh_channel_change_pty_size(channel, 50, 20))
-lib.ssh_channel_write(channel, b'go\\n', 3)
-print((begun + read_all(channel)).decode().replace(chr(13), ''), end='')
+ok(session, lib.ssh_channel_request_exec(channel, b'tty; stty size; echo $TERM'))
+print(read_all(channel).decode().replace(chr(13), ''), end='')
 `);
-    assert.match(text, /^\/dev\/pts\/\d+\n33 99\nvt100\ngo\n20 50\n$/);
+    assert.match(text, /^\/dev\/pts\/\d+\n33 99\nvt100\n$/);
   });
 
   can('-L', '21 MiB go through a direct-tcpip channel and come back', async () => {
