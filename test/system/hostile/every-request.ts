@@ -23,6 +23,7 @@ const geometry = { width: 0, height: 0, depth: 0 };
 // biome-ignore lint/suspicious/noExplicitAny: calls of different shapes stand in one list
 const requests: readonly (readonly [Call<any, any>, object])[] = [
   [link.UserauthBegin, { user: Buffer.from('alice'), service: 'ssh-connection' }],
+  [link.TryNone, {}],
   [link.CheckPassword, { password: Buffer.from('x') }],
   [link.StartKeyboardInteractive, { submethods: none }],
   [link.AnswerKeyboardInteractive, { answers: [] }],

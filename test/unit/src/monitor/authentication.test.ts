@@ -45,7 +45,7 @@ class Pam {
   }
 }
 
-async function begun() {
+async function begun(authenticationMethods: readonly string[] = []) {
   const { connection } = testConnection();
   const pam = new Pam();
   const lines: string[] = [];
@@ -56,7 +56,7 @@ async function begun() {
     denyUsers: [],
     allowGroups: [],
     denyGroups: [],
-    authenticationMethods: [],
+    authenticationMethods,
     permitRootLogin: 'yes',
     pubkeyAuthentication: true,
     passwordAuthentication: true,
@@ -117,4 +117,29 @@ test('the name of a method cannot write the rest of a log line', async () => {
     lines.filter((line) => line.startsWith('Failed')).map((line) => line.split(' ')[1]),
     ['unknown', 'hostbased'],
   );
+});
+
+test('INCIDENTS 19: a worker that leaves a factor out gets nothing for it', async () => {
+  const { connection, pam, ask } = await begun(['keyboard-interactive,password']);
+  const early = await ask(checkPassword(), password('right'));
+  assert.deepEqual([early.is, early.canContinue], [authIs.refused, ['keyboard-interactive']]);
+  assert.deepEqual(pam.passwords, [], 'PAM was not even asked');
+  assert.equal(connection.phase, 'preauth');
+});
+
+test('only the last factor of a list opens the login', async () => {
+  const { connection, lines, ask } = await begun(['password,password,publickey', 'hostbased']);
+  for (const next of ['password', 'publickey']) {
+    const reply = await ask(checkPassword(), password('right'));
+    assert.deepEqual([reply.is, reply.canContinue], [authIs.partial, [next]]);
+    assert.equal(connection.phase, 'preauth');
+  }
+  assert.equal(lines.filter((line) => line.startsWith('Partial password for alice')).length, 2);
+  assert.equal(lines.filter((line) => line.startsWith('Accepted')).length, 0);
+});
+
+test('lists that nothing can meet end the connection at its first request', async () => {
+  const { lines, ask } = await begun(['hostbased']);
+  await assert.rejects(ask(checkPassword(), password('right')), MonitorRefusal);
+  assert.ok(lines.some((line) => line.startsWith('No AuthenticationMethods left')));
 });
