@@ -88,9 +88,9 @@ async function permit(
   const permitted = authentication.isValid
     ? await permitUserKey(authentication, offered, place)
     : undefined;
-  if (permitted === undefined && config.authorizedKeysCommand !== undefined) {
+  if (permitted === undefined) {
     const elapsedMs = nowMs() - startedMs;
-    const { pace } = place;
+    const pace = config.authorizedKeysCommand === undefined ? place.filePace : place.commandPace;
     const leavesAtMs = authentication.isValid ? pace.leavesAtMs(elapsedMs) : pace.usualMs;
     await sleepMs(leavesAtMs - elapsedMs);
   }
