@@ -16,6 +16,7 @@ import type {
   SessionExitStatus,
   SessionHost,
   Started,
+  Terminal,
 } from './host.ts';
 import { SftpPace } from './sftp-pace.ts';
 import { isSignalName, wireSignalName } from '../base/signals.ts';
@@ -64,7 +65,7 @@ class SessionChannel {
   readonly #hosted: HostedSession;
   readonly #subsystems: InternalSubsystems;
   #state: State = 'idle';
-  #hasTerminal = false;
+  #terminal: Terminal | undefined;
   #pty: PtyStream | undefined;
   #hasProcess = false;
   /** A window change that came before the terminal itself. */
@@ -92,6 +93,10 @@ class SessionChannel {
     ]);
   }
 
+  get #hasTerminal(): boolean {
+    return this.#terminal !== undefined;
+  }
+
   /** RFC 4254 §6.2 */
   async #requestPty(fields: Reader): Promise<boolean> {
     const term = Buffer.from(fields.string());
@@ -102,7 +107,9 @@ class SessionChannel {
       return false;
     }
     const terminal = { term, columns, rows, widthPixels, heightPixels, modes };
-    this.#hasTerminal = await this.#hosted.pty(terminal);
+    if (await this.#hosted.pty(terminal)) {
+      this.#terminal = terminal;
+    }
     return this.#hasTerminal;
   }
 
@@ -132,11 +139,16 @@ class SessionChannel {
   }
 
   /** RFC 4254 §6.7 */
-  #changeWindow(fields: Reader): boolean {
+  #changeWindow(fields: Reader): boolean | Promise<boolean> {
     const size = sizeOf(fields);
     fields.end();
-    if (!this.#hasTerminal) {
+    if (this.#terminal === undefined) {
       return false;
+    }
+    if (this.#state === 'idle') {
+      // The command that follows is to find this size from its first moment on.
+      const [columns, rows, widthPixels, heightPixels] = size;
+      return this.#hosted.pty({ ...this.#terminal, columns, rows, widthPixels, heightPixels });
     }
     if (this.#pty === undefined) {
       this.#size = size;

@@ -1,4 +1,7 @@
-/** `session-pty`: keeps what the pty-req asked for until the session starts (RFC 4254 §6.2). */
+/**
+ * `session-pty`: keeps what the pty-req asked for until the session starts (RFC 4254 §6.2). Asked
+ * again before that it changes the size: a window-change in front of the command.
+ */
 import { loginOf, sessionOf } from '../login.ts';
 import { SessionPty } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
@@ -17,7 +20,6 @@ export function sessionPty(): AnyRow {
       const session = sessionOf(connection, values.session);
       const allowed =
         loginOf(connection).grant.permitTty &&
-        session.terminal === undefined &&
         session.startedAs === '' &&
         values.term.length <= maxTermBytes &&
         !values.term.includes(0) &&
@@ -25,12 +27,12 @@ export function sessionPty(): AnyRow {
       if (allowed) {
         const { term, columns, rows, widthPixels, heightPixels, modes } = values;
         session.terminal = {
-          term: Buffer.from(term),
+          term: session.terminal?.term ?? Buffer.from(term),
           columns,
           rows,
           widthPixels,
           heightPixels,
-          modes: Buffer.from(modes),
+          modes: session.terminal?.modes ?? Buffer.from(modes),
         };
       }
       return { values: { allowed } };
