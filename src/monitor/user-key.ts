@@ -18,7 +18,7 @@ import {
   type KeySources,
   type ReadMemfd,
 } from './authorized-keys-source.ts';
-import type { RefusalPace } from './failure-delay.ts';
+import type { CommandPace } from './failure-delay.ts';
 import type { KeyFiles } from './key-files.ts';
 import { type OfferedKey, typeName } from './offered-key.ts';
 import { decidePrincipals } from './principals.ts';
@@ -26,9 +26,7 @@ import { decidePrincipals } from './principals.ts';
 export interface UserKeyPlace {
   readonly readMemfd: ReadMemfd;
   readonly keyFiles: KeyFiles;
-  /** Of refusals, where AuthorizedKeysCommand is not set and where it is. */
-  readonly filePace: RefusalPace;
-  readonly commandPace: RefusalPace;
+  readonly pace: CommandPace;
 }
 
 /** The options of the key, and for a certificate of both it and what trusts it. */

@@ -29,7 +29,7 @@ import {
   answerKeyboardInteractive,
   startKeyboardInteractive,
 } from '../monitor/requests/keyboard-interactive.ts';
-import { firstCommandStepMs, firstFileStepMs, RefusalPace } from '../monitor/failure-delay.ts';
+import { CommandPace } from '../monitor/failure-delay.ts';
 import { KeyFiles } from '../monitor/key-files.ts';
 import { announcedSignatures } from '../monitor/offered-key.ts';
 import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
@@ -165,8 +165,7 @@ export class Monitor {
     const userKeys = {
       readMemfd: readMemfdOnce,
       keyFiles: new KeyFiles(),
-      filePace: new RefusalPace(firstFileStepMs),
-      commandPace: new RefusalPace(firstCommandStepMs),
+      pace: new CommandPace(),
     };
     this.#rows = [
       signExchange({

@@ -160,11 +160,6 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ],
   [
     'src/monitor/failure-delay.ts',
-    'firstFileStepMs',
-    'a refused key is answered no sooner: reading files takes 1 ms for accounts that exist',
-  ],
-  [
-    'src/monitor/failure-delay.ts',
     'firstCommandStepMs',
     'the same for a key that AuthorizedKeysCommand was asked about',
   ],

@@ -88,9 +88,9 @@ async function permit(
   const permitted = authentication.isValid
     ? await permitUserKey(authentication, offered, place)
     : undefined;
-  if (permitted === undefined) {
+  if (permitted === undefined && config.authorizedKeysCommand !== undefined) {
     const elapsedMs = nowMs() - startedMs;
-    const pace = config.authorizedKeysCommand === undefined ? place.filePace : place.commandPace;
+    const { pace } = place;
     const leavesAtMs = authentication.isValid ? pace.leavesAtMs(elapsedMs) : pace.usualMs;
     await sleepMs(leavesAtMs - elapsedMs);
   }

@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  firstCommandStepMs,
-  RefusalPace,
-  refusalLeavesAtMs,
-} from '../../../../src/monitor/failure-delay.ts';
+import { CommandPace, refusalLeavesAtMs } from '../../../../src/monitor/failure-delay.ts';
 
 test('whatever a password hash takes, its refusal leaves at the same time', () => {
   const times = [0, 5, 80, 300, 649].map((elapsedMs) => refusalLeavesAtMs(elapsedMs, 0));
@@ -23,7 +19,7 @@ test('it never leaves before it is known', () => {
 });
 
 test('a name without an account is refused when the last account was', () => {
-  const pace = new RefusalPace(firstCommandStepMs);
+  const pace = new CommandPace();
   assert.equal(pace.usualMs, pace.leavesAtMs(3));
   for (const elapsedMs of [120, 199, 20, 5000]) {
     const leavesAtMs = pace.leavesAtMs(elapsedMs);
