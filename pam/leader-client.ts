@@ -230,12 +230,7 @@ export class LeaderClient {
     return this.#listen(protocol.ListenTcp, values);
   }
 
-  listenUnix(
-    path: string,
-    mask: number,
-    unlinkFirst: boolean,
-    notBelow = '',
-  ): Promise<Listening> {
+  listenUnix(path: string, mask: number, unlinkFirst: boolean, notBelow = ''): Promise<Listening> {
     return this.#listen(protocol.ListenUnix, { path, mask, unlinkFirst, notBelow });
   }
 

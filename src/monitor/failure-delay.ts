@@ -2,7 +2,7 @@
  * When a refused secret is answered. An answer that leaves as soon as it is known tells by its time
  * whether the account exists; so a refusal leaves at the next step of a ladder whose first step is
  * longer than any password hash takes, and whose third holds PAM's two seconds with their jitter of
- * a quarter. Public keys are not delayed, since their refusals cost the same for everybody, unless
+ * a quarter. Public keys are not delayed, since the same files are looked for for everybody, unless
  * AuthorizedKeysCommand is asked: it is run for accounts that exist, and takes its time.
  * Runs in: monitor.
  */

@@ -15,6 +15,7 @@ import {
   authReply,
 } from '../authentication.ts';
 import { authIs, CheckKey, QueryKey } from '../link.ts';
+import { keyFilesOf } from '../authorized-keys-source.ts';
 import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
 import { permitUserKey, type PermittedKey, type UserKeyPlace } from '../user-key.ts';
@@ -78,6 +79,20 @@ function read(
   return offer.offered;
 }
 
+/**
+ * The files of nobody are looked for as well, so that the time of a refusal does not tell who exists;
+ * whatever is found counts for nothing.
+ */
+async function lookInVain(
+  authentication: Authentication,
+  offered: OfferedKey,
+  { readMemfd }: UserKeyPlace,
+): Promise<undefined> {
+  for await (const source of keyFilesOf(authentication, offered, readMemfd)) {
+    source.content.fill(0);
+  }
+}
+
 async function permit(
   authentication: Authentication,
   offered: OfferedKey,
@@ -87,7 +102,7 @@ async function permit(
   const startedMs = nowMs();
   const permitted = authentication.isValid
     ? await permitUserKey(authentication, offered, place)
-    : undefined;
+    : await lookInVain(authentication, offered, place);
   if (permitted === undefined && config.authorizedKeysCommand !== undefined) {
     const elapsedMs = nowMs() - startedMs;
     const { pace } = place;
