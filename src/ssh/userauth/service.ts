@@ -213,7 +213,12 @@ export class UserauthService {
         fields.end();
       }
       if (isAnswered || begun.is === 'disconnect') {
-        this.#takeOutcome(begun.is === 'refused' ? await this.#authority.none(begun) : begun);
+        if (begun.is !== 'refused') {
+          this.#takeOutcome(begun);
+          return;
+        }
+        this.#sendBanner(begun.banner);
+        this.#takeOutcome(await this.#authority.none(begun));
         return;
       }
       this.#sendBanner(begun.banner);
