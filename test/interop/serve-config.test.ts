@@ -446,23 +446,18 @@ describe('serve with a configuration', lab, () => {
     test('a keyword that is not supported: file, line and name, exit 255, in any case', async () => {
       await using ground = await Ground.make();
       for (const line of [
-        'DenyUsers bob',
-        'allowgroups staff',
-        'AuthenticationMethods publickey,password',
+        'perSourcePenaltyExemptList 10.0.0.0/8',
         'ChrootDirectory /srv',
-        'AuthorizedKeysCommand /bin/true',
-        'TrustedUserCAKeys /etc/ca',
         'GSSAPIAuthentication yes',
-        'PermitEmptyPasswords yes',
-        'SetEnv A=b',
-        'match user bob',
+        'PerSourcePenalties yes',
+        'HostbasedAuthentication yes',
       ]) {
         ground.configure(['UsePAM yes', line]);
         const finished = await ground.ended('-D', '-e', '-f', ground.configFile);
         assert.equal(finished.code, 255, line);
         assert.match(
           finished.stderr,
-          new RegExp(`^${ground.configFile}:6: ${line.split(' ')[0]}: not supported yet$`, 'im'),
+          new RegExp(`^${ground.configFile}:6: ${line.split(' ')[0]}: .*not supported yet`, 'im'),
         );
         assert.doesNotMatch(finished.stderr, /listening/);
       }
