@@ -19,6 +19,7 @@
 
 #include "leader.h"
 #include "link.h"
+#include "preload.h"
 #include "process.h"
 #include "worker.h"
 
@@ -511,6 +512,9 @@ void zygote_run(int descriptor, rlim_t soft_files) {
       !link_open(&zygote.link, descriptor)) {
     complain("cannot start: %s", strerror(errno));
     exit(1);
+  }
+  if (geteuid() == 0) {
+    preload_modules();
   }
   for (;;) {
     turn(&zygote);

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { checkout } from './lab.ts';
 
-const folder = path.join(checkout, 'build/current-openssh');
+const folder = path.join(checkout, 'node_modules/.sshdesk-openssh');
 const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
 const loader = path.join(
   folder,

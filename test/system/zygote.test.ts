@@ -48,6 +48,23 @@ describe('the zygote', lab, () => {
     await assert.rejects(driver.zygote.bind('127.0.0.1', 70_000), isErrno(EINVAL));
   });
 
+  test('holds the modules of every login for its leaders, and no thread of them', async () => {
+    const mapped = (pid: number): ReadonlySet<string> =>
+      new Set(
+        readFileSync(`/proc/${pid}/maps`, 'latin1')
+          .split('\n')
+          .map((line) => line.split('/').at(-1) ?? ''),
+      );
+    const { pid } = driver.zygote;
+    // A fork waits until it has started.
+    const leader = await driver.fork();
+    assert.ok(mapped(pid).has('pam_unix.so'));
+    assert.ok(!mapped(pid).has('pam_exec.so'), 'only those of the list');
+    assert.match(readFileSync(`/proc/${pid}/status`, 'latin1'), /^Threads:\t1$/m);
+    assert.ok(mapped(leader.client.pid).has('pam_unix.so'));
+    await leader.client.end(0);
+  });
+
   test('tells of the end of a leader, once, and kills only its own', async () => {
     const leader = await driver.fork();
     const ended = Promise.withResolvers<number>();
