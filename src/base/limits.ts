@@ -19,7 +19,7 @@ export const globalQueuedRequests = 1024;
 /** Replies that may pile up for a peer that does not read, before its own packets are left unread. */
 export const congestedReplyBytes = 256 * 1024;
 /** From one source in one turn of the loop; then the others have theirs. */
-export const sourceTurnBytes = 128 * 1024;
+export const sourceTurnBytes = 64 * 1024;
 
 /** What an SFTP server may have been given and not answered: OpenSSH's client has 2 MiB on the way. */
 export const sftpBehindBytes = 2 * 1024 * 1024;
