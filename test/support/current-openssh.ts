@@ -15,6 +15,16 @@ const loader = path.join(
   process.arch === 'arm64' ? 'ld-linux-aarch64.so.1' : 'ld-linux-x86-64.so.2',
 );
 
+/** ssh-audit of the same suite: command, arguments, environment; undefined: it was not fetched. */
+export const currentSshAudit: readonly [string, readonly string[], NodeJS.ProcessEnv] | undefined =
+  existsSync(path.join(folder, 'usr/bin/ssh-audit'))
+    ? [
+        '/usr/bin/python3',
+        [path.join(folder, 'usr/bin/ssh-audit')],
+        { PATH: '/usr/bin:/bin', PYTHONPATH: path.join(folder, 'usr/lib/python3/dist-packages') },
+      ]
+    : undefined;
+
 /** Why it cannot be run here; false: it can. */
 export const currentOpensshIsMissing: string | false = existsSync(path.join(folder, 'usr/bin/ssh'))
   ? false
