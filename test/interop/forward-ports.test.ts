@@ -1,10 +1,11 @@
 /** Forwarding of TCP ports with Debian's ssh: -L, -D, -W, -J, -R, -O. In the lab. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import ssh2 from 'ssh2';
 import { type Child, eventually } from '../support/child.ts';
 import { inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
 import { freePort, serverKind, startServer, type TestServer } from '../support/server.ts';
@@ -301,6 +302,51 @@ describe('ports', lab, () => {
         socket.on('error', () => {}); // the tunnel is torn down under them
       }
     }
+    await eventually('the end of all of them', () => echo.sockets.size === 0);
+    assert.deepEqual(await server.leftovers(base, 10_000), []);
+  });
+
+  test('3,000 channels at once on one connection, each with its own bytes', {
+    timeout: 120_000,
+  }, async () => {
+    const base = await server.settled();
+    const client = new ssh2.Client();
+    await new Promise<void>((resolve, reject) => {
+      client.on('ready', resolve).on('error', reject);
+      client.connect({
+        ...{ ...local, port: server.port, username: 'alice' },
+        ...{ privateKey: readFileSync(key.file), readyTimeout: 60_000 },
+      });
+    });
+    const say = (index: number) =>
+      new Promise<void>((resolve, reject) => {
+        client.forwardOut('127.0.0.1', 1, '127.0.0.1', echo.port, (error, channel) => {
+          if (error !== undefined) {
+            reject(error);
+            return;
+          }
+          const said = `channel ${index}`;
+          channel.once('data', (data: Buffer) => {
+            try {
+              assert.equal(String(data), said);
+              resolve();
+            } catch (cause) {
+              reject(cause as Error);
+            }
+          });
+          channel.write(said);
+        });
+      });
+    let next = 0;
+    await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        while (next < 3000) {
+          await say(next++);
+        }
+      }),
+    );
+    assert.equal(echo.sockets.size, 3000);
+    client.end();
     await eventually('the end of all of them', () => echo.sockets.size === 0);
     assert.deepEqual(await server.leftovers(base, 10_000), []);
   });
