@@ -315,7 +315,7 @@ export const CloseListener = call(73, 'close-listener', { listener: uint32 }, {}
 // ---- agent and X11, 80–89 ----
 
 /**
- * As the user: a directory /tmp/ssh-XXXXXXXXXX (0700) with a listening socket agent.PID (0600) in it;
+ * As the user: a directory /tmp/ssh-RANDOM (0700) with a listening socket agent.PID (0600) in it;
  * its descriptor comes. Once. Both are removed when the login ends. Refused (EPERM) where /tmp lets
  * others than its owner rename what is in it.
  */

@@ -15,7 +15,7 @@
 
 enum { NAME_LENGTH = 10, BACKLOG = 128 };
 
-/* Names as sshd's: /tmp/ssh-XXXXXXXXXX/agent.PID. */
+/* Names as sshd's: /tmp/ssh-RANDOM/agent.PID, RANDOM being ten letters and digits. */
 static bool choose_place(struct agent *agent) {
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   uint8_t random[NAME_LENGTH];

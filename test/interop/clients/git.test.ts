@@ -40,14 +40,14 @@ describe('git', lab, () => {
 
   can('upload', 'pushes a commit with 21 MiB and 200 files', async () => {
     await good('/tmp', 'init', '-q', 'work');
-    writeFileSync('/tmp/work/large', stage.large);
+    writeFileSync('/tmp/tree/large', stage.large);
     for (let at = 0; at < 200; at++) {
-      writeFileSync(`/tmp/work/file-${at}`, `${at}\n`.repeat(at));
+      writeFileSync(`/tmp/tree/file-${at}`, `${at}\n`.repeat(at));
     }
-    await good('/tmp/work', 'add', '.');
-    await good('/tmp/work', 'commit', '-qm', 'first');
-    await good('/tmp/work', 'push', '-q', url, 'HEAD:main');
-    const here = await good('/tmp/work', 'rev-parse', 'HEAD');
+    await good('/tmp/tree', 'add', '.');
+    await good('/tmp/tree', 'commit', '-qm', 'first');
+    await good('/tmp/tree', 'push', '-q', url, 'HEAD:main');
+    const here = await good('/tmp/tree', 'rev-parse', 'HEAD');
     const there = run('runuser', [
       ...['-u', 'alice', '--', 'git', '-C', '/home/alice/depot.git', 'rev-parse', 'main'],
     ]);
@@ -73,12 +73,12 @@ describe('git', lab, () => {
   });
 
   can('fetch', 'gets what another pushed', async () => {
-    writeFileSync('/tmp/work/news', randomBytes(1000).toString('hex'));
-    await good('/tmp/work', 'add', '.');
-    await good('/tmp/work', 'commit', '-qm', 'second');
-    await good('/tmp/work', 'push', '-q', url, 'HEAD:main');
+    writeFileSync('/tmp/tree/news', randomBytes(1000).toString('hex'));
+    await good('/tmp/tree', 'add', '.');
+    await good('/tmp/tree', 'commit', '-qm', 'second');
+    await good('/tmp/tree', 'push', '-q', url, 'HEAD:main');
     await good('/tmp/clone', 'pull', '-q', '--ff-only');
-    assert.equal(readFileSync('/tmp/clone/news', 'utf8'), readFileSync('/tmp/work/news', 'utf8'));
+    assert.equal(readFileSync('/tmp/clone/news', 'utf8'), readFileSync('/tmp/tree/news', 'utf8'));
   });
 
   can('errors', 'shows what a hook says and takes its refusal', async () => {
@@ -87,10 +87,10 @@ describe('git', lab, () => {
       '#!/bin/sh\necho not today >&2\nexit 1\n',
     );
     chmodSync(hook, 0o755);
-    writeFileSync('/tmp/work/refused', 'x');
-    await good('/tmp/work', 'add', '.');
-    await good('/tmp/work', 'commit', '-qm', 'third');
-    const outcome = await git('/tmp/work', 'push', url, 'HEAD:main');
+    writeFileSync('/tmp/tree/refused', 'x');
+    await good('/tmp/tree', 'add', '.');
+    await good('/tmp/tree', 'commit', '-qm', 'third');
+    const outcome = await git('/tmp/tree', 'push', url, 'HEAD:main');
     assert.equal(outcome.status, 1);
     assert.match(outcome.stderr, /remote: not today/);
     assert.match(outcome.stderr, /pre-receive hook declined/);
