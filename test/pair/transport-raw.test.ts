@@ -111,6 +111,29 @@ describe('a well-behaved client', { timeout: 60_000 }, () => {
     }
   });
 
+  test('a password is nowhere left where the socket was read into', async () => {
+    const { client } = await ready();
+    const secret = Buffer.from('the-secret-of-this-test');
+    let packets = 0;
+    const found: string[] = [];
+    server.onTaken = (chunk) => {
+      packets++;
+      if (chunk.includes(secret)) {
+        found.push(chunk.toString('latin1'));
+      }
+    };
+    for (let length = 0; length < 64; length++) {
+      // Of many lengths: it lies in one piece of what was read as often as not.
+      client.send(message(2, sshString(Buffer.concat([Buffer.alloc(length), secret]))));
+    }
+    client.send(message(192, sshString('over')));
+    await client.expect(193);
+    server.onTaken = () => {};
+    assert.ok(packets > 0);
+    assert.deepEqual(found, []);
+    client.socket.destroy();
+  });
+
   test('EXT_INFO is not sent to a client that did not ask', async () => {
     const { client } = await ready({ extInfo: false });
     client.send(message(192, sshString('')));

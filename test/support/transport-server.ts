@@ -226,7 +226,11 @@ const lentBytes = 64 * 1024;
  * What the socket reads, cut anywhere, always in the same memory and gone after the call: whoever
  * keeps a view of it gets other bytes.
  */
-function lend(socket: Socket, take: (chunk: Buffer) => void): void {
+function lend(
+  socket: Socket,
+  take: (chunk: Buffer) => void,
+  isTaken: (chunk: Buffer) => void,
+): void {
   const shared = Buffer.allocUnsafeSlow(lentBytes);
   let cut = 1;
   socket.on('data', (chunk: Buffer) => {
@@ -236,6 +240,7 @@ function lend(socket: Socket, take: (chunk: Buffer) => void): void {
       const size = Math.min(cut, chunk.length - at);
       chunk.copy(shared, 0, at, at + size);
       take(shared.subarray(0, size));
+      isTaken(shared.subarray(0, size));
       shared.fill(0xee, 0, size);
       at += size;
     }
@@ -247,6 +252,8 @@ export class TransportServer {
   readonly served: Served[] = [];
   readonly bugs: unknown[] = [];
   readonly #memory = new PacketMemory();
+  /** What a transport has left of the memory that it was lent. */
+  onTaken: (chunk: Buffer) => void = () => {};
 
   private constructor(server: Server) {
     this.#server = server;
@@ -281,7 +288,7 @@ export class TransportServer {
       settings,
       signer,
       memory: this.#memory,
-      read: (take) => lend(socket, take),
+      read: (take) => lend(socket, take, (chunk) => this.onTaken(chunk)),
       onBug: (error) => this.bugs.push(error),
     });
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -347,8 +347,17 @@ class ServerTransport implements Transport {
     }
     // What may be held must not lie in what the socket read: it is large, and read into again.
     const isView = number === channelData && payload.length >= limits.viewBytes;
-    const answer = this.#act(number, isView ? payload : Buffer.from(payload));
+    const answer = this.#act(number, isView ? payload : this.#ownCopy(payload));
     return this.#isClosed ? Number.POSITIVE_INFINITY : answer;
+  }
+
+  /** Before authentication payloads hold secrets: where they were decrypted, nothing stays. */
+  #ownCopy(payload: Buffer): Buffer {
+    const copy = Buffer.from(payload);
+    if (!this.#isAuthenticated) {
+      payload.fill(0);
+    }
+    return copy;
   }
 
   #act(number: number, payload: Buffer): undefined | false | number {
