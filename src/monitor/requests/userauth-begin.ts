@@ -4,7 +4,7 @@ import { readBanner } from '../banner.ts';
 import { authIs, UserauthBegin } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
-function bannerFor({ host: { config, log } }: Authentication): Buffer {
+async function bannerFor({ host: { config, log } }: Authentication): Promise<Buffer> {
   return config.banner === undefined
     ? Buffer.alloc(0)
     : readBanner(config.banner, (why) => log.debug(`Banner ${config.banner}: ${why}`));
@@ -30,7 +30,7 @@ export function userauthBegin(host: AuthenticationHost): AnyRow {
         values: authentication.factors.areImpossible
           ? authentication.impossible()
           : authReply(authIs.refused, {
-              banner: bannerFor(authentication),
+              banner: await bannerFor(authentication),
               canContinue: authentication.methods,
             }),
       };
