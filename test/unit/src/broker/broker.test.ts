@@ -19,6 +19,7 @@ import type { DesktopOrder, Outcome } from '../../../../src/broker/outcome.ts';
 import type { ReportOutcome } from '../../../../src/broker/report.ts';
 import { DesktopStore } from '../../../../src/broker/store.ts';
 import { displayEngines } from '../../../../subsystems/display/engines/index.ts';
+import { eventually } from '../../../support/child.ts';
 import { type FakeLeader, FakeLeaders } from '../../../support/fake-leader.ts';
 
 const alice = { user: 'alice', uid: 1001 };
@@ -494,7 +495,8 @@ describe('broker', { timeout: 20_000 }, () => {
     const viewer = await attach(alice, id, 1);
     const leader = leaders.started[0] as FakeLeader;
     leader.die(2);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await eventually('its directory is gone', () => !existsSync(join(root, 'desktops', id)));
+    await eventually('it is told', () => told.length > 0);
     assert.deepEqual(broker.list('everybody'), []);
     assert.deepEqual(told, [
       `end 1 ${viewer} The desktop has ended: a process of the desktop ended. (1)`,
@@ -508,7 +510,7 @@ describe('broker', { timeout: 20_000 }, () => {
   test('a leader that is gone without a word is a failure, and its processes are looked for', async () => {
     const { id } = valueOf(await broker.start(alice, plain, 1));
     (leaders.started[0] as FakeLeader).gone();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await eventually('its directory is gone', () => !existsSync(join(root, 'desktops', id)));
     assert.equal(broker.history(alice.uid, 10)[0]?.state, 'failed');
     assert.deepEqual(killed, [`find 1001 ${join(root, 'desktops', id)}/user/Xauthority`]);
     assert.ok(!existsSync(join(root, 'desktops', id)));
