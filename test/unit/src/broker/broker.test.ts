@@ -552,8 +552,7 @@ describe('broker', { timeout: 20_000 }, () => {
       await attach(alice, id, 4);
       assert.equal(stateOf(id), 'running');
       leader.die(2);
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      assert.equal(stateOf(id), undefined);
+      await eventually('it has left the list', () => stateOf(id) === undefined);
     });
 
     for (const [what, change] of [
@@ -625,7 +624,7 @@ describe('broker', { timeout: 20_000 }, () => {
         leader.mapped = silent.promise;
       };
       void broker.start(alice, plain, 1);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await eventually('it is starting', () => broker.list(alice.uid)[0]?.state === 'starting');
       const [desktop] = broker.list(alice.uid);
       assert.equal(desktop?.state, 'starting');
       const leader = leaders.started[0] as FakeLeader;
