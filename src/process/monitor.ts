@@ -81,6 +81,12 @@ export interface MonitorOptions {
 const defaultWorkerProgram = join(installDirectory, 'src/process/worker.ts');
 const sigkill = 9;
 
+interface Bound {
+  readonly descriptor: number;
+  readonly address: string;
+  readonly port: number;
+}
+
 /** A port that is taken and the like: the launcher says it and exits 255. */
 export class BindError extends ConfigError {
   readonly listen: ListenAddress;
@@ -294,7 +300,11 @@ export class Monitor {
     const bound = inherited === undefined ? await this.#bindAll(config.listenAddresses) : [];
     await this.#pool.start();
     await this.#desktops.begin();
-    for (const descriptor of bound) {
+    // Said last: whoever waits for these lines may use the control socket at once as well.
+    for (const { address, port } of bound) {
+      this.#log.info(`Server listening on ${address} port ${port}.`);
+    }
+    for (const { descriptor } of bound) {
       const acceptor = new Acceptor(descriptor, (accepted) => {
         this.#connections.accept(accepted, this.#pool);
         if (this.#options.servesOne) {
@@ -310,14 +320,13 @@ export class Monitor {
   }
 
   /** All or none. An address family that the host lacks is skipped, as sshd does. */
-  async #bindAll(addresses: readonly ListenAddress[]): Promise<readonly number[]> {
-    const bound: number[] = [];
+  async #bindAll(addresses: readonly ListenAddress[]): Promise<readonly Bound[]> {
+    const bound: Bound[] = [];
     const failures: BindError[] = [];
     for (const listen of addresses) {
       try {
         const { descriptor, port } = await this.#zygote.bind(listen.address, listen.port);
-        bound.push(descriptor);
-        this.#log.info(`Server listening on ${listen.address} port ${port}.`);
+        bound.push({ descriptor, address: listen.address, port });
       } catch (error) {
         failures.push(new BindError(listen, error as Error));
       }
