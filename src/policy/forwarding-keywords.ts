@@ -4,17 +4,11 @@
  */
 import { ConfigError } from '../base/errors.ts';
 import { type Destination, parseDestination } from '../../keys/destination.ts';
-import type { GatewayPorts, ServerConfig, TcpForwarding } from './config.ts';
-import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import type { GatewayPorts, TcpForwarding } from './config.ts';
 import type { ServerDraft } from './server-draft.ts';
-import { destinations, oneOf, several, single, yesNo } from './values.ts';
+import { flag, row } from './server-row.ts';
+import { destinations, oneOf, several, single } from './values.ts';
 import type { Words } from './words.ts';
-
-function row<K extends keyof ServerDraft>(
-  declaration: KeywordDeclaration<ServerDraft, ServerConfig, K>,
-): KeywordRow<ServerDraft, ServerConfig> {
-  return keyword(declaration);
-}
 
 const forwardingDirections = {
   yes: 'yes',
@@ -91,6 +85,20 @@ export const allowTcpForwardingRow = row({
   dump: (config) => config.allowTcpForwarding,
 });
 
+export const allowAgentForwardingRow = flag(
+  'AllowAgentForwarding',
+  'allowAgentForwarding',
+  'yes',
+  'The agent of the client may be used in sessions.',
+);
+
+export const disableForwardingRow = flag(
+  'DisableForwarding',
+  'disableForwarding',
+  'no',
+  'Forwarding of every kind is off, whatever else says yes.',
+);
+
 export const allowStreamLocalForwardingRow = row({
   name: 'AllowStreamLocalForwarding',
   argument: 'yes | all | no | local | remote',
@@ -101,15 +109,12 @@ export const allowStreamLocalForwardingRow = row({
   dump: (config) => config.allowStreamLocalForwarding,
 });
 
-export const streamLocalBindUnlinkRow = row({
-  name: 'StreamLocalBindUnlink',
-  argument: 'yes | no',
-  summary: 'A file that has the name of a Unix socket to be made is removed first.',
-  defaultText: 'no',
-  field: 'streamLocalBindUnlink',
-  parse: yesNo,
-  dump: (config) => (config.streamLocalBindUnlink ? 'yes' : 'no'),
-});
+export const streamLocalBindUnlinkRow = flag(
+  'StreamLocalBindUnlink',
+  'streamLocalBindUnlink',
+  'no',
+  'A file that has the name of a Unix socket to be made is removed first.',
+);
 
 export const permitTunnelRow = row({
   name: 'PermitTunnel',
@@ -141,3 +146,16 @@ export const permitListenRow = row({
   parse: listenDestinations,
   dump: (config) => destinationsText(config.permitListen),
 });
+
+export const forwardingDefaults = {
+  allowTcpForwarding: 'yes',
+  allowAgentForwarding: true,
+  disableForwarding: false,
+  permitOpen: 'any',
+  permitListen: 'any',
+  gatewayPorts: 'no',
+  allowStreamLocalForwarding: 'yes',
+  streamLocalBindMask: 0o177,
+  streamLocalBindUnlink: false,
+  permitTunnel: 'no',
+} satisfies Partial<ServerDraft>;

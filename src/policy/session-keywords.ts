@@ -1,0 +1,142 @@
+/**
+ * The keywords of sshd_config(5) about what a session gets and runs, as rows for server-keywords.ts. Pure.
+ * Runs in: monitor, launcher.
+ */
+import { ConfigError } from '../base/errors.ts';
+import type { ServerDraft } from './server-draft.ts';
+import { concatBounded, flag, maxListItems, row } from './server-row.ts';
+import { commandLine, integer, several, single } from './values.ts';
+import type { Words } from './words.ts';
+
+function environmentPatterns(words: Words): readonly string[] {
+  for (const pattern of words.words) {
+    if (pattern === '' || pattern.includes('=')) {
+      throw new ConfigError(`invalid environment name "${pattern}"`);
+    }
+  }
+  return several(words);
+}
+
+function subsystem({ words }: Words): ReadonlyMap<string, string> {
+  const [name, ...command] = words;
+  if (name === undefined || name === '') {
+    throw new ConfigError('missing subsystem name');
+  }
+  if (command.length === 0 || command[0] === '') {
+    throw new ConfigError('missing subsystem command');
+  }
+  return new Map([[name, command.join(' ')]]);
+}
+
+function assignments(words: Words): readonly (readonly [string, string])[] {
+  return several(words).map((word) => {
+    const at = word.indexOf('=');
+    if (at <= 0) {
+      throw new ConfigError('Invalid environment.');
+    }
+    return [word.slice(0, at), word.slice(at + 1)];
+  });
+}
+
+/** The first value of each name counts. */
+function withoutKnown(
+  before: ServerDraft['setEnv'],
+  next: ServerDraft['setEnv'],
+): ServerDraft['setEnv'] {
+  const known = new Set(before.map(([name]) => name));
+  return concatBounded<readonly [string, string]>(maxListItems)(
+    before,
+    next.filter(([name]) => !known.has(name)),
+  );
+}
+
+export const maxSessionsRow = row({
+  name: 'MaxSessions',
+  argument: 'number',
+  summary: 'Open sessions per connection; 0 allows none.',
+  defaultText: '10',
+  field: 'maxSessions',
+  parse: integer(0),
+  dump: (config) => String(config.maxSessions),
+});
+
+export const permitTtyRow = flag(
+  'PermitTTY',
+  'permitTty',
+  'yes',
+  'Terminals are given; `no` also refuses desktops.',
+);
+
+export const permitUserRcRow = flag(
+  'PermitUserRC',
+  'permitUserRc',
+  'yes',
+  '~/.ssh/rc runs in front of a shell or command.',
+);
+
+export const forceCommandRow = row({
+  name: 'ForceCommand',
+  argument: 'command | none',
+  summary:
+    'Runs for every shell, command and subsystem instead of what was asked; beats command= of a key.',
+  defaultText: 'none',
+  field: 'forceCommand',
+  parse: commandLine,
+  dump: (config) => config.forceCommand ?? 'none',
+});
+
+export const acceptEnvRow = row({
+  name: 'AcceptEnv',
+  argument: 'pattern ...',
+  summary:
+    'Environment variables taken from the client; never those of the dynamic linker, of interpreters and of the account.',
+  defaultText: 'none',
+  field: 'acceptEnv',
+  parse: environmentPatterns,
+  add: concatBounded(maxListItems),
+  dump: (config) => config.acceptEnv,
+});
+
+export const setEnvRow = row({
+  name: 'SetEnv',
+  argument: 'NAME=value ...',
+  summary: 'Variables of every session; the first value of a name counts.',
+  defaultText: 'none',
+  field: 'setEnv',
+  parse: assignments,
+  add: withoutKnown,
+  dump: (config) => config.setEnv.map(([name, value]) => `${name}=${value}`),
+});
+
+export const permitUserEnvironmentRow = row({
+  name: 'PermitUserEnvironment',
+  argument: 'yes | no | pattern-list',
+  summary: 'Whether ~/.ssh/environment and environment= of keys count, and for which names.',
+  defaultText: 'no',
+  field: 'permitUserEnvironment',
+  parse: single,
+  dump: (config) => config.permitUserEnvironment,
+});
+
+export const subsystemRow = row({
+  name: 'Subsystem',
+  argument: 'name command ...',
+  summary: 'A subsystem and what it runs. `rfb` and `display` are built in.',
+  defaultText: 'none',
+  field: 'subsystems',
+  parse: subsystem,
+  // Of one name the first counts (sshd from 9.5 on), wherever a later one stands.
+  add: (before, next) => new Map([...before, ...[...next].filter(([name]) => !before.has(name))]),
+  dump: (config) => [...config.subsystems].map(([name, command]) => `${name} ${command}`),
+});
+
+export const sessionDefaults = {
+  maxSessions: 10,
+  permitTty: true,
+  permitUserRc: true,
+  forceCommand: 'none',
+  acceptEnv: [],
+  setEnv: [],
+  permitUserEnvironment: 'no',
+  subsystems: new Map(),
+} satisfies Partial<ServerDraft>;
