@@ -4,6 +4,7 @@
  */
 import { Duplex, Readable, type Writable } from 'node:stream';
 import { flushAfterCloseMs, sourceTurnBytes } from '../../base/limits.ts';
+import type { DirectWritable } from '../transport/output.ts';
 import type { Channel } from './channel.ts';
 import type { Outlet } from './outlet.ts';
 
@@ -83,12 +84,6 @@ export function pump(
   } else {
     source.start((chunk) => count(chunk.length, outlet.writeLent(chunk)), end);
   }
-}
-
-/** A stream that can also be written to at once, without a queue. */
-export interface DirectWritable extends Writable {
-  /** Bytes of `chunk` that were taken, 0 while anything waits; a failure is `write`'s to find. */
-  writeNow?(chunk: Buffer): number;
 }
 
 /** How far the reader of a target may fall behind what it was given. */

@@ -11,8 +11,14 @@ interface Write {
   slab: Buffer | undefined;
 }
 
+/** A stream that can also be written to at once, without a queue. */
+export interface DirectWritable extends Writable {
+  /** Bytes of `chunk` that were taken, 0 while anything waits; a failure is `write`'s to find. */
+  writeNow?(chunk: Buffer): number;
+}
+
 export class Output {
-  readonly #stream: Writable;
+  readonly #stream: DirectWritable;
   readonly #onFlushed: () => void;
   readonly #memory: PacketMemory | undefined;
   #corked: Buffer[] = [];
@@ -28,7 +34,7 @@ export class Output {
    * `onFlushed` is called each time the socket has taken what it was given. `memory`: only for a
    * stream that has copied a chunk by the time it says that it is written, as a socket does.
    */
-  constructor(stream: Writable, onFlushed: () => void, memory?: PacketMemory) {
+  constructor(stream: DirectWritable, onFlushed: () => void, memory?: PacketMemory) {
     this.#stream = stream;
     this.#onFlushed = onFlushed;
     this.#memory = memory;
@@ -120,6 +126,17 @@ export class Output {
       return;
     }
     const last = packets.length - 1;
+    // Nearly always there is one piece, and the kernel has room for it: no request, no queue.
+    if (last === 0) {
+      const packet = packets[0] as Buffer;
+      const taken = this.#stream.writeNow?.(packet) ?? 0;
+      if (taken === packet.length) {
+        this.#giveSlabBack();
+        process.nextTick(this.#onFlushed);
+        return;
+      }
+      packets[0] = packet.subarray(taken);
+    }
     const write: Write = { slab: undefined };
     this.#lastWrite = write;
     this.#stream.cork();

@@ -36,6 +36,64 @@ test('the packets between two flushes leave in one call, in order', () => {
   assert.deepEqual(sink.calls, [5, 1]);
 });
 
+/** Takes so many bytes at once, of everything; keeps what it was given, in order. */
+class EagerSink extends SlowSink {
+  readonly direct: Buffer[] = [];
+  readonly queued: Buffer[] = [];
+  readonly #atOnce: number;
+
+  constructor(atOnce: number) {
+    super();
+    this.#atOnce = atOnce;
+  }
+
+  writeNow(chunk: Buffer): number {
+    if (this.writableLength > 0) {
+      return 0;
+    }
+    const taken = Math.min(chunk.length, this.#atOnce);
+    this.direct.push(Buffer.from(chunk.subarray(0, taken)));
+    return taken;
+  }
+
+  override _write(chunk: Buffer, encoding: string, done: () => void): void {
+    this.queued.push(Buffer.from(chunk));
+    super._write(chunk, encoding, done);
+  }
+}
+
+test('one packet is written past the queue, and the owner is told in a later turn', async () => {
+  const sink = new EagerSink(100);
+  let isTold = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const output = new Output(sink, () => {
+    isTold = true;
+    resolve();
+  });
+  output.push(Buffer.from('at once'));
+  output.flush();
+  assert.ok(!isTold, 'whoever pushes is not called back meanwhile');
+  await promise;
+  assert.equal(sink.direct.join(), 'at once');
+  assert.deepEqual(sink.queued, []);
+  assert.equal(output.pendingBytes, 0);
+});
+
+test('what the kernel does not take at once waits in the queue, and what follows behind it', async () => {
+  const sink = new EagerSink(3);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const output = new Output(sink, resolve);
+  output.push(Buffer.from('abcdef'));
+  output.flush();
+  output.push(Buffer.from('ghi'));
+  output.flush();
+  assert.deepEqual([sink.direct.join(), sink.queued.join()], ['abc', 'def']);
+  assert.equal(output.pendingBytes, 6);
+  sink.finish();
+  await promise;
+  assert.deepEqual([sink.direct.join(), sink.queued.join()], ['abc', 'def,ghi']);
+});
+
 test('much output does not wait for the flush', () => {
   const sink = new SlowSink();
   const output = new Output(sink, () => {});
