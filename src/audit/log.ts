@@ -18,6 +18,8 @@ export type LogLevel = (typeof logLevels)[number];
 /** Where finished lines go; `prefix` is `error: `, `fatal: `, `debug1: ` or empty. */
 export interface LogSink {
   write(level: LogLevel, prefix: string, line: string): void;
+  /** Nothing is written any more. */
+  close?(): void;
 }
 
 const maxLineCharacters = 2048;
@@ -41,10 +43,17 @@ export function encodeControls(text: string): string {
 }
 
 export class Log {
-  readonly #sink: LogSink;
-  readonly #threshold: number;
+  #sink: LogSink;
+  #threshold: number;
 
   constructor(sink: LogSink, level: LogLevel) {
+    this.#sink = sink;
+    this.#threshold = logLevels.indexOf(level);
+  }
+
+  /** The lines from here on go there. */
+  redirect(sink: LogSink, level: LogLevel): void {
+    this.#sink.close?.();
     this.#sink = sink;
     this.#threshold = logLevels.indexOf(level);
   }
@@ -76,8 +85,10 @@ export class Log {
 /** Lines to a descriptor or file, as sshd's -e and -E: no prefix for errors, CR LF at the end. */
 export class StreamSink implements LogSink {
   readonly #write: (text: string) => void;
-  constructor(write: (text: string) => void) {
+  readonly close: () => void;
+  constructor(write: (text: string) => void, close: () => void = () => {}) {
     this.#write = write;
+    this.close = close;
   }
   write(level: LogLevel, prefix: string, line: string): void {
     const shown = level.startsWith('DEBUG') ? prefix : '';

@@ -70,6 +70,14 @@ export class Acceptor {
     }
   }
 
+  /** Accepts what waits already, as far as one turn goes, and closes. */
+  finish(): void {
+    if (this.#isOpen && !this.#isPaused) {
+      this.#accept();
+    }
+    this.close();
+  }
+
   #want(): void {
     if (this.#isOpen) {
       const mayAccept = !this.#isPaused && this.#timer === undefined;

@@ -24,9 +24,9 @@ export interface StartOrder extends EngineOrder {
 
 export interface StartHost {
   readonly leaders: LeaderPort;
-  /** Of the daemon; empty without PAM. */
-  readonly pamService: string;
-  readonly sessionCommand: string;
+  /** Of the daemon as it is configured now; empty without PAM. */
+  pamService(): string;
+  sessionCommand(): string;
   readonly x11Directory: string;
   readonly log: { info(line: string): void; debug(line: string): void };
   /** Owns the descriptor. */
@@ -164,7 +164,7 @@ async function startSession(
 ): Promise<{ readonly hasWindow: Promise<boolean> }> {
   const session = await leader.spawn({
     file: account.shell,
-    arguments: sessionArguments(account.shell, host.sessionCommand).map((word) =>
+    arguments: sessionArguments(account.shell, host.sessionCommand()).map((word) =>
       Buffer.from(word),
     ),
     environment,
@@ -221,7 +221,7 @@ async function establish(
   const account = await leader.begin({
     kind: leaderKindDesktop,
     user: order.owner,
-    service: host.pamService,
+    service: host.pamService(),
     rhost: '',
     tty,
     connection: '',

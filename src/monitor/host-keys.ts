@@ -282,7 +282,7 @@ export async function loadHostKeys(
     log.error(problem);
   }
   if (keys.length === 0) {
-    throw new ConfigError([...problems, 'sshdesk: no hostkeys available -- exiting.'].join('\n'));
+    throw new ConfigError([...problems, 'sshdesk: no hostkeys available.'].join('\n'));
   }
   return new HostKeys(certified(keys, files.hostCertificateFiles, log));
 }

@@ -9,12 +9,13 @@ export interface StartupLimits {
 }
 
 export class Startups {
-  readonly #limits: StartupLimits;
+  /** May be changed; who is in stays in. */
+  limits: StartupLimits;
   readonly #random: () => number;
   #unauthenticated = 0;
 
   constructor(limits: StartupLimits, random: () => number) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#random = random;
   }
 
@@ -24,7 +25,7 @@ export class Startups {
 
   /** From `start` on the probability rises linearly from rate to 100 % at `full`. */
   #drops(): boolean {
-    const { start, ratePercent, full } = this.#limits;
+    const { start, ratePercent, full } = this.limits;
     if (this.#unauthenticated < start) {
       return false;
     }

@@ -22,7 +22,7 @@ import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import { Startups } from '../monitor/startups.ts';
 import type { ServerConfig } from '../policy/config.ts';
-import type { MatchSubject } from '../policy/match.ts';
+import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
 /** What is held only until the login is done. */
@@ -40,15 +40,15 @@ interface Waiting {
 }
 
 export interface ConnectionEvents {
+  /** A worker is about to be given it. */
+  began(connection: Connection): void;
   startLeader(): Promise<LeaderClient>;
   killLeader(pid: number): void;
   /** The login is over: viewers of desktops and the like. */
   ended(connection: Connection): void;
 }
 
-export class MonitorConnections implements AuthenticationHost {
-  readonly config: ServerConfig;
-  readonly configFor: (subject: MatchSubject) => ServerConfig;
+export class MonitorConnections {
   readonly log: Log;
   readonly isRootless: boolean;
   readonly #startups: Startups;
@@ -57,29 +57,44 @@ export class MonitorConnections implements AuthenticationHost {
   readonly #leaders = new Map<Connection, LeaderClient>();
   readonly #workerOf = new Map<Connection, Worker>();
   readonly #waiting = new Set<Waiting>();
+  /** For connections from here on. */
+  #config: ServerConfig;
   #lastNumber = 0;
   #dropped = 0;
   #throttledSinceMs = 0;
   /** Called whenever the number of connections falls to 0. */
   onIdle: () => void = () => {};
 
-  constructor(
-    { config, configFor }: Pick<MonitorConnections, 'config' | 'configFor'>,
-    log: Log,
-    isRootless: boolean,
-    events: ConnectionEvents,
-  ) {
-    this.config = config;
-    this.configFor = configFor;
+  constructor(config: ServerConfig, log: Log, isRootless: boolean, events: ConnectionEvents) {
+    this.#config = config;
     this.log = log;
     this.isRootless = isRootless;
     this.#events = events;
     this.#startups = new Startups(config.maxStartups, Math.random);
   }
 
-  readonly nowMs = (): number => performance.now();
-  readonly sleepMs = (ms: number): Promise<void> =>
-    new Promise((resolve) => setTimeout(resolve, ms));
+  /** What authentication under this policy needs of the daemon. */
+  hostUnder({
+    config,
+    configFor,
+  }: Pick<MonitorPolicy, 'config' | 'configFor'>): AuthenticationHost {
+    return {
+      config,
+      configFor,
+      log: this.log,
+      isRootless: this.isRootless,
+      startLeader: (connection) => this.#startLeader(connection),
+      authenticated: (connection, login) => this.#authenticated(connection, login),
+      nowMs: () => performance.now(),
+      sleepMs: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    };
+  }
+
+  /** Connections that come now are counted and timed by this; those that are there count on. */
+  limitBy(config: ServerConfig): void {
+    this.#config = config;
+    this.#startups.limits = config.maxStartups;
+  }
 
   get count(): number {
     return this.#workerOf.size + this.#waiting.size;
@@ -95,7 +110,7 @@ export class MonitorConnections implements AuthenticationHost {
     const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
     if (!this.#startups.enter()) {
       if (this.#dropped++ === 0) {
-        this.#throttledSinceMs = this.nowMs();
+        this.#throttledSinceMs = performance.now();
         this.log.error('beginning MaxStartups throttling');
       }
       this.log.info(
@@ -104,14 +119,14 @@ export class MonitorConnections implements AuthenticationHost {
       this.#turnAway(descriptor, 'Exceeded MaxStartups\r\n');
       return;
     }
-    if (this.#dropped > 0 && this.#startups.unauthenticated < this.config.maxStartups.start) {
-      const after = timeFrame(this.nowMs() - this.#throttledSinceMs);
+    if (this.#dropped > 0 && this.#startups.unauthenticated < this.#config.maxStartups.start) {
+      const after = timeFrame(performance.now() - this.#throttledSinceMs);
       this.log.info(
         `exited MaxStartups throttling after ${after}, ${this.#dropped} connections dropped`,
       );
       this.#dropped = 0;
     }
-    const { loginGraceTimeMs } = this.config;
+    const { loginGraceTimeMs } = this.#config;
     const waiting: Waiting = {
       descriptor,
       endpoints,
@@ -186,7 +201,7 @@ export class MonitorConnections implements AuthenticationHost {
       worker,
       randomBytes(cookieBytes),
     );
-    const { loginGraceTimeMs } = this.config;
+    const { loginGraceTimeMs } = this.#config;
     let copy: number;
     try {
       copy = duplicate(descriptor);
@@ -208,13 +223,14 @@ export class MonitorConnections implements AuthenticationHost {
           : setTimeout(() => this.#graceIsOver(connection), loginGraceTimeMs),
     });
     this.#workerOf.set(connection, worker);
+    this.#events.began(connection);
     this.log.verbose(
       `Connection from ${connection.from} on ${endpoints.localAddress} port ${endpoints.localPort} rdomain ""`,
     );
     try {
       setNoDelay(descriptor);
       setQuickAck(descriptor);
-      setKeepAlive(descriptor, this.config.tcpKeepAlive);
+      setKeepAlive(descriptor, this.#config.tcpKeepAlive);
     } catch (error) {
       // Not a TCP socket (-i on pipes of another kind) or already reset: the worker will see it.
       this.log.debug(`socket options: ${(error as Error).message}`);
@@ -261,7 +277,7 @@ export class MonitorConnections implements AuthenticationHost {
     this.#cut(connection);
   }
 
-  async startLeader(connection: Connection): Promise<LeaderClient> {
+  async #startLeader(connection: Connection): Promise<LeaderClient> {
     const leader = await this.#events.startLeader();
     if (connection.closed) {
       leader.drop();
@@ -278,7 +294,7 @@ export class MonitorConnections implements AuthenticationHost {
     return leader;
   }
 
-  authenticated(connection: Connection, login: Login): void {
+  #authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
     const { clientAliveIntervalMs, clientAliveCountMax } = login.config;

@@ -27,17 +27,19 @@ import { ViewerHolds } from '../broker/viewer-holds.ts';
 import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
-import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
 import { ControlSocket } from './control-socket.ts';
 import { DesktopsElsewhere, DesktopsSocket } from './desktops-socket.ts';
 import type { Leaders } from './leaders.ts';
+import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Places } from './places.ts';
 
+/** What of a policy holds for desktops that are started. */
+export type DesktopPolicy = Pick<MonitorPolicy, 'config' | 'desktopConfig'>;
+
 export interface MonitorDesktopsOptions {
-  readonly config: ServerConfig;
-  readonly desktopConfig: DesktopConfig;
+  readonly policy: DesktopPolicy;
   readonly log: Log;
   readonly places: Places;
   readonly isRootless: boolean;
@@ -58,6 +60,7 @@ export class MonitorDesktops {
   readonly #control: ControlSocket;
   readonly #socket: DesktopsSocket;
   readonly #elsewhere: DesktopsElsewhere;
+  #policy: DesktopPolicy;
   #locks: readonly number[] = [];
   #hasSaidWhy = false;
   #isOwner = false;
@@ -67,6 +70,7 @@ export class MonitorDesktops {
 
   constructor(options: MonitorDesktopsOptions, leaders: Leaders) {
     this.#options = options;
+    this.#policy = options.policy;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
     this.#holds = new ViewerHolds(
@@ -79,6 +83,11 @@ export class MonitorDesktops {
     const remote = new RemoteDesktops(this.#broker, this.#requests);
     this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
     this.#elsewhere = new DesktopsElsewhere(places.desktopsSocket, this.#holds, log);
+  }
+
+  /** For desktops that are started from here on. */
+  limitBy(policy: DesktopPolicy): void {
+    this.#policy = policy;
   }
 
   /** Where another monitor owns the desktops, it is asked. */
@@ -101,11 +110,14 @@ export class MonitorDesktops {
   }
 
   #makeBroker(): Broker {
-    const { config, desktopConfig, log, places, isRootless } = this.#options;
+    const { log, places, isRootless } = this.#options;
     return new Broker({
       leaders: this.#leaders,
-      pamService: config.usePam && !isRootless ? config.pamServiceName : '',
-      sessionCommand: sessionCommand(desktopConfig.xSession ?? ''),
+      pamService: () => {
+        const { usePam, pamServiceName } = this.#policy.config;
+        return usePam && !isRootless ? pamServiceName : '';
+      },
+      sessionCommand: () => sessionCommand(this.#policy.desktopConfig.xSession ?? ''),
       x11Directory,
       log,
       readReport,

@@ -4,67 +4,30 @@
  * Runs in: monitor.
  */
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Log } from '../audit/log.ts';
 import { setNotDumpable, setProcessTitle } from '../base/confine.native.ts';
-import { ConfigError } from '../base/errors.ts';
-import {
-  Acceptor,
-  closeDescriptor,
-  isDescriptorOfKind,
-  localRemoteAddress,
-  readMemfd,
-} from '../base/socket.native.ts';
-import type { HostKeys } from '../monitor/host-keys.ts';
+import type { Accepted } from '../base/native.ts';
+import { isDescriptorOfKind, localRemoteAddress } from '../base/socket.native.ts';
+import type { Connection } from '../monitor/connection.ts';
 import { LineBudget } from '../monitor/line-budget.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
-import { agentForward } from '../monitor/requests/agent-forward.ts';
-import { checkPassword } from '../monitor/requests/check-password.ts';
-import { tryNone } from '../monitor/requests/try-none.ts';
-import { closeForward } from '../monitor/requests/close-forward.ts';
-import { directStreamLocal } from '../monitor/requests/direct-streamlocal.ts';
-import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
-import {
-  answerKeyboardInteractive,
-  startKeyboardInteractive,
-} from '../monitor/requests/keyboard-interactive.ts';
-import { CommandPace } from '../monitor/failure-delay.ts';
-import { KeyFiles } from '../monitor/key-files.ts';
-import { announcedSignatures } from '../monitor/offered-key.ts';
-import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
-import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
-import { refuseMethod } from '../monitor/requests/refuse-method.ts';
-import { sessionEnv } from '../monitor/requests/session-env.ts';
-import { sessionOpen } from '../monitor/requests/session-open.ts';
-import { sessionPty } from '../monitor/requests/session-pty.ts';
-import { sessionSignal } from '../monitor/requests/session-signal.ts';
-import { sessionStart } from '../monitor/requests/session-start.ts';
-import { signExchange } from '../monitor/requests/sign-exchange.ts';
-import { streamLocalForward } from '../monitor/requests/streamlocal-forward.ts';
-import { tcpipForward } from '../monitor/requests/tcpip-forward.ts';
-import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
-import { x11Forward } from '../monitor/requests/x11-forward.ts';
-import type { DesktopConfig, ListenAddress, ServerConfig } from '../policy/config.ts';
-import type { MatchSubject } from '../policy/match.ts';
-import { compressionAlgorithms, defaultNames, hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
-import { Reader } from '../ssh/wire/reader.ts';
 import { Leaders } from './leaders.ts';
-import { hardFileLimit } from './file-limit.ts';
+import { Listeners } from './listeners.ts';
 import { MonitorConnections } from './monitor-connections.ts';
 import { MonitorDesktops } from './monitor-desktops.ts';
-import { installDirectory, leaderExecutable, type Places, workerReadOnly } from './places.ts';
-import { type Worker, WorkerPool } from './worker-pool.ts';
+import type { MonitorPolicy } from './monitor-policy.ts';
+import { leaderExecutable, type Places } from './places.ts';
+import { RequestRows, rowsByConnection } from './request-rows.ts';
+import { type Worker, WorkerPool, type WorkerPoolSettings } from './worker-pool.ts';
+import { workerSettings } from './worker-settings.ts';
 import { Zygote } from './zygote.ts';
 
 export interface MonitorOptions {
-  readonly config: ServerConfig;
-  readonly configFor: (subject: MatchSubject) => ServerConfig;
-  readonly desktopConfig: DesktopConfig;
-  readonly hostKeys: HostKeys;
+  readonly policy: MonitorPolicy;
   readonly log: Log;
   readonly places: Places;
-  readonly version: string;
   readonly isRootless: boolean;
   /** uid and gid of the account `sshdesk`; unused when rootless. */
   readonly workerAccount: { readonly uid: number; readonly gid: number };
@@ -78,54 +41,15 @@ export interface MonitorOptions {
   readonly workerProgram?: string;
 }
 
-const defaultWorkerProgram = join(installDirectory, 'src/process/worker.ts');
 const sigkill = 9;
 
-interface Bound {
-  readonly descriptor: number;
-  readonly address: string;
-  readonly port: number;
-}
-
-/** A port that is taken and the like: the launcher says it and exits 255. */
-export class BindError extends ConfigError {
-  readonly listen: ListenAddress;
-  constructor(listen: ListenAddress, cause: Error) {
-    super(`Bind to port ${listen.port} on ${listen.address} failed: ${cause.message}.`, { cause });
-    this.listen = listen;
-  }
-}
-
-/** Of HostKeyAlgorithms those that there is a key or a certificate for. Throws ConfigError: none. */
-export function offeredHostKeyAlgorithms(
-  hostKeys: HostKeys,
-  config: Pick<ServerConfig, 'hostKeyAlgorithms'>,
-): readonly string[] {
-  const { names } = config.hostKeyAlgorithms;
-  const types = new Set(
-    hostKeys.offeredBlobs.map((blob) => new Reader(blob).string().toString('latin1')),
-  );
-  const offered = names.filter((name) =>
-    hostKeyAlgorithms.some((row) => row.name === name && types.has(row.keyType)),
-  );
-  if (offered.length === 0) {
-    throw new ConfigError(
-      `no host key can serve an algorithm of HostKeyAlgorithms (${names.join(',')}); there are keys of ${[...types].join(', ')}`,
-    );
-  }
-  return offered;
-}
-
-/** The plain keys that an enabled algorithm can use; a certificate proves itself. */
-function announcedHostKeys(
-  hostKeys: HostKeys,
-  config: Pick<ServerConfig, 'hostKeyAlgorithms'>,
-): readonly Buffer[] {
-  const { names } = config.hostKeyAlgorithms;
-  return hostKeys.publicBlobs.filter((blob) => {
-    const type = new Reader(blob).string().toString('latin1');
-    return hostKeyAlgorithms.some((row) => row.keyType === type && names.includes(row.name));
-  });
+/** A policy as it is served: what the requests of its connections are answered with, and by whom. */
+interface Service {
+  readonly policy: MonitorPolicy;
+  readonly rows: readonly AnyRow[];
+  readonly pool: WorkerPool;
+  /** Of the pool: equal settings are served by the same workers. */
+  readonly workerSettings: string;
 }
 
 export class Monitor {
@@ -134,21 +58,25 @@ export class Monitor {
   readonly #zygote: Zygote;
   readonly #leaders: Leaders;
   readonly #connections: MonitorConnections;
-  readonly #pool: WorkerPool;
   readonly #desktops: MonitorDesktops;
-  readonly #rows: readonly AnyRow[];
-  readonly #acceptors: Acceptor[] = [];
+  readonly #listeners: Listeners;
+  readonly #requestRows: RequestRows;
+  readonly #serviceOf = new WeakMap<Connection, Service>();
+  /** For connections from here on. */
+  #service: Service;
+  #lastWorker = 0;
   readonly #ended = Promise.withResolvers<number>();
   #isDraining = false;
   #isOver = false;
 
   private constructor(options: MonitorOptions, zygote: Zygote) {
-    const { config, log } = options;
+    const { log, policy } = options;
     this.#options = options;
     this.#log = log;
     this.#zygote = zygote;
     this.#leaders = new Leaders(zygote, log);
-    this.#connections = new MonitorConnections(options, log, options.isRootless, {
+    this.#connections = new MonitorConnections(policy.config, log, options.isRootless, {
+      began: (connection) => this.#serviceOf.set(connection, this.#service),
       startLeader: () => this.#leaders.startLogin(),
       killLeader: (pid) => {
         zygote
@@ -158,55 +86,43 @@ export class Monitor {
       ended: (connection) => this.#desktops.connectionEnded(connection),
     });
     this.#desktops = new MonitorDesktops(options, this.#leaders);
-    this.#pool = new WorkerPool(
-      zygote,
-      this.#poolSettings(),
+    this.#listeners = new Listeners({
+      log,
+      bind: (address, port) => zygote.bind(address, port),
+      accept: (accepted) => this.#accept(accepted),
+    });
+    this.#requestRows = new RequestRows(log, options.places.runtimeDirectory, this.#desktops.rows);
+    this.#service = this.#serviceFor(policy, undefined);
+  }
+
+  /** With the workers of another one where they would be told the same. */
+  #serviceFor(policy: MonitorPolicy, other: Service | undefined): Service {
+    const { inherited } = this.#options;
+    const settings = workerSettings(policy, {
+      ...this.#options,
+      servesInherited: inherited !== undefined,
+    });
+    const text = JSON.stringify(settings);
+    return {
+      policy,
+      rows: this.#requestRows.under(policy, this.#connections.hostUnder(policy)),
+      pool: other?.workerSettings === text ? other.pool : this.#makePool(settings),
+      workerSettings: text,
+    };
+  }
+
+  #makePool(settings: WorkerPoolSettings): WorkerPool {
+    return new WorkerPool(
+      this.#zygote,
+      settings,
       {
+        nextNumber: () => ++this.#lastWorker,
         serve: (worker) => this.#serve(worker),
-        ready: () => this.#connections.giveWaiting(this.#pool),
+        ready: () => this.#connections.giveWaiting(this.#service.pool),
         died: (worker) => this.#connections.workerDied(worker),
       },
-      log,
+      this.#log,
     );
-    const userKeys = {
-      readMemfd: readMemfdOnce,
-      keyFiles: new KeyFiles(),
-      pace: new CommandPace(),
-    };
-    this.#rows = [
-      signExchange({
-        hostKeys: options.hostKeys,
-        version: options.version,
-        algorithms: this.#poolSettings().settings.algorithms,
-        log,
-      }),
-      proveHostKeys({
-        hostKeys: options.hostKeys,
-        announced: announcedHostKeys(options.hostKeys, config),
-        log,
-      }),
-      userauthBegin(this.#connections),
-      checkPassword(),
-      tryNone(),
-      startKeyboardInteractive(),
-      answerKeyboardInteractive(),
-      queryKey(userKeys),
-      checkKey(userKeys),
-      refuseMethod(),
-      sessionOpen(),
-      sessionPty(),
-      sessionEnv(),
-      sessionStart({ config, log, readMemfd: readMemfdOnce }),
-      sessionSignal(),
-      agentForward(log),
-      x11Forward(log),
-      directTcpip(log),
-      tcpipForward(log),
-      directStreamLocal(log, options.places.runtimeDirectory),
-      streamLocalForward(log, options.places.runtimeDirectory),
-      closeForward(log),
-      ...this.#desktops.rows,
-    ];
   }
 
   /** Resolves when connections are accepted. */
@@ -234,111 +150,76 @@ export class Monitor {
     return monitor;
   }
 
+  /** No connection is accepted any more. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
   /** The exit code, once everything has ended. */
   get ended(): Promise<number> {
     return this.#ended.promise;
   }
 
-  #poolSettings() {
-    const { config, desktopConfig, hostKeys, isRootless, workerAccount, version } = this.#options;
-    const isolated = desktopConfig.workerIsolation === 'connection';
-    const blobs = hostKeys.offeredBlobs;
-    const confinement = isRootless ? ('relaxed' as const) : desktopConfig.workerConfinement;
-    return {
-      count: this.#options.inherited === undefined ? desktopConfig.workers : 1,
-      connectionsPerWorker: isolated ? 1 : desktopConfig.workerConnections,
-      order: {
-        arguments: [
-          process.execPath,
-          '--permission',
-          '--allow-addons',
-          `--allow-fs-read=${installDirectory}`,
-          '--disable-sigusr1',
-          '--no-warnings',
-          // Bulk data makes little but external garbage, collected every 64 MiB by default. An upload of
-          // 2 GiB on a busy machine took 1.5 to 1.8 s of CPU without these two, 1.0 to 1.3 s with them.
-          '--external-memory-accounted-in-global-limit',
-          '--max-semi-space-size=1',
-          this.#options.workerProgram ?? defaultWorkerProgram,
-        ],
-        environment: [],
-        readOnly: workerReadOnly(process.execPath),
-        directory: '/',
-        uid: isRootless ? 0 : workerAccount.uid,
-        gid: isRootless ? 0 : workerAccount.gid,
-        relaxed: confinement === 'relaxed',
-      },
-      settings: {
-        version,
-        algorithms: {
-          kex: config.kexAlgorithms.names,
-          serverHostKey: offeredHostKeyAlgorithms(hostKeys, config),
-          cipher: config.ciphers.names,
-          mac: config.macs.names,
-          compress: config.compression ? defaultNames(compressionAlgorithms) : ['none'],
-        },
-        hostKeys: blobs.map((blob) => blob.toString('base64')),
-        announcedHostKeys: announcedHostKeys(hostKeys, config).map((blob) =>
-          blob.toString('base64'),
-        ),
-        confinement,
-        descriptorLimit: hardFileLimit(),
-        rekeyBytes: config.rekeyLimit.bytes,
-        rekeyMs: config.rekeyLimit.ms,
-        acceptedUserKeyAlgorithms: announcedSignatures(config),
-      },
-    };
-  }
-
   async #begin(): Promise<void> {
-    const { config, inherited } = this.#options;
+    const { inherited, policy } = this.#options;
     this.#zygote.onGone = () => {
       this.#log.fatal('the zygote is gone');
       this.#end(255);
     };
     this.#connections.onIdle = () => this.#endIfDone();
-    const bound = inherited === undefined ? await this.#bindAll(config.listenAddresses) : [];
-    await this.#pool.start();
+    const bound =
+      inherited === undefined
+        ? await this.#listeners.prepare(policy.config.listenAddresses)
+        : undefined;
+    await this.#service.pool.start();
     await this.#desktops.begin();
     // Said last: whoever waits for these lines may use the control socket at once as well.
-    for (const { address, port } of bound) {
-      this.#log.info(`Server listening on ${address} port ${port}.`);
-    }
-    for (const { descriptor } of bound) {
-      const acceptor = new Acceptor(descriptor, (accepted) => {
-        this.#connections.accept(accepted, this.#pool);
-        if (this.#options.servesOne) {
-          this.#stopListening();
-        }
-      });
-      acceptor.onTrouble = (error) => this.#log.error(`accept: ${error.message}`);
-      this.#acceptors.push(acceptor);
+    if (bound !== undefined) {
+      this.#listeners.commit(bound);
     }
     if (inherited !== undefined) {
       this.#acceptInherited(inherited);
     }
   }
 
-  /** All or none. An address family that the host lacks is skipped, as sshd does. */
-  async #bindAll(addresses: readonly ListenAddress[]): Promise<readonly Bound[]> {
-    const bound: Bound[] = [];
-    const failures: BindError[] = [];
-    for (const listen of addresses) {
-      try {
-        const { descriptor, port } = await this.#zygote.bind(listen.address, listen.port);
-        bound.push({ descriptor, address: listen.address, port });
-      } catch (error) {
-        failures.push(new BindError(listen, error as Error));
+  #accept(accepted: Accepted): void {
+    this.#connections.accept(accepted, this.#service.pool);
+    if (this.#options.servesOne) {
+      this.#stopListening();
+    }
+  }
+
+  /**
+   * Another policy for the connections from here on; those that exist go on with theirs. Throws, with
+   * nothing changed, when it cannot be served.
+   */
+  async change(policy: MonitorPolicy): Promise<void> {
+    const before = this.#service;
+    const next = this.#serviceFor(policy, before);
+    const hasNewPool = next.pool !== before.pool;
+    try {
+      if (hasNewPool) {
+        await next.pool.start();
       }
+      const bound = await this.#listeners.prepare(policy.config.listenAddresses);
+      if (this.#isDraining) {
+        throw new Error('the daemon ends');
+      }
+      this.#service = next;
+      this.#connections.limitBy(policy.config);
+      this.#desktops.limitBy(policy);
+      this.#listeners.commit(bound);
+    } catch (error) {
+      if (hasNewPool) {
+        next.pool.drainAll();
+      }
+      throw error;
     }
-    const [first] = failures;
-    if (bound.length === 0) {
-      throw first ?? new ConfigError('Cannot bind any address.');
+    if (hasNewPool) {
+      before.pool.drainAll();
+      // Whoever still waits for one of those workers is for the new ones.
+      this.#connections.giveWaiting(next.pool);
     }
-    for (const { detail } of failures) {
-      this.#log.error(detail);
-    }
-    return bound;
   }
 
   #acceptInherited({ input, output }: { readonly input: number; readonly output: number }): void {
@@ -346,7 +227,7 @@ export class Monitor {
     const addresses = isDescriptorOfKind(input, 'tcp') ? localRemoteAddress(input) : undefined;
     this.#isDraining = true;
     if (addresses !== undefined) {
-      this.#connections.accept({ ...addresses, descriptor: input }, this.#pool);
+      this.#connections.accept({ ...addresses, descriptor: input }, this.#service.pool);
       return;
     }
     // sshd's words for a connection that is no socket.
@@ -356,14 +237,16 @@ export class Monitor {
       localAddress: 'UNKNOWN',
       localPort: 65535,
     };
-    this.#connections.accept({ ...unknown, descriptor: input }, this.#pool, output);
+    this.#connections.accept({ ...unknown, descriptor: input }, this.#service.pool, output);
   }
 
   #serve(worker: Worker): void {
     const { peer } = worker;
     const owned = (number: number) => worker.connections.get(number);
     const offences = new LineBudget(() => performance.now());
-    serveRequests(peer, this.#rows, {
+    const rowsOf = (connection: Connection): readonly AnyRow[] =>
+      this.#serviceOf.get(connection)?.rows ?? [];
+    serveRequests(peer, rowsByConnection(this.#service.rows, rowsOf), {
       connection: owned,
       stranger: (number, name) => {
         if (!worker.ended.has(number) && offences.take() !== undefined) {
@@ -416,7 +299,7 @@ export class Monitor {
     setProcessTitle('sshdesk: monitor [draining]');
     this.#stopListening();
     this.#desktops.release();
-    this.#pool.drainAll();
+    this.#service.pool.drainAll();
     this.#endIfDone();
   }
 
@@ -438,9 +321,7 @@ export class Monitor {
 
   #stopListening(): void {
     this.#isDraining = true;
-    for (const acceptor of this.#acceptors.splice(0)) {
-      acceptor.close();
-    }
+    this.#listeners.close();
   }
 
   #end(code: number): void {
@@ -453,18 +334,10 @@ export class Monitor {
     for (const connection of this.#connections.all) {
       this.#connections.end(connection);
     }
-    this.#pool.drainAll();
+    this.#service.pool.drainAll();
     this.#desktops.release();
     this.#zygote.onGone = () => {};
     this.#zygote.close();
     this.#ended.resolve(code);
-  }
-}
-
-function readMemfdOnce(descriptor: number, maxBytes: number): Buffer {
-  try {
-    return readMemfd(descriptor, maxBytes);
-  } finally {
-    closeDescriptor(descriptor);
   }
 }

@@ -88,6 +88,8 @@ export class Worker implements WorkerPort {
 }
 
 export interface WorkerEvents {
+  /** No number twice in the life of a daemon. */
+  nextNumber(): number;
   /** Registers the request table and the notices on a fresh worker's link. */
   serve(worker: Worker): void;
   /** A worker takes connections from here on. */
@@ -102,7 +104,6 @@ export class WorkerPool {
   readonly #events: WorkerEvents;
   readonly #log: Log;
   readonly #workers = new Set<Worker>();
-  #lastNumber = 0;
   #isEnding = false;
 
   constructor(zygote: Zygote, settings: WorkerPoolSettings, events: WorkerEvents, log: Log) {
@@ -172,7 +173,7 @@ export class WorkerPool {
   }
 
   async #add(): Promise<void> {
-    const number = ++this.#lastNumber;
+    const number = this.#events.nextNumber();
     const { pid, skipped, peerDescriptor } = await this.#zygote.startWorker(this.#settings.order);
     for (const step of skipped) {
       this.#log.info(`worker ${number}: confinement without ${step}`);

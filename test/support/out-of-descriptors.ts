@@ -15,8 +15,13 @@ const config = {
   maxStartups: { start: 10, ratePercent: 30, full: 100 },
   loginGraceTimeMs: 0,
 } as unknown as ServerConfig;
-const events = { startLeader: () => Promise.reject(), killLeader: () => {}, ended: () => {} };
-const connections = new MonitorConnections({ config, configFor: () => config }, log, false, events);
+const events = {
+  began: () => {},
+  startLeader: () => Promise.reject(),
+  killLeader: () => {},
+  ended: () => {},
+};
+const connections = new MonitorConnections(config, log, false, events);
 const pool = { choose: () => ({ number: 1 }), retireIfSpent: () => {} } as unknown as WorkerPool;
 
 const [descriptor] = socketPair();

@@ -1,6 +1,6 @@
 /**
  * docs/reference/requests.md, made from the monitor's own table: the factories that
- * `process/monitor.ts` calls are called here too, with nothing behind them. Runs in: test.
+ * `process/request-rows.ts` calls are called here too, with nothing behind them. Runs in: test.
  */
 import type { ViewerHolds } from '../../src/broker/viewer-holds.ts';
 import { readFileSync } from 'node:fs';
@@ -9,14 +9,14 @@ import type { DesktopRequestContext } from '../../src/broker/requests/context.ts
 import { desktopRequests, desktopRows } from '../../src/broker/requests/index.ts';
 import type { AnyRow } from '../../src/monitor/request-table.ts';
 
-const monitorFile = path.resolve(import.meta.dirname, '../../src/process/monitor.ts');
+const tableFile = path.resolve(import.meta.dirname, '../../src/process/request-rows.ts');
 
 /** Rows in the order of the table. Its `handle`s must not be called. */
 export async function monitorRows(): Promise<readonly AnyRow[]> {
-  const source = readFileSync(monitorFile, 'utf8');
-  const table = /this\.#rows = \[\n(.*?)\n {4}\];/s.exec(source)?.[1];
+  const source = readFileSync(tableFile, 'utf8');
+  const table = /return \[\n(.*?)\n {4}\];/s.exec(source)?.[1];
   if (table === undefined) {
-    throw new Error('process/monitor.ts: the table is not where it was');
+    throw new Error('process/request-rows.ts: the table is not where it was');
   }
   const rows: AnyRow[] = [];
   for (const [, name] of table.matchAll(/^ {6}(\w+)\(/gm)) {
@@ -24,8 +24,10 @@ export async function monitorRows(): Promise<readonly AnyRow[]> {
     rows.push(factory({}, {}));
   }
   const entries = table.split('\n').filter((line) => /^ {6}[\w.]/.test(line));
-  if (!table.includes('...this.#desktops.rows') || entries.length !== rows.length + 1) {
-    throw new Error(`process/monitor.ts: ${entries.length} entries, ${rows.length + 1} understood`);
+  if (!table.includes('...this.#desktopRows') || entries.length !== rows.length + 1) {
+    throw new Error(
+      `process/request-rows.ts: ${entries.length} entries, ${rows.length + 1} understood`,
+    );
   }
   return [...rows, ...desktopRows(desktopRequests({} as DesktopRequestContext), {} as ViewerHolds)];
 }
@@ -33,9 +35,9 @@ export async function monitorRows(): Promise<readonly AnyRow[]> {
 async function imported(source: string, name: string): Promise<(...parts: object[]) => AnyRow> {
   const from = new RegExp(`import \\{[^}]*\\b${name}\\b[^}]*\\} from '(.*?)'`).exec(source)?.[1];
   if (from === undefined) {
-    throw new Error(`process/monitor.ts does not import ${name}`);
+    throw new Error(`process/request-rows.ts does not import ${name}`);
   }
-  const module = (await import(path.resolve(path.dirname(monitorFile), from))) as Record<
+  const module = (await import(path.resolve(path.dirname(tableFile), from))) as Record<
     string,
     (...parts: object[]) => AnyRow
   >;

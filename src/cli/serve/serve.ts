@@ -3,7 +3,7 @@
  * process. Without -D the launcher waits until the daemon listens and exits 0. Runs in: monitor.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
@@ -11,7 +11,7 @@ import { Log, type LogLevel, type LogSink, StreamSink } from '../../audit/log.ts
 import { ConfigError } from '../../base/errors.ts';
 import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
 import type { DesktopConfig, ServerConfig } from '../../policy/config.ts';
-import { systemSource } from '../../policy/config-source.ts';
+import { type ConfigSource, systemSource } from '../../policy/config-source.ts';
 import { checkConnectionSpec, subjectOf } from '../../policy/connection-spec.ts';
 import type { MatchSubject } from '../../policy/match.ts';
 import { dumpConfig } from '../../policy/dump.ts';
@@ -23,10 +23,15 @@ import {
   loadDesktopConfig,
 } from '../../policy/load.ts';
 import { installDirectory, placesFor } from '../../process/places.ts';
-import { BindError, Monitor, offeredHostKeyAlgorithms } from '../../process/monitor.ts';
+import { offeredHostKeyAlgorithms } from '../../process/host-key-offer.ts';
+import { BindError } from '../../process/listeners.ts';
+import { Monitor } from '../../process/monitor.ts';
+import type { MonitorPolicy } from '../../process/monitor-policy.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
 import { accountOf } from './account.ts';
+import { PidFile } from './pid-file.ts';
+import { Reload } from './reload.ts';
 import { whoListens } from './who-listens.ts';
 
 export interface ServeInfo {
@@ -73,7 +78,10 @@ function writeLog(descriptor: number, text: string): void {
 function sinkFor(flags: ServeFlags): LogSink {
   if (flags.logFile !== undefined) {
     const descriptor = openSync(resolve(flags.logFile), 'a', 0o600);
-    return new StreamSink((text) => writeLog(descriptor, text));
+    return new StreamSink(
+      (text) => writeLog(descriptor, text),
+      () => closeSync(descriptor),
+    );
   }
   if (flags.logToStderr || flags.test || flags.dump) {
     return new StreamSink((text) => writeLog(2, text));
@@ -164,8 +172,7 @@ interface Configuration {
   readonly notices: readonly string[];
 }
 
-async function load(flags: ServeFlags): Promise<Configuration> {
-  const source = systemSource();
+async function load(flags: ServeFlags, source: ConfigSource): Promise<Configuration> {
   const server = await loadConfig({
     file: flags.configFile ?? defaultServerFile,
     commandLine: flags.options,
@@ -190,22 +197,24 @@ async function load(flags: ServeFlags): Promise<Configuration> {
   };
 }
 
+function policyOf(
+  { config, configFor, desktopConfig }: Configuration,
+  hostKeys: HostKeys,
+): MonitorPolicy {
+  return { config, configFor, desktopConfig, hostKeys, version: identificationFor(config) };
+}
+
 async function begin(
   flags: ServeFlags,
-  loaded: Configuration,
-  hostKeys: HostKeys,
+  policy: MonitorPolicy,
   log: Log,
   isRootless: boolean,
   { workerProgram }: ServeOptions,
 ): Promise<Monitor> {
   return Monitor.start({
-    config: loaded.config,
-    configFor: loaded.configFor,
-    desktopConfig: loaded.desktopConfig,
-    hostKeys,
+    policy,
     log,
     places: placesFor(!isRootless, process.env),
-    version: identificationFor(loaded.config),
     isRootless,
     workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
     ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),
@@ -215,30 +224,16 @@ async function begin(
   });
 }
 
-function writePidFile(path: string | undefined, log: Log): () => void {
-  if (path === undefined) {
-    return () => {};
-  }
-  try {
-    writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
-  } catch (error) {
-    log.error(`Couldn't create pid file "${path}": ${(error as Error).message}`);
-    return () => {};
-  }
-  return () => {
-    // A daemon that was started while this one drains has written its own.
-    if (isPidFileOf(path, process.pid)) {
-      rmSync(path, { force: true });
-    }
+/** As the daemon finds them once it has left the directory that it was started in. */
+function withAbsoluteFiles(flags: ServeFlags): ServeFlags {
+  const { configFile, desktopConfigFile, logFile } = flags;
+  const absolute = (path: string | undefined) => (path === undefined ? undefined : resolve(path));
+  return {
+    ...flags,
+    configFile: absolute(configFile),
+    desktopConfigFile: absolute(desktopConfigFile),
+    logFile: absolute(logFile),
   };
-}
-
-function isPidFileOf(path: string, pid: number): boolean {
-  try {
-    return readFileSync(path, 'utf8') === `${pid}\n`;
-  } catch {
-    return false; // gone already, or no longer a file that can be read: not ours to remove
-  }
 }
 
 /** The `sshdesk` script tells it: Node raises the limit before the first line of ours runs. */
@@ -269,9 +264,10 @@ function assumed({ configFor }: Configuration, flags: ServeFlags): ServerConfig 
 async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
-  let stopped: () => void = () => {};
+  let pidFile: PidFile | undefined;
   try {
-    const loaded = await load(flags);
+    const source = systemSource();
+    const loaded = await load(flags, source);
     const log = new Log(sinkFor(flags), levelFor(flags, loaded.config.logLevel));
     for (const spec of flags.connectionSpecs) {
       const verdict = checkConnectionSpec(spec);
@@ -288,6 +284,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     if (flags.dump || flags.test) {
       return 0;
     }
+    const atRoot = withAbsoluteFiles(flags);
     // As sshd: what was mounted where the daemon was started can be unmounted.
     process.chdir('/');
     log.debug(versionText());
@@ -297,26 +294,54 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     if (isRootless) {
       log.info('Not root: serving the invoking user only, with public keys.');
     }
-    const monitor = await begin(flags, loaded, hostKeys, log, isRootless, options);
-    if (!flags.inherited && flags.debug === 0) {
-      stopped = writePidFile(loaded.config.pidFile, log);
+    const policy = policyOf(loaded, hostKeys);
+    const monitor = await begin(flags, policy, log, isRootless, options);
+    const listens = !flags.inherited && flags.debug === 0;
+    pidFile = new PidFile(log);
+    if (listens) {
+      pidFile.write(loaded.config.pidFile);
     }
     process.on('SIGTERM', () => {
       // Whoever waits for the end of the service, or starts it again, goes by the pid file.
-      stopped();
+      pidFile?.remove();
       monitor.drain();
     });
     const end = (signal: string): void => {
-      stopped();
+      pidFile?.remove();
       monitor.drain(signal);
       monitor.endConnections();
     };
     process.on('SIGINT', () => end('2'));
+    const reload = new Reload({
+      log,
+      explain,
+      apply: async () => {
+        const read = await load(atRoot, source);
+        const keys = await loadHostKeys(read.config, log);
+        // A log file that was moved away is made anew.
+        const sink = sinkFor(atRoot);
+        try {
+          await monitor.change(policyOf(read, keys));
+        } catch (error) {
+          sink.close?.();
+          throw error;
+        }
+        log.redirect(sink, levelFor(atRoot, read.config.logLevel));
+        for (const line of read.notices) {
+          log.info(line);
+        }
+        pidFile?.write(read.config.pidFile);
+      },
+    });
     process.on('SIGHUP', () => {
       if (options.endsWithTerminal === true) {
         end('1');
-      } else {
-        log.info('Received SIGHUP; reading the configuration again is not supported yet.');
+      } else if (listens && !monitor.isDraining) {
+        reload
+          .request()
+          .catch((error: unknown) =>
+            log.error(`SIGHUP: ${(error as Error).stack ?? String(error)}`),
+          );
       }
     });
     report.ready();
@@ -328,7 +353,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     }
     return failed;
   } finally {
-    stopped();
+    pidFile?.remove();
   }
 }
 

@@ -56,8 +56,8 @@ describe('broker', { timeout: 20_000 }, () => {
   function makeBroker(): Broker {
     return new Broker({
       leaders,
-      pamService: 'sshd',
-      sessionCommand: "echo 'it is' & exec wm",
+      pamService: () => 'sshd',
+      sessionCommand: () => "echo 'it is' & exec wm",
       x11Directory: join(root, 'X11'),
       log: new Log({ write: (_level, _prefix, line) => lines.push(line) }, 'DEBUG3'),
       async readReport(descriptor, _timeoutMs, signal) {

@@ -37,7 +37,8 @@ function poolOf() {
   const settings = { count: 1, connectionsPerWorker: 10 } as unknown as WorkerPoolSettings;
   const lines: string[] = [];
   const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'INFO');
-  const events = { serve: () => {}, died: () => {}, ready: () => {} };
+  let last = 0;
+  const events = { nextNumber: () => ++last, serve: () => {}, died: () => {}, ready: () => {} };
   const pool = new WorkerPool(zygote, settings, events, log);
   return { pool, peers, killed, lines, startedCount: () => started };
 }

@@ -1,0 +1,17 @@
+/**
+ * What a configuration means for the connections that are made while it holds: an immutable value.
+ * SIGHUP puts another one in its place; a connection keeps the one that it began with. Declarations
+ * only. Runs in: monitor.
+ */
+import type { HostKeys } from '../monitor/host-keys.ts';
+import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
+import type { MatchSubject } from '../policy/match.ts';
+
+export interface MonitorPolicy {
+  readonly config: ServerConfig;
+  readonly configFor: (subject: MatchSubject) => ServerConfig;
+  readonly desktopConfig: DesktopConfig;
+  readonly hostKeys: HostKeys;
+  /** The identification string. */
+  readonly version: string;
+}

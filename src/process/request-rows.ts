@@ -1,0 +1,121 @@
+/**
+ * The monitor's request table for one policy: every row that a worker can ask for. Runs in: monitor.
+ */
+import type { Log } from '../audit/log.ts';
+import { closeDescriptor, readMemfd } from '../base/socket.native.ts';
+import type { AuthenticationHost } from '../monitor/authentication.ts';
+import type { Connection } from '../monitor/connection.ts';
+import type { AnyRow } from '../monitor/request-table.ts';
+import { agentForward } from '../monitor/requests/agent-forward.ts';
+import { checkPassword } from '../monitor/requests/check-password.ts';
+import { tryNone } from '../monitor/requests/try-none.ts';
+import { closeForward } from '../monitor/requests/close-forward.ts';
+import { directStreamLocal } from '../monitor/requests/direct-streamlocal.ts';
+import { directTcpip } from '../monitor/requests/direct-tcpip.ts';
+import {
+  answerKeyboardInteractive,
+  startKeyboardInteractive,
+} from '../monitor/requests/keyboard-interactive.ts';
+import { CommandPace } from '../monitor/failure-delay.ts';
+import { KeyFiles } from '../monitor/key-files.ts';
+import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
+import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
+import { refuseMethod } from '../monitor/requests/refuse-method.ts';
+import { sessionEnv } from '../monitor/requests/session-env.ts';
+import { sessionOpen } from '../monitor/requests/session-open.ts';
+import { sessionPty } from '../monitor/requests/session-pty.ts';
+import { sessionSignal } from '../monitor/requests/session-signal.ts';
+import { sessionStart } from '../monitor/requests/session-start.ts';
+import { signExchange } from '../monitor/requests/sign-exchange.ts';
+import { streamLocalForward } from '../monitor/requests/streamlocal-forward.ts';
+import { tcpipForward } from '../monitor/requests/tcpip-forward.ts';
+import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
+import { x11Forward } from '../monitor/requests/x11-forward.ts';
+import { announcedHostKeys, offeredHostKeyAlgorithms } from './host-key-offer.ts';
+import type { MonitorPolicy } from './monitor-policy.ts';
+
+/** What all policies of a daemon share: caches and paces are the machine's, not a policy's. */
+export class RequestRows {
+  readonly #log: Log;
+  readonly #runtimeDirectory: string;
+  /** Those of desktops, whose owner is the same under every policy. */
+  readonly #desktopRows: readonly AnyRow[];
+  readonly #userKeys = {
+    readMemfd: readMemfdOnce,
+    keyFiles: new KeyFiles(),
+    pace: new CommandPace(),
+  };
+
+  constructor(log: Log, runtimeDirectory: string, desktopRows: readonly AnyRow[]) {
+    this.#log = log;
+    this.#runtimeDirectory = runtimeDirectory;
+    this.#desktopRows = desktopRows;
+  }
+
+  under({ config, hostKeys, version }: MonitorPolicy, host: AuthenticationHost): readonly AnyRow[] {
+    const log = this.#log;
+    const userKeys = this.#userKeys;
+    const runtimeDirectory = this.#runtimeDirectory;
+    return [
+      signExchange({
+        hostKeys,
+        version,
+        algorithms: {
+          kex: config.kexAlgorithms.names,
+          serverHostKey: offeredHostKeyAlgorithms(hostKeys, config),
+        },
+        log,
+      }),
+      proveHostKeys({ hostKeys, announced: announcedHostKeys(hostKeys, config), log }),
+      userauthBegin(host),
+      checkPassword(),
+      tryNone(),
+      startKeyboardInteractive(),
+      answerKeyboardInteractive(),
+      queryKey(userKeys),
+      checkKey(userKeys),
+      refuseMethod(),
+      sessionOpen(),
+      sessionPty(),
+      sessionEnv(),
+      sessionStart({ config, log, readMemfd: readMemfdOnce }),
+      sessionSignal(),
+      agentForward(log),
+      x11Forward(log),
+      directTcpip(log),
+      tcpipForward(log),
+      directStreamLocal(log, runtimeDirectory),
+      streamLocalForward(log, runtimeDirectory),
+      closeForward(log),
+      ...this.#desktopRows,
+    ];
+  }
+}
+
+/**
+ * What is registered on the links of workers: the rows of whichever policy a connection began with.
+ * The tables of two policies differ in nothing but what the handlers know.
+ */
+export function rowsByConnection(
+  table: readonly AnyRow[],
+  rowsOf: (connection: Connection) => readonly AnyRow[],
+): readonly AnyRow[] {
+  return table.map((row, index) => ({
+    ...row,
+    handle: (connection: Connection, values: never) => {
+      const own = rowsOf(connection)[index];
+      if (own?.schema.name !== row.schema.name) {
+        throw new Error(`no row ${row.schema.name} under the policy of the connection`);
+      }
+      return own.handle(connection, values);
+    },
+  }));
+}
+
+function readMemfdOnce(descriptor: number, maxBytes: number): Buffer {
+  try {
+    return readMemfd(descriptor, maxBytes);
+  } finally {
+    closeDescriptor(descriptor);
+  }
+}
