@@ -189,9 +189,20 @@ export function parsePublicKey(blob: Buffer): ParsedPublicKey {
   }
 }
 
-/** `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it. Of any bytes: nothing is parsed. */
-export function fingerprint(blob: Buffer): string {
-  return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
+/** As sshd_config(5) FingerprintHash prints them. */
+export type FingerprintHash = 'MD5' | 'SHA1' | 'SHA256' | 'SHA384' | 'SHA512';
+
+/**
+ * `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it; of MD5 pairs of digits with colons
+ * (RFC 4716 §4). Of any bytes: nothing is parsed.
+ */
+export function fingerprint(blob: Buffer, hash: FingerprintHash = 'SHA256'): string {
+  const digest = createHash(hash.toLowerCase()).update(blob).digest();
+  const text =
+    hash === 'MD5'
+      ? digest.toString('hex').replace(/..(?=.)/g, '$&:')
+      : digest.toString('base64').replace(/=+$/, '');
+  return `${hash}:${text}`;
 }
 
 /** `TYPE BASE64 COMMENT` as in a .pub file. */

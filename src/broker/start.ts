@@ -26,12 +26,19 @@ export interface StartHost {
   readonly leaders: LeaderPort;
   /** Of the daemon as it is configured now; empty without PAM. */
   pamService(): string;
-  sessionCommand(): string;
+  /** Of a desktop of this user. */
+  sessionCommand(owner: { readonly user: string; readonly groups: readonly string[] }): string;
   readonly x11Directory: string;
   readonly log: { info(line: string): void; debug(line: string): void };
   /** Owns the descriptor. */
   readReport(descriptor: number, timeoutMs: number, signal: AbortSignal): Promise<ReportOutcome>;
   sleepMs(ms: number): Promise<void>;
+}
+
+interface DesktopAccount {
+  readonly shell: string;
+  readonly home: string;
+  readonly groups: readonly string[];
 }
 
 export type StartOutcome =
@@ -159,14 +166,15 @@ async function startSession(
   host: StartHost,
   leader: DesktopLeader,
   watch: LeaderWatch,
-  account: { readonly shell: string; readonly home: string },
+  account: DesktopAccount,
   environment: readonly Buffer[],
 ): Promise<{ readonly hasWindow: Promise<boolean> }> {
   const session = await leader.spawn({
     file: account.shell,
-    arguments: sessionArguments(account.shell, host.sessionCommand()).map((word) =>
-      Buffer.from(word),
-    ),
+    arguments: sessionArguments(
+      account.shell,
+      host.sessionCommand({ user: order.owner, groups: account.groups }),
+    ).map((word) => Buffer.from(word)),
     environment,
     directory: account.home,
     stdio: stdio.log,
@@ -209,7 +217,7 @@ async function establish(
   | { readonly is: 'refused'; readonly text: string }
   | {
       readonly is: 'established';
-      readonly account: { readonly shell: string; readonly home: string };
+      readonly account: DesktopAccount;
       readonly environment: readonly Buffer[];
     }
 > {

@@ -78,7 +78,7 @@ export async function* keyCommandOf(
       user,
       otherwise: [account.user],
       tokens: {
-        f: fingerprint(key.blob),
+        f: fingerprint(key.blob, config.fingerprintHash),
         k: blob.toString('base64'),
         t: claimedName(blob) ?? '',
       },

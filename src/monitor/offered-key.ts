@@ -8,7 +8,13 @@ import {
   userKeyAlgorithm,
 } from '../../keys/algorithms.ts';
 import { type Certificate, parseCertificate } from '../../keys/certificate.ts';
-import { claimedName, fingerprint, parsePublicKey, type PublicKey } from '../../keys/public-key.ts';
+import {
+  claimedName,
+  fingerprint,
+  type FingerprintHash,
+  parsePublicKey,
+  type PublicKey,
+} from '../../keys/public-key.ts';
 import type { LogLevel } from '../audit/log.ts';
 import type { ServerConfig } from '../policy/config.ts';
 
@@ -31,7 +37,7 @@ export type Offer =
 /** The part of the configuration that is asked. */
 export type AcceptedKeys = Pick<
   ServerConfig,
-  'pubkeyAcceptedAlgorithms' | 'caSignatureAlgorithms' | 'requiredRsaSize'
+  'pubkeyAcceptedAlgorithms' | 'caSignatureAlgorithms' | 'requiredRsaSize' | 'fingerprintHash'
 >;
 
 const loggedNameCharacters = 100;
@@ -49,13 +55,17 @@ export function typeName(key: PublicKey, certificate: Certificate | undefined): 
   return certificate === undefined ? key.shortName : `${key.shortName}-CERT`;
 }
 
-function describe(key: PublicKey, certificate: Certificate | undefined): string {
-  const own = `${typeName(key, certificate)} ${fingerprint(key.blob)}`;
+function describe(
+  key: PublicKey,
+  certificate: Certificate | undefined,
+  hash: FingerprintHash,
+): string {
+  const own = `${typeName(key, certificate)} ${fingerprint(key.blob, hash)}`;
   if (certificate === undefined) {
     return own;
   }
   const { keyId, serial, authority } = certificate;
-  return `${own} ID ${keyId} (serial ${serial}) CA ${authority.shortName} ${fingerprint(authority.blob)}`;
+  return `${own} ID ${keyId} (serial ${serial}) CA ${authority.shortName} ${fingerprint(authority.blob, hash)}`;
 }
 
 type Parsed =
@@ -116,7 +126,7 @@ export function readOffer(name: string, blob: Buffer, config: AcceptedKeys): Off
     const text = `refusing ${typeName(key, certificate)} key: Invalid key length`;
     return { ok: false, level: 'INFO', text };
   }
-  const info = describe(key, certificate);
+  const info = describe(key, certificate, config.fingerprintHash);
   return { ok: true, offered: { algorithm, blob, key, certificate, info } };
 }
 

@@ -68,9 +68,10 @@ async function lookInCommand(
   readMemfd: ReadMemfd,
 ): Promise<Listed | undefined> {
   const { key, authority } = certificate;
+  const hash = authentication.host.config.fingerprintHash;
   const tokens = {
-    f: fingerprint(key.blob),
-    F: fingerprint(authority.blob),
+    f: fingerprint(key.blob, hash),
+    F: fingerprint(authority.blob, hash),
     i: certificate.keyId,
     k: certificate.blob.toString('base64'),
     K: authority.blob.toString('base64'),

@@ -56,7 +56,7 @@ async function isRevoked(
   if (path === undefined) {
     return false;
   }
-  const what = `${typeName(key, certificate)} ${fingerprint(key.blob)}`;
+  const what = `${typeName(key, certificate)} ${fingerprint(key.blob, config.fingerprintHash)}`;
   try {
     const revoked = await keyFiles.revoked(path);
     const isIt =
@@ -81,7 +81,7 @@ async function isTrusted(
   path: string,
   keyFiles: KeyFiles,
 ): Promise<boolean> {
-  const { log } = authentication.host;
+  const { log, config } = authentication.host;
   const { authority } = certificate;
   try {
     if (await keyFiles.trusts(path, authority)) {
@@ -89,7 +89,7 @@ async function isTrusted(
     }
     log.at(
       'DEBUG2',
-      `user_cert_trusted_ca: CA ${authority.shortName} ${fingerprint(authority.blob)} is not listed in ${path}`,
+      `user_cert_trusted_ca: CA ${authority.shortName} ${fingerprint(authority.blob, config.fingerprintHash)} is not listed in ${path}`,
     );
   } catch (error) {
     log.error(`Could not read TrustedUserCAKeys ${path}: ${(error as Error).message}`);
@@ -104,7 +104,7 @@ async function judgeTrusted(
   path: string,
   readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
-  const { log } = authentication.host;
+  const { log, config } = authentication.host;
   const use = keyUse(authentication);
   const refuse = (why: string): undefined => {
     log.error(why);
@@ -146,7 +146,7 @@ async function judgeTrusted(
   }
   const { keyId, serial, authority } = certificate;
   log.verbose(
-    `Accepted certificate ID "${keyId}" (serial ${serial}) signed by ${authority.shortName} CA ${fingerprint(authority.blob)} via ${path}`,
+    `Accepted certificate ID "${keyId}" (serial ${serial}) signed by ${authority.shortName} CA ${fingerprint(authority.blob, config.fingerprintHash)} via ${path}`,
   );
   return { options };
 }
@@ -168,10 +168,12 @@ async function lookIn(
     return undefined;
   }
   const place = `found at ${found.file}:${found.line}`;
-  authentication.host.log.verbose(
+  const { log, config } = authentication.host;
+  const hash = config.fingerprintHash;
+  log.verbose(
     certificate === undefined
-      ? `Accepted key ${key.shortName} ${fingerprint(blob)} ${place}`
-      : `Accepted certificate ID "${certificate.keyId}" (serial ${certificate.serial}) signed by CA ${certificate.authority.shortName} ${fingerprint(certificate.authority.blob)} ${place}`,
+      ? `Accepted key ${key.shortName} ${fingerprint(blob, hash)} ${place}`
+      : `Accepted certificate ID "${certificate.keyId}" (serial ${certificate.serial}) signed by CA ${certificate.authority.shortName} ${fingerprint(certificate.authority.blob, hash)} ${place}`,
   );
   return { options: found.options };
 }

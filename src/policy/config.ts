@@ -2,6 +2,7 @@
  * What the configuration says, typed and with units: an immutable value that is made once at the
  * start and handed down. Declarations only. Runs in: monitor (a worker gets the part it may know).
  */
+import type { FingerprintHash } from '../../keys/public-key.ts';
 import type { Destination } from '../../keys/destination.ts';
 import type { AlgorithmList } from './transport-algorithms.ts';
 
@@ -136,6 +137,10 @@ export interface ServerConfig {
   readonly permitTunnel: 'no';
   /** Name to command with its arguments, for the user's shell; also `internal-sftp`. */
   readonly subsystems: ReadonlyMap<string, string>;
+  /** How keys are named in the log and to AuthorizedKeysCommand. */
+  readonly fingerprintHash: FingerprintHash;
+  /** Keyword in lower case → what was said of it, where that changes nothing; for `-T`. */
+  readonly inert: Readonly<Record<string, string>>;
   readonly logLevel: ConfiguredLogLevel;
   /** undefined: none is written. */
   readonly pidFile: string | undefined;

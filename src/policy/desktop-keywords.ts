@@ -11,6 +11,11 @@ export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
   readonly xSession: string;
 };
 
+/** What can be another for another user; the rest is the daemon's. */
+export const desktopMatchKeywords: ReadonlySet<string> = new Set(['xsession']);
+/** Of a desktop its owner is known, and no connection. */
+export const desktopCriteria: readonly string[] = ['user', 'group'];
+
 /** Two, so that the loss of one never stops the service; one per core beyond that. */
 export const leastWorkers = 2;
 const mostWorkers = 1024;

@@ -3,43 +3,38 @@
  * narrow is not here, and a file that leaves it off is a good file. Any other value stops the start:
  * to ignore a restriction would be a hole. Runs in: monitor, launcher.
  */
+import { fixed, inert } from './inert-row.ts';
+import { userKeyNames } from './public-key-keywords.ts';
+import { algorithmList } from './algorithm-list.ts';
 import { ConfigError } from '../base/errors.ts';
-import type { ServerConfig } from './config.ts';
-import type { KeywordRow } from './keyword.ts';
-import type { ServerDraft } from './server-draft.ts';
-import { several } from './values.ts';
-
-/** `values`: without case; the first is what sshd has without a line, and prints. */
-function fixed(
-  name: string,
-  values: readonly string[],
-  summary: string,
-  isPrinted = true,
-): KeywordRow<ServerDraft, ServerConfig> {
-  const [usual = ''] = values;
-  return {
-    name,
-    aliases: [],
-    argument: values.join(' | '),
-    summary,
-    defaultText: usual,
-    isRepeatable: false,
-    accept(_draft, words) {
-      const said = several(words).join(' ').toLowerCase();
-      if (!values.some((value) => value.toLowerCase() === said)) {
-        throw new ConfigError(
-          `"${said}" is not supported yet (${values.map((value) => `"${value}"`).join(', ')} is)`,
-        );
-      }
-    },
-    merge() {},
-    dump: () => (isPrinted ? [`${name.toLowerCase()} ${usual}`] : []),
-  };
-}
+import type { ServerRow } from './server-row.ts';
+import { absolutePath, single } from './values.ts';
+import type { Words } from './words.ts';
 
 const hosts = 'Authentication by host is not offered.';
 const kerberos = 'Passwords are PAM’s affair, of Kerberos too.';
 const gssapi = 'GSSAPI is not offered yet.';
+
+/** Debian's names; each goes on with a mechanism, or with nothing. */
+const gssapiExchanges = [
+  'gss-group14-sha256-',
+  'gss-group16-sha512-',
+  'gss-nistp256-sha256-',
+  'gss-curve25519-sha256-',
+  'gss-group14-sha1-',
+  'gss-gex-sha1-',
+  'gss-group1-sha1-',
+];
+
+function gssapiExchangeList(words: Words): string {
+  const text = single(words);
+  const names = text.split(',').filter((name) => name !== '');
+  const isKnown = (name: string) => gssapiExchanges.some((known) => name.startsWith(known));
+  if (names.length === 0 || !names.every(isKnown)) {
+    throw new ConfigError(`Bad GSSAPI KexAlgorithms '${text}'.`);
+  }
+  return text;
+}
 
 export const unusedConnectionTimeoutRow = fixed(
   'UnusedConnectionTimeout',
@@ -48,7 +43,7 @@ export const unusedConnectionTimeoutRow = fixed(
 );
 
 /** In the order in which sshd prints them, behind PermitRootLogin. */
-export const hostbasedRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
+export const hostbasedRows: readonly ServerRow[] = [
   fixed('IgnoreRhosts', ['yes'], hosts),
   fixed('IgnoreUserKnownHosts', ['no', 'yes'], hosts),
   fixed('HostbasedAuthentication', ['no'], hosts),
@@ -56,16 +51,17 @@ export const hostbasedRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
 ];
 
 /** Behind PubkeyAuthentication. */
-export const kerberosRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
+export const kerberosRows: readonly ServerRow[] = [
   fixed('KerberosAuthentication', ['no'], kerberos),
   fixed('KerberosOrLocalPasswd', ['yes', 'no'], kerberos),
   fixed('KerberosTicketCleanup', ['yes', 'no'], kerberos),
   fixed('KerberosGetAFSToken', ['no'], kerberos, false),
   fixed('GSSAPIAuthentication', ['no'], gssapi),
-  fixed('GSSAPICleanupCredentials', ['yes', 'no'], gssapi),
+  fixed('GSSAPICleanupCredentials', ['yes', 'no'], gssapi, true, ['GSSAPICleanupCreds']),
   fixed('GSSAPIKeyExchange', ['no'], gssapi),
   fixed('GSSAPIStrictAcceptorCheck', ['yes', 'no'], gssapi),
   fixed('GSSAPIStoreCredentialsOnRekey', ['no'], gssapi),
+  fixed('GSSAPIDelegateCredentials', ['yes', 'no'], gssapi, false),
 ];
 
 export const useDnsRow = fixed(
@@ -75,9 +71,41 @@ export const useDnsRow = fixed(
 );
 
 /** Behind StreamLocalBindUnlink. */
-export const informationRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
-  fixed('FingerprintHash', ['SHA256'], 'Fingerprints in the log.'),
+export const informationRows: readonly ServerRow[] = [
   fixed('ExposeAuthInfo', ['no'], 'Sessions are not told by which methods they logged in.'),
+];
+
+/** Lists and files of what is not offered: checked, since crypto policies of whole systems name them. */
+export const gssapiKexAlgorithmsRow = inert({
+  name: 'GSSAPIKexAlgorithms',
+  argument: 'name,...',
+  summary: `Checked only: ${gssapi}`,
+  usual: gssapiExchanges.slice(0, -1).join(','),
+  parse: gssapiExchangeList,
+});
+
+export const hostbasedAcceptedAlgorithmsRow = inert({
+  name: 'HostbasedAcceptedAlgorithms',
+  aliases: ['HostbasedAcceptedKeyTypes'],
+  argument: '[+|-|^]algorithm,...',
+  summary: `Checked only: ${hosts}`,
+  usual: userKeyNames.defaults.join(','),
+  parse: (words) => algorithmList(single(words), userKeyNames).join(','),
+});
+
+export const moduliFileRow = inert({
+  name: 'ModuliFile',
+  argument: 'file | none',
+  summary: 'Not read: no key exchange takes its group from a file.',
+  usual: '/etc/ssh/moduli',
+  parse: (words, place) => absolutePath(single(words), place),
+});
+
+/** Checked, kept for `-T`, and without effect. */
+export const inertKeywords: readonly ServerRow[] = [
+  gssapiKexAlgorithmsRow,
+  hostbasedAcceptedAlgorithmsRow,
+  moduliFileRow,
 ];
 
 export const chrootDirectoryRow = fixed(
@@ -95,7 +123,7 @@ export const securityKeyProviderRow = fixed(
 export const syslogFacilityRow = fixed('SyslogFacility', ['AUTH'], 'Where syslog has the log.');
 
 /** Behind MaxStartups. */
-export const sourceRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
+export const sourceRows: readonly ServerRow[] = [
   fixed('PerSourceMaxStartups', ['none'], 'MaxStartups counts all addresses together.'),
   fixed('PerSourceNetBlockSize', ['32:128'], 'For PerSourceMaxStartups.'),
   fixed('PerSourcePenalties', ['no'], 'Addresses are not made to wait.', false),
@@ -106,7 +134,7 @@ export const sourceRows: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
   fixed('DebianBanner', ['yes', 'no'], 'The identification names no distribution.', false),
 ];
 
-export const fixedKeywords: readonly KeywordRow<ServerDraft, ServerConfig>[] = [
+export const fixedKeywords: readonly ServerRow[] = [
   unusedConnectionTimeoutRow,
   ...hostbasedRows,
   ...kerberosRows,

@@ -6,11 +6,28 @@ import { isIP, isIPv6 } from 'node:net';
 import { algorithmKinds, leftOutNotice } from './transport-algorithms.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from './config.ts';
 import type { ConfigSource } from './config-source.ts';
-import { type DesktopDraft, desktopDefaults, desktopKeywords } from './desktop-keywords.ts';
+import {
+  type DesktopDraft,
+  desktopCriteria,
+  desktopDefaults,
+  desktopKeywords,
+  desktopMatchKeywords,
+} from './desktop-keywords.ts';
 import { ConfigFailure } from './failure.ts';
-import { acceptedKeywords, deprecatedKeywords, unsupportedKeywords } from './other-keywords.ts';
+import {
+  acceptedKeywords,
+  deprecatedKeywords,
+  meaninglessKeywords,
+  unsupportedKeywords,
+} from './other-keywords.ts';
 import { beginChains, offersMethod } from './authentication-methods.ts';
-import { appliesTo, type MatchBlock, type MatchSubject } from './match.ts';
+import {
+  appliesTo,
+  type MatchBlock,
+  matchKeywords,
+  type MatchSubject,
+  parseMatch,
+} from './match.ts';
 import { commandLinePlace, ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { serverDefaults, serverKeywords } from './server-keywords.ts';
@@ -22,19 +39,23 @@ export const defaultDesktopFile = '/etc/sshdesk/sshdesk_config';
 export const serverGrammar: Grammar<ServerDraft, ServerConfig> = {
   keywords: serverKeywords,
   accepted: acceptedKeywords,
+  meaningless: meaninglessKeywords,
   deprecated: deprecatedKeywords,
   unsupported: unsupportedKeywords,
   directory: '/etc/ssh',
-  hasMatch: true,
+  matchKeywords,
+  parseMatch,
 };
 
 export const desktopGrammar: Grammar<DesktopDraft, DesktopConfig> = {
   keywords: desktopKeywords,
   accepted: [],
+  meaningless: [],
   deprecated: [],
   unsupported: [],
   directory: '/etc/sshdesk',
-  hasMatch: false,
+  matchKeywords: desktopMatchKeywords,
+  parseMatch: (words) => parseMatch(words, desktopCriteria),
 };
 
 export interface LoadRequest {
@@ -54,6 +75,8 @@ export interface Loaded<C> {
   readonly config: C;
   /** Deprecated keywords and those not yet in effect, one line each; to be logged once. */
   readonly notices: readonly string[];
+  /** The same for who debugs. */
+  readonly details: readonly string[];
 }
 
 const familyOf = { any: 0, inet: 4, inet6: 6 } as const;
@@ -138,19 +161,19 @@ function hostKeysOf(
 function read<D, C>(
   grammar: Grammar<D, C>,
   request: Pick<LoadRequest, 'commandLine' | 'source'> & { readonly file: string | undefined },
-): Pick<ReadResult<D>, 'draft' | 'blocks' | 'notices' | 'places'> {
+): Omit<ReadResult<D>, 'errors'> {
   const reader = new ConfigReader(grammar, request.source);
   for (const [index, option] of request.commandLine.entries()) {
-    reader.readLine(option, `${commandLinePlace}${index + 1}`);
+    reader.readLine(option, commandLinePlace, index + 1);
   }
   if (request.file !== undefined) {
     reader.readFile(request.file);
   }
-  const { draft, blocks, errors, notices, places } = reader.result;
+  const { errors, ...read } = reader.result;
   if (errors.length > 0) {
     throw new ConfigFailure(errors);
   }
-  return { draft, blocks, notices, places };
+  return read;
 }
 
 /** What no line alone can be blamed for. Throws ConfigFailure. */
@@ -207,26 +230,38 @@ function finished(
   };
 }
 
-/** What the blocks that apply say wins over the rest; among them the first, or they add up. */
+/** What the blocks that apply say: among them the first, or they add up. Undefined: none applies. */
+function saidFor<D>(
+  blocks: readonly MatchBlock<D>[],
+  subject: MatchSubject,
+): Partial<D> | undefined {
+  const applying = blocks.filter((block) => appliesTo(block, subject));
+  if (applying.length === 0) {
+    return undefined;
+  }
+  const said: Partial<D> = {};
+  for (const block of applying) {
+    for (const row of block.rows) {
+      row.merge(said, block.draft);
+    }
+  }
+  return said;
+}
+
+/** What the blocks say wins over the rest. */
 function matcher(
   config: ServerConfig,
   draft: ServerDraft,
   blocks: readonly MatchBlock<ServerDraft>[],
 ): (subject: MatchSubject) => ServerConfig {
   return (subject) => {
-    const applying = blocks.filter((block) => appliesTo(block, subject));
-    if (applying.length === 0) {
+    const said = saidFor(blocks, subject);
+    if (said === undefined) {
       return config;
-    }
-    const said: Partial<ServerDraft> = {};
-    for (const block of applying) {
-      for (const row of serverKeywords) {
-        row.merge(said, block.draft);
-      }
     }
     const { listenAddresses, hostKeyFiles, isHostKeyDefault } = config;
     return freeze({
-      ...finished({ ...draft, ...said }),
+      ...finished({ ...draft, ...said, inert: { ...draft.inert, ...said.inert } }),
       listenAddresses,
       hostKeyFiles,
       isHostKeyDefault,
@@ -241,7 +276,7 @@ export interface LoadedServer extends Loaded<ServerConfig> {
 
 /** Throws ConfigFailure with every line that is wrong. */
 export async function loadConfig(request: LoadRequest): Promise<LoadedServer> {
-  const { draft: said, blocks, notices, places } = read(serverGrammar, request);
+  const { draft: said, blocks, notices, details, places } = read(serverGrammar, request);
   const draft: ServerDraft = {
     ...serverDefaults,
     ...said,
@@ -258,6 +293,7 @@ export async function loadConfig(request: LoadRequest): Promise<LoadedServer> {
     config: freeze(config),
     configFor: matcher(config, draft, blocks),
     notices: [...notices, ...leftOutNotices(config)],
+    details,
   };
 }
 
@@ -265,6 +301,17 @@ function leftOutNotices(config: ServerConfig): readonly string[] {
   const fields = Object.keys(algorithmKinds) as (keyof typeof algorithmKinds)[];
   return fields.flatMap((field) => leftOutNotice(algorithmKinds[field], config[field]));
 }
+
+const nobody: MatchSubject = {
+  user: undefined,
+  isInvalidUser: false,
+  groups: [],
+  remoteHost: undefined,
+  remoteAddress: undefined,
+  localAddress: undefined,
+  localPort: undefined,
+  routingDomain: undefined,
+};
 
 export interface DesktopLoadRequest {
   readonly file: string;
@@ -274,15 +321,37 @@ export interface DesktopLoadRequest {
   readonly source: ConfigSource;
 }
 
+export interface LoadedDesktop extends Loaded<DesktopConfig> {
+  /** For the desktops of one user. */
+  readonly configFor: (owner: {
+    readonly user: string;
+    readonly groups: readonly string[];
+  }) => DesktopConfig;
+}
+
+function desktopConfig(draft: DesktopDraft): DesktopConfig {
+  return freeze({ ...draft, xSession: unlessNone(draft.xSession) });
+}
+
 /** Throws ConfigFailure with every line that is wrong. A default file that is absent is empty. */
-export function loadDesktopConfig(request: DesktopLoadRequest): Loaded<DesktopConfig> {
+export function loadDesktopConfig(request: DesktopLoadRequest): LoadedDesktop {
   const { file, isFileRequired, source } = request;
   const isThere = isFileRequired || source.glob(file).length > 0;
-  const { draft: said, notices } = read(desktopGrammar, {
-    commandLine: [],
-    file: isThere ? file : undefined,
-    source,
-  });
+  const {
+    draft: said,
+    blocks,
+    notices,
+    details,
+  } = read(desktopGrammar, { commandLine: [], file: isThere ? file : undefined, source });
   const draft: DesktopDraft = { ...desktopDefaults(request.cores), ...said };
-  return { config: freeze({ ...draft, xSession: unlessNone(draft.xSession) }), notices };
+  const config = desktopConfig(draft);
+  return {
+    config,
+    configFor(owner) {
+      const more = saidFor(blocks, { ...nobody, ...owner });
+      return more === undefined ? config : desktopConfig({ ...draft, ...more });
+    },
+    notices,
+    details,
+  };
 }

@@ -87,8 +87,16 @@ const bareAttributes: Readonly<Record<string, Criterion>> = {
   'invalid-user': (subject) => subject.isInvalidUser,
 };
 
-/** Throws ConfigError. All have to hold; none at all is `Match all`. */
-export function parseMatch(words: readonly string[]): readonly Criterion[] {
+const everyAttribute = [...Object.keys(ofArgument), ...Object.keys(bareAttributes)];
+
+/**
+ * Throws ConfigError. All have to hold; none at all is `Match all`. `attributes`: only these, in
+ * lower case.
+ */
+export function parseMatch(
+  words: readonly string[],
+  attributes: readonly string[] = everyAttribute,
+): readonly Criterion[] {
   if (words[0]?.toLowerCase() === 'all') {
     if (words.length > 1) {
       throw new ConfigError("'all' cannot be combined with other Match attributes");
@@ -104,12 +112,12 @@ export function parseMatch(words: readonly string[]): readonly Criterion[] {
     if (name === 'all') {
       throw new ConfigError("'all' cannot be combined with other Match attributes");
     }
-    const bare = bareAttributes[name];
+    const bare = attributes.includes(name) ? bareAttributes[name] : undefined;
     if (bare !== undefined) {
       criteria.push(bare);
       continue;
     }
-    const make = Object.hasOwn(ofArgument, name) ? ofArgument[name] : undefined;
+    const make = attributes.includes(name) ? ofArgument[name] : undefined;
     if (make === undefined) {
       throw new ConfigError(`Unsupported Match attribute ${attribute}`);
     }
@@ -127,10 +135,17 @@ function splitOnce(word: string): readonly [string, string | undefined] {
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
 }
 
+/** The part of a row that a connection needs. */
+export interface Mergeable<D> {
+  merge(into: Partial<D>, from: Partial<D>): void;
+}
+
 /** What one block says, in the order of the files. */
 export interface MatchBlock<D> {
   readonly criteria: readonly Criterion[];
   readonly draft: Partial<D>;
+  /** Of the keywords that it has. */
+  readonly rows: Set<Mergeable<D>>;
 }
 
 /** Each criterion is asked, as in sshd: one that cannot be answered is an error in any case. */
@@ -138,7 +153,7 @@ export function appliesTo(block: MatchBlock<unknown>, subject: MatchSubject): bo
   return block.criteria.map((criterion) => criterion(subject)).every((holds) => holds);
 }
 
-/** May stand in a Match block (sshd_config(5)), as far as it is in effect at all. */
+/** May stand in a Match block (sshd_config(5)), under this very name, as far as it is in effect at all. */
 export const matchKeywords: ReadonlySet<string> = new Set(
   [
     ...['AcceptEnv', 'AllowAgentForwarding', 'AllowGroups', 'AllowStreamLocalForwarding'],
@@ -156,6 +171,9 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['PubkeyAuthOptions', 'RequiredRSASize', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
     ...['StreamLocalBindUnlink', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
     ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
+    ...['AuthorizedKeysFile2', 'ChallengeResponseAuthentication', 'HostbasedAcceptedAlgorithms'],
+    ...['HostbasedAcceptedKeyTypes', 'PubkeyAcceptedKeyTypes', 'RhostsRSAAuthentication'],
+    'SkeyAuthentication',
   ].map((name) => name.toLowerCase()),
 );
 

@@ -3,16 +3,21 @@
  * Runs in: monitor, launcher.
  */
 import { certificateAlgorithms, signatureAlgorithms } from '../../keys/algorithms.ts';
+import type { FingerprintHash } from '../../keys/public-key.ts';
 import { ConfigError } from '../base/errors.ts';
 import { algorithmList, type AlgorithmNames } from './algorithm-list.ts';
 import type { PubkeyAuthOptions, ServerConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
-import { absolutePath, integer, several, single } from './values.ts';
+import { absolutePath, integer, oneOf, several, single } from './values.ts';
 import type { Words } from './words.ts';
 
 export type PublicKeyDraft = Pick<
   ServerConfig,
-  'requiredRsaSize' | 'pubkeyAcceptedAlgorithms' | 'caSignatureAlgorithms' | 'pubkeyAuthOptions'
+  | 'fingerprintHash'
+  | 'requiredRsaSize'
+  | 'pubkeyAcceptedAlgorithms'
+  | 'caSignatureAlgorithms'
+  | 'pubkeyAuthOptions'
 > & {
   /** `none` where sshd says so. */
   readonly trustedUserCaKeys: string;
@@ -167,7 +172,24 @@ export const pubkeyAuthOptions = row({
   dump: (config) => authOptionsText(config.pubkeyAuthOptions),
 });
 
+export const fingerprintHash = row({
+  name: 'FingerprintHash',
+  argument: 'md5 | sha1 | sha256 | sha384 | sha512',
+  summary: 'How the log and AuthorizedKeysCommand name keys.',
+  defaultText: 'SHA256',
+  field: 'fingerprintHash',
+  parse: oneOf<FingerprintHash>({
+    md5: 'MD5',
+    sha1: 'SHA1',
+    sha256: 'SHA256',
+    sha384: 'SHA384',
+    sha512: 'SHA512',
+  }),
+  dump: (config) => config.fingerprintHash,
+});
+
 export const publicKeyDefaults: PublicKeyDraft = {
+  fingerprintHash: 'SHA256',
   requiredRsaSize: 1024,
   trustedUserCaKeys: 'none',
   revokedKeys: 'none',

@@ -4,14 +4,9 @@
  */
 import { ConfigError } from '../base/errors.ts';
 import type { ConfigSource } from './config-source.ts';
+import type { ConfigLine, LineKind } from './config-line.ts';
 import type { KeywordRow } from './keyword.ts';
-import {
-  type Criterion,
-  type MatchBlock,
-  matchKeywords,
-  matchKeywordsToCome,
-  parseMatch,
-} from './match.ts';
+import { type Criterion, type MatchBlock, matchKeywordsToCome } from './match.ts';
 import { yesNo } from './values.ts';
 import { splitKeyword, splitWords } from './words.ts';
 
@@ -19,12 +14,15 @@ import { splitKeyword, splitWords } from './words.ts';
 export interface Grammar<D, C> {
   readonly keywords: readonly KeywordRow<D, C>[];
   readonly accepted: readonly string[];
+  readonly meaningless: readonly string[];
   readonly deprecated: readonly string[];
   readonly unsupported: readonly string[];
   /** What the patterns of Include are relative to. */
   readonly directory: string;
-  /** Whether there are Match blocks. */
-  readonly hasMatch: boolean;
+  /** What may stand in a Match block, in lower case. */
+  readonly matchKeywords: ReadonlySet<string>;
+  /** Criteria of a Match. Throws ConfigError. */
+  readonly parseMatch: (words: readonly string[]) => readonly Criterion[];
 }
 
 export interface ReadResult<D> {
@@ -35,6 +33,8 @@ export interface ReadResult<D> {
   /** `FILE:LINE: KEYWORD: what is wrong`. */
   readonly errors: readonly string[];
   readonly notices: readonly string[];
+  /** For who debugs. */
+  readonly details: readonly string[];
   /** Keyword in lower case → `FILE:LINE` of the first line that has it. */
   readonly places: ReadonlyMap<string, string>;
 }
@@ -45,27 +45,34 @@ const maxFiles = 1024;
 /** Beyond this the file is not a configuration. */
 const maxErrors = 100;
 const maxBlocks = 4096;
-const includeKeyword = 'include';
-const matchKeyword = 'match';
-/** How `where` begins for an option of the command line. */
-export const commandLinePlace = 'command-line:';
+/** The file of an option of the command line. */
+export const commandLinePlace = 'command-line';
 /** A keyword may be a line of garbage. */
 const shownCharacters = 64;
 
 type Handler = (written: string, rest: string, where: string, depth: number) => void;
 
+interface Known {
+  readonly kind: LineKind;
+  /** Of a row. */
+  readonly name: string | undefined;
+  readonly handle: Handler;
+}
+
 export class ConfigReader<D, C> {
   readonly #grammar: Grammar<D, C>;
   readonly #source: ConfigSource;
-  readonly #handlers = new Map<string, Handler>();
+  readonly #onLine: ((line: ConfigLine) => void) | undefined;
+  readonly #known = new Map<string, Known>();
   readonly #draft: Partial<D> = {};
   readonly #blocks: MatchBlock<D>[] = [];
-  /** Of the Match that the present line stands in; undefined: none. */
-  #criteria: readonly Criterion[] | undefined;
-  /** What the present line of a block is added to. */
-  #into: Partial<D> = this.#draft;
+  /** That the present line stands in; undefined: none. */
+  #block: MatchBlock<D> | undefined;
   readonly #errors: string[] = [];
+  #moreErrors = 0;
+  #order = 0;
   readonly #notices: string[] = [];
+  readonly #details: string[] = [];
   readonly #noticed = new Set<string>();
   readonly #places = new Map<string, string>();
   /** Of the Match that the present file was included in. */
@@ -73,43 +80,51 @@ export class ConfigReader<D, C> {
   #bytes = 0;
   #files = 0;
 
-  constructor(grammar: Grammar<D, C>, source: ConfigSource) {
+  /** `onLine` is told of every line, the wrong ones too. */
+  constructor(grammar: Grammar<D, C>, source: ConfigSource, onLine?: (line: ConfigLine) => void) {
     this.#grammar = grammar;
     this.#source = source;
+    this.#onLine = onLine;
+    const know = (name: string, known: Known): void => {
+      this.#known.set(name.toLowerCase(), known);
+    };
     for (const row of grammar.keywords) {
       for (const name of [row.name, ...row.aliases]) {
-        this.#handlers.set(name.toLowerCase(), this.#honoured(row));
+        know(name, { kind: 'row', name: row.name, handle: this.#honoured(row) });
       }
     }
     const kinds = [
-      [grammar.accepted, this.#accepted],
-      [grammar.deprecated, this.#deprecated],
-      [grammar.unsupported, this.#unsupported],
+      ['accepted', grammar.accepted, this.#accepted],
+      ['meaningless', grammar.meaningless, this.#meaningless],
+      ['deprecated', grammar.deprecated, this.#deprecated],
+      ['wrong', grammar.unsupported, this.#unsupported],
     ] as const;
-    for (const [names, handler] of kinds) {
+    for (const [kind, names, handle] of kinds) {
       for (const name of names) {
-        this.#handlers.set(name.toLowerCase(), handler);
+        know(name, { kind, name: undefined, handle });
       }
     }
-    this.#handlers.set(includeKeyword, this.#include);
-    if (grammar.hasMatch) {
-      this.#handlers.set(matchKeyword, this.#match);
-    }
+    know('Include', { kind: 'include', name: undefined, handle: this.#include });
+    know('Match', { kind: 'match', name: undefined, handle: this.#match });
   }
 
   get result(): ReadResult<D> {
+    const more = this.#moreErrors;
     return {
       draft: this.#draft,
       blocks: this.#blocks,
-      errors: this.#errors,
+      errors: more === 0 ? this.#errors : [...this.#errors, `${more} more errors are not shown`],
       notices: this.#notices,
+      details: this.#details,
       places: this.#places,
     };
   }
 
-  #wrong(where: string, keyword: string, text: string): void {
+  #error(text: string): void {
     if (this.#errors.length < maxErrors) {
-      this.#errors.push(`${where}: ${keyword.slice(0, shownCharacters)}: ${text}`);
+      this.#errors.push(text);
+    } else {
+      this.#moreErrors++;
     }
   }
 
@@ -120,22 +135,43 @@ export class ConfigReader<D, C> {
     }
   }
 
+  /** As sshd: behind a `Match all` every keyword may stand. */
+  #checkPlace(written: string): void {
+    if (this.#block !== undefined && this.#block.criteria.length > 0) {
+      this.#checkInMatch(written);
+    }
+  }
+
+  #mayBeInMatch(written: string): boolean {
+    return this.#grammar.matchKeywords.has(written.toLowerCase());
+  }
+
+  #checkInMatch(written: string): void {
+    if (matchKeywordsToCome.has(written.toLowerCase())) {
+      throw new ConfigError('not supported within a Match block yet');
+    }
+    if (!this.#mayBeInMatch(written)) {
+      throw new ConfigError(`Directive '${written}' is not allowed within a Match block`);
+    }
+  }
+
   #honoured(row: KeywordRow<D, C>): Handler {
+    const key = row.name.toLowerCase();
     return (written, rest, where) => {
-      const key = row.name.toLowerCase();
       const words = { keyword: written, words: splitWords(rest), rest };
-      const isForAll = this.#criteria?.length === 0;
-      if (this.#criteria === undefined || isForAll) {
+      const block = this.#block;
+      if (block === undefined || block.criteria.length === 0) {
         if (!this.#places.has(key)) {
           this.#places.set(key, where);
         }
         row.accept(this.#draft, words, this.#source);
       }
-      if (this.#criteria === undefined || (isForAll && !matchKeywords.has(key))) {
+      if (block === undefined || (block.criteria.length === 0 && !this.#mayBeInMatch(written))) {
         return;
       }
-      checkInMatch(written, key);
-      row.accept(this.#into, words, this.#source);
+      this.#checkInMatch(written);
+      row.accept(block.draft, words, this.#source);
+      block.rows.add(row);
     };
   }
 
@@ -144,50 +180,53 @@ export class ConfigReader<D, C> {
    * sshd: every keyword may follow, counts for everybody, and beats what stood in front of the blocks.
    */
   readonly #match: Handler = (_written, rest, where) => {
-    if (where.startsWith(commandLinePlace)) {
+    if (where.startsWith(`${commandLinePlace}:`)) {
       throw new ConfigError('Match directive not supported as a command-line option');
     }
     const words = splitWords(rest);
     if (words.length === 0) {
       throw new ConfigError('One or more attributes required for Match');
     }
+    const parse = this.#grammar.parseMatch;
+    // Behind a wrong one all lines are checked just the same, and belong to nobody.
+    let criteria: readonly Criterion[] = [() => false];
     try {
-      this.#enter([...this.#outerCriteria, ...parseMatch(words)]);
-    } catch (error) {
-      // What follows is checked all the same, and belongs to nobody.
-      this.#enter([() => false]);
-      throw error;
+      if (this.#blocks.length >= maxBlocks) {
+        throw new ConfigError(`more than ${maxBlocks} Match blocks`);
+      }
+      criteria = [...this.#outerCriteria, ...parse(words)];
+    } finally {
+      this.#enter({ criteria, draft: {}, rows: new Set() });
     }
   };
 
-  #enter(criteria: readonly Criterion[] | undefined): void {
-    this.#criteria = criteria;
-    if (criteria === undefined) {
-      this.#into = this.#draft;
-      return;
+  #enter(block: MatchBlock<D> | undefined): void {
+    this.#block = block;
+    if (block !== undefined && this.#blocks.length < maxBlocks) {
+      this.#blocks.push(block);
     }
-    if (this.#blocks.length >= maxBlocks) {
-      throw new ConfigError(`more than ${maxBlocks} Match blocks`);
-    }
-    const block: MatchBlock<D> = { criteria, draft: {} };
-    this.#blocks.push(block);
-    this.#into = block.draft;
   }
 
   readonly #accepted: Handler = (written, rest, where) => {
-    if (this.#criteria !== undefined && this.#criteria.length > 0) {
-      checkInMatch(written, written.toLowerCase());
-    }
+    this.#checkPlace(written);
     yesNo({ keyword: written, words: splitWords(rest), rest });
     this.#notice(where, written, 'accepted, but not yet in effect');
   };
 
-  readonly #deprecated: Handler = (written, _rest, where) => {
+  readonly #meaningless: Handler = (written, rest, where) => {
+    this.#checkPlace(written);
+    splitWords(rest);
+    this.#details.push(`${where}: ${written}: means nothing here, ignored`);
+  };
+
+  readonly #deprecated: Handler = (written, rest, where) => {
+    this.#checkPlace(written);
+    splitWords(rest);
     this.#notice(where, written, 'deprecated option, ignored');
   };
 
   readonly #unsupported: Handler = () => {
-    throw new ConfigError('not supported yet');
+    throw new ConfigError('not supported. Leave the line out');
   };
 
   readonly #include: Handler = (_written, rest, where, depth) => {
@@ -212,6 +251,7 @@ export class ConfigReader<D, C> {
     this.#files++;
     if (this.#files > maxFiles) {
       if (this.#files === maxFiles + 1) {
+        // Once, and not one of those that are only counted.
         this.#errors.push(`${at}: more than ${maxFiles} files`);
       }
       return;
@@ -220,17 +260,17 @@ export class ConfigReader<D, C> {
     if (bytes === undefined) {
       return;
     }
-    const criteria = this.#criteria;
+    const block = this.#block;
     const outer = this.#outerCriteria;
-    this.#outerCriteria = criteria ?? [];
+    this.#outerCriteria = block?.criteria ?? [];
     const lines = bytes.toString('utf8').split('\n');
     for (const [index, line] of lines.entries()) {
-      this.readLine(line, `${path}:${index + 1}`, depth);
+      this.readLine(line, path, index + 1, depth);
     }
     this.#outerCriteria = outer;
-    if (this.#criteria !== criteria) {
+    if (this.#block !== block) {
       // A Match ends with its file; the one around it goes on, behind it in order.
-      this.#enter(criteria);
+      this.#enter(block === undefined ? undefined : { ...block, draft: {}, rows: new Set() });
     }
   }
 
@@ -242,47 +282,53 @@ export class ConfigReader<D, C> {
         return bytes;
       }
       this.#bytes = maxTotalBytes;
-      this.#errors.push(`${at}: more than ${maxTotalBytes} bytes of configuration`);
+      this.#error(`${at}: more than ${maxTotalBytes} bytes of configuration`);
     } catch (error) {
-      this.#errors.push(`${at}: ${systemText(error)}`);
+      this.#error(`${at}: ${systemText(error)}`);
     }
     return undefined;
   }
 
   /** One line of a file, or an option of the command line. */
-  readLine(line: string, where: string, depth = 0): void {
-    const found = splitKeyword(line);
+  readLine(text: string, file: string, line: number, depth = 0): void {
+    const found = splitKeyword(text);
     if (found === undefined) {
       return;
     }
     const { keyword, rest } = found;
+    const known = this.#known.get(keyword.toLowerCase());
+    const before = this.#block;
+    const order = this.#order++;
+    let problem: string | undefined;
     try {
-      if (line.includes('\0')) {
+      if (text.includes('\0')) {
         throw new ConfigError('a NUL byte in the line');
       }
-      const handler = this.#handlers.get(keyword.toLowerCase());
-      if (handler === undefined) {
+      if (known === undefined) {
         throw new ConfigError('Bad configuration option');
       }
       if (rest === '') {
         throw new ConfigError('no argument after the keyword');
       }
-      handler(keyword, rest, where, depth);
+      known.handle(keyword, rest, `${file}:${line}`, depth);
     } catch (error) {
       if (!(error instanceof ConfigError)) {
         throw error;
       }
-      this.#wrong(where, keyword, error.detail);
+      problem = error.detail;
+      this.#error(`${file}:${line}: ${keyword.slice(0, shownCharacters)}: ${problem}`);
     }
-  }
-}
-
-function checkInMatch(written: string, key: string): void {
-  if (matchKeywordsToCome.has(key)) {
-    throw new ConfigError('not supported within a Match block yet');
-  }
-  if (!matchKeywords.has(key)) {
-    throw new ConfigError(`Directive '${written}' is not allowed within a Match block`);
+    this.#onLine?.({
+      order,
+      file,
+      line,
+      keyword,
+      rest,
+      kind: problem === undefined ? (known?.kind ?? 'wrong') : 'wrong',
+      name: known?.name,
+      problem,
+      block: known?.kind === 'match' ? this.#block : before,
+    });
   }
 }
 

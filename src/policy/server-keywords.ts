@@ -20,9 +20,12 @@ import {
 } from './connection-keywords.ts';
 import {
   chrootDirectoryRow,
+  gssapiKexAlgorithmsRow,
+  hostbasedAcceptedAlgorithmsRow,
   hostbasedRows,
   informationRows,
   kerberosRows,
+  moduliFileRow,
   securityKeyProviderRow,
   sourceRows,
   syslogFacilityRow,
@@ -75,6 +78,7 @@ import {
 } from './login-keywords.ts';
 import {
   caSignatureAlgorithms,
+  fingerprintHash,
   pubkeyAcceptedAlgorithms,
   pubkeyAuthOptions,
   publicKeyDefaults,
@@ -132,6 +136,7 @@ export const serverKeywords: readonly ServerRow[] = [
   ...hostbasedRows,
   pubkeyAuthenticationRow,
   ...kerberosRows,
+  gssapiKexAlgorithmsRow,
   passwordAuthenticationRow,
   kbdInteractiveAuthenticationRow,
   x11ForwardingRow,
@@ -149,8 +154,10 @@ export const serverKeywords: readonly ServerRow[] = [
   disableForwardingRow,
   allowStreamLocalForwardingRow,
   streamLocalBindUnlinkRow,
+  fingerprintHash,
   ...informationRows,
   pidFileRow,
+  moduliFileRow,
   xauthLocationRow,
   ciphersRow,
   macsRow,
@@ -167,6 +174,7 @@ export const serverKeywords: readonly ServerRow[] = [
   hostKeyAgentRow,
   kexAlgorithmsRow,
   caSignatureAlgorithms,
+  hostbasedAcceptedAlgorithmsRow,
   hostKeyAlgorithmsRow,
   pubkeyAcceptedAlgorithms,
   logLevelRow,
@@ -202,5 +210,6 @@ export const serverDefaults: ServerDraft = {
   ...forwardingDefaults,
   ...x11Defaults,
   ...publicKeyDefaults,
+  inert: {},
   ...authenticationDefaults,
 };

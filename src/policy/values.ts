@@ -137,7 +137,9 @@ export function listenSpec({ words }: Words): ListenSpec {
   }
   if (more.length > 0) {
     throw new ConfigError(
-      more[0] === 'rdomain' ? 'rdomain is not supported yet' : 'extra arguments at end of line',
+      more[0] === 'rdomain'
+        ? 'rdomain is not supported. Leave it out'
+        : 'extra arguments at end of line',
     );
   }
   if (!word.startsWith('[') && word.split(':').length > 2) {

@@ -69,11 +69,26 @@ export function splitWords(
   return words;
 }
 
+const blanks = ' \t\r\n\f';
+
+/** By hand: an expression for the blanks at the end tries again at every run of blanks. */
+function withoutBlanks(line: string): string {
+  let from = 0;
+  let to = line.length;
+  while (from < to && blanks.includes(line.charAt(from))) {
+    from++;
+  }
+  while (to > from && blanks.includes(line.charAt(to - 1))) {
+    to--;
+  }
+  return line.slice(from, to);
+}
+
 /** The keyword and what is behind it; undefined for an empty line or a comment. Never throws. */
 export function splitKeyword(
   line: string,
 ): { readonly keyword: string; readonly rest: string } | undefined {
-  const text = line.replace(/[ \t\r\n\f]+$/, '').replace(/^[ \t\r\n\f]+/, '');
+  const text = withoutBlanks(line);
   if (text === '' || text.startsWith('#')) {
     return undefined;
   }

@@ -36,7 +36,7 @@ import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Places } from './places.ts';
 
 /** What of a policy holds for desktops that are started. */
-export type DesktopPolicy = Pick<MonitorPolicy, 'config' | 'desktopConfig'>;
+export type DesktopPolicy = Pick<MonitorPolicy, 'config' | 'desktopConfigFor'>;
 
 export interface MonitorDesktopsOptions {
   readonly policy: DesktopPolicy;
@@ -117,7 +117,8 @@ export class MonitorDesktops {
         const { usePam, pamServiceName } = this.#policy.config;
         return usePam && !isRootless ? pamServiceName : '';
       },
-      sessionCommand: () => sessionCommand(this.#policy.desktopConfig.xSession ?? ''),
+      sessionCommand: (owner) =>
+        sessionCommand(this.#policy.desktopConfigFor(owner).xSession ?? ''),
       x11Directory,
       log,
       readReport,

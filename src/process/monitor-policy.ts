@@ -5,12 +5,15 @@
  */
 import type { HostKeys } from '../monitor/host-keys.ts';
 import type { DesktopConfig, ServerConfig } from '../policy/config.ts';
+import type { LoadedDesktop } from '../policy/load.ts';
 import type { MatchSubject } from '../policy/match.ts';
 
 export interface MonitorPolicy {
   readonly config: ServerConfig;
   readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly desktopConfig: DesktopConfig;
+  /** What a Match of sshdesk_config says to the desktops of one user. */
+  readonly desktopConfigFor: LoadedDesktop['configFor'];
   readonly hostKeys: HostKeys;
   /** The identification string. */
   readonly version: string;

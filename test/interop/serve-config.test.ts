@@ -457,7 +457,7 @@ describe('serve with a configuration', lab, () => {
         assert.equal(finished.code, 255, line);
         assert.match(
           finished.stderr,
-          new RegExp(`^${ground.configFile}:6: ${line.split(' ')[0]}: .*not supported yet`, 'im'),
+          new RegExp(`^${ground.configFile}:6: ${line.split(' ')[0]}: .*not supported`, 'im'),
         );
         assert.doesNotMatch(finished.stderr, /listening/);
       }

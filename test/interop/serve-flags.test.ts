@@ -295,7 +295,7 @@ describe('serve', lab, () => {
         ground.configure([line]);
         const bad = await ground.ended('-T', '-f', ground.configFile);
         assert.equal(bad.stdout, '');
-        assertFails(bad, new RegExp(`:5: ${line.split(' ')[0]}: .*not supported yet`, 'm'));
+        assertFails(bad, new RegExp(`:5: ${line.split(' ')[0]}: .*not supported`, 'm'));
       }
     });
 

@@ -1,11 +1,12 @@
 /** docs/reference/config.md, made from the keyword tables; its test compares, and writes on request. */
 import { keyOptionNames } from '../../keys/key-options.ts';
-import { desktopKeywords } from '../../src/policy/desktop-keywords.ts';
+import { desktopKeywords, desktopMatchKeywords } from '../../src/policy/desktop-keywords.ts';
 import { matchKeywords } from '../../src/policy/match.ts';
 import type { KeywordRow } from '../../src/policy/keyword.ts';
 import {
   acceptedKeywords,
   deprecatedKeywords,
+  meaninglessKeywords,
   unsupportedKeywords,
 } from '../../src/policy/other-keywords.ts';
 import { serverKeywords } from '../../src/policy/server-keywords.ts';
@@ -41,6 +42,19 @@ a block. May stand in a block: ${serverKeywords
     .map((row) => row.name)
     .filter((name) => matchKeywords.has(name.toLowerCase()))
     .toSorted((a, b) => a.localeCompare(b, 'en'))
+    .join(', ')}, Include.`,
+  defaultText: 'none',
+  isRepeatable: true,
+};
+
+const desktopMatch: Entry = {
+  name: 'Match',
+  aliases: [],
+  argument: 'all | [User | Group] list ...',
+  summary: `As in sshd_config, for the desktops of a user: looked at when one is started. May stand in
+a block: ${desktopKeywords
+    .map((row) => row.name)
+    .filter((name) => desktopMatchKeywords.has(name.toLowerCase()))
     .join(', ')}, Include.`,
   defaultText: 'none',
   isRepeatable: true,
@@ -95,7 +109,11 @@ Logged once: ${listing(acceptedKeywords)}.
 
 Ignored with a line in the log, as in sshd: ${listing(deprecatedKeywords)}.
 
-### Not supported yet
+### Without meaning
+
+They are about programs and habits of sshd; a line for who debugs: ${listing(meaninglessKeywords)}.
+
+### Not supported
 
 Each of these stops the start, because to ignore a restriction would be a hole:
 ${listing(unsupportedKeywords)}.
@@ -124,5 +142,5 @@ ${keyOptionNames.map((name) => `\`${name}\``).join(', ')}
 
 ## /etc/sshdesk/sshdesk_config
 
-${entries(desktopKeywords as readonly KeywordRow<never, never>[], [include])}`;
+${entries(desktopKeywords as readonly KeywordRow<never, never>[], [include, desktopMatch])}`;
 }

@@ -19,6 +19,7 @@ import { ConfigFailure } from '../../policy/failure.ts';
 import {
   defaultDesktopFile,
   defaultServerFile,
+  type LoadedDesktop,
   loadConfig,
   loadDesktopConfig,
 } from '../../policy/load.ts';
@@ -169,7 +170,9 @@ interface Configuration {
   readonly config: ServerConfig;
   readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly desktopConfig: DesktopConfig;
+  readonly desktopConfigFor: LoadedDesktop['configFor'];
   readonly notices: readonly string[];
+  readonly details: readonly string[];
 }
 
 async function load(flags: ServeFlags, source: ConfigSource): Promise<Configuration> {
@@ -193,15 +196,24 @@ async function load(flags: ServeFlags, source: ConfigSource): Promise<Configurat
     config: server.config,
     configFor: server.configFor,
     desktopConfig: desktop.config,
+    desktopConfigFor: desktop.configFor,
     notices: [...server.notices, ...desktop.notices],
+    details: [...server.details, ...desktop.details],
   };
 }
 
 function policyOf(
-  { config, configFor, desktopConfig }: Configuration,
+  { config, configFor, desktopConfig, desktopConfigFor }: Configuration,
   hostKeys: HostKeys,
 ): MonitorPolicy {
-  return { config, configFor, desktopConfig, hostKeys, version: identificationFor(config) };
+  return {
+    config,
+    configFor,
+    desktopConfig,
+    desktopConfigFor,
+    hostKeys,
+    version: identificationFor(config),
+  };
 }
 
 async function begin(
@@ -261,6 +273,15 @@ function assumed({ configFor }: Configuration, flags: ServeFlags): ServerConfig 
   return configFor(subjectOf(flags.connectionSpecs, accountOf));
 }
 
+function tell({ notices, details }: Configuration, log: Log): void {
+  for (const line of notices) {
+    log.info(line);
+  }
+  for (const line of details) {
+    log.debug(line);
+  }
+}
+
 async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
@@ -288,9 +309,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     // As sshd: what was mounted where the daemon was started can be unmounted.
     process.chdir('/');
     log.debug(versionText());
-    for (const line of loaded.notices) {
-      log.info(line);
-    }
+    tell(loaded, log);
     if (isRootless) {
       log.info('Not root: serving the invoking user only, with public keys.');
     }
@@ -327,9 +346,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
           throw error;
         }
         log.redirect(sink, levelFor(atRoot, read.config.logLevel));
-        for (const line of read.notices) {
-          log.info(line);
-        }
+        tell(read, log);
         pidFile?.write(read.config.pidFile);
       },
     });

@@ -163,7 +163,7 @@ function satisfies(
   const reject = (requirement: string): false => {
     const { key, certificate } = offered;
     log.error(
-      `public key ${typeName(key, certificate)} ${fingerprint(key.blob)} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
+      `public key ${typeName(key, certificate)} ${fingerprint(key.blob, config.fingerprintHash)} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
     );
     return false;
   };

@@ -4,8 +4,8 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { commands } from '../../../src/cli/commands/index.ts';
-import { acceptedKeywords } from '../../../src/policy/other-keywords.ts';
-import { fixedKeywords } from '../../../src/policy/fixed-keywords.ts';
+import { acceptedKeywords, meaninglessKeywords } from '../../../src/policy/other-keywords.ts';
+import { fixedKeywords, inertKeywords } from '../../../src/policy/fixed-keywords.ts';
 import { serverKeywords } from '../../../src/policy/server-keywords.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -28,11 +28,18 @@ test('the guide to stand in for sshd names the keywords that are honoured, and n
     words(honoured).toSorted(),
     [
       ...['Include', 'Match'],
-      ...serverKeywords.filter((row) => !fixedKeywords.includes(row)).map(({ name }) => name),
+      ...serverKeywords
+        .filter((row) => !fixedKeywords.includes(row) && !inertKeywords.includes(row))
+        .map(({ name }) => name),
     ].toSorted(),
   );
   const fixed = /said to be off[^:]*:\s([\w\s,]+)\./.exec(page)?.[1];
   assert.deepEqual(words(fixed).toSorted(), fixedKeywords.map(({ name }) => name).toSorted());
+  const checked = /Checked, without effect[^:]*:\s([\w\s,]+)\./.exec(page)?.[1];
+  assert.deepEqual(
+    words(checked).toSorted(),
+    [...inertKeywords.map(({ name }) => name), ...meaninglessKeywords].toSorted(),
+  );
   const accepted = /not in effect yet:\s([\w\s,]+)\./.exec(page)?.[1];
   assert.deepEqual(words(accepted).toSorted(), [...acceptedKeywords].toSorted());
 });

@@ -245,3 +245,10 @@ test('an RSA signature without its leading zeros counts, a longer one does not',
 test('a fingerprint is unpadded base64 of SHA-256', () => {
   assert.equal(fingerprint(Buffer.alloc(0)), 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU');
 });
+
+test('fingerprints by other hashes, as ssh-keygen -E prints them', () => {
+  const nothing = Buffer.alloc(0);
+  assert.equal(fingerprint(nothing, 'MD5'), 'MD5:d4:1d:8c:d9:8f:00:b2:04:e9:80:09:98:ec:f8:42:7e');
+  assert.equal(fingerprint(nothing, 'SHA1'), 'SHA1:2jmj7l5rSw0yVb/vlWAYkK/YBwk');
+  assert.match(fingerprint(nothing, 'SHA512'), /^SHA512:z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg\/SpIdNs/);
+});

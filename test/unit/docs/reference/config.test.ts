@@ -6,6 +6,7 @@ import { desktopKeywords } from '../../../../src/policy/desktop-keywords.ts';
 import {
   acceptedKeywords,
   deprecatedKeywords,
+  meaninglessKeywords,
   unsupportedKeywords,
 } from '../../../../src/policy/other-keywords.ts';
 import { serverKeywords } from '../../../../src/policy/server-keywords.ts';
@@ -21,7 +22,7 @@ Banner CASignatureAlgorithms ChannelTimeout ChrootDirectory Ciphers ClientAliveC
 ClientAliveInterval Compression DebianBanner DenyGroups DenyUsers DisableForwarding ExposeAuthInfo
 FingerprintHash ForceCommand GatewayPorts GSSAPIAuthentication GSSAPICleanupCredentials
 GSSAPIDelegateCredentials GSSAPIKeyExchange GSSAPIStoreCredentialsOnRekey GSSAPIStrictAcceptorCheck
-HostbasedAcceptedAlgorithms HostbasedAuthentication HostbasedUsesNameFromPacketOnly HostCertificate
+GSSAPIKexAlgorithms HostbasedAcceptedAlgorithms HostbasedAuthentication HostbasedUsesNameFromPacketOnly HostCertificate
 HostKey HostKeyAgent HostKeyAlgorithms IgnoreRhosts IgnoreUserKnownHosts Include IPQoS
 KbdInteractiveAuthentication KerberosAuthentication KerberosGetAFSToken KerberosOrLocalPasswd
 KerberosTicketCleanup KexAlgorithms ListenAddress LoginGraceTime LogLevel LogVerbose MACs Match
@@ -49,6 +50,7 @@ test('every keyword of sshd_config(5) has its place, and only one', () => {
     ...serverKeywords.flatMap((row) => [row.name, ...row.aliases]),
     ...acceptedKeywords,
     ...deprecatedKeywords,
+    ...meaninglessKeywords,
     ...unsupportedKeywords,
   ].map((name) => name.toLowerCase());
   assert.equal(new Set(places).size, places.length, 'a keyword stands twice');

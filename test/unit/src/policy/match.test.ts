@@ -16,7 +16,7 @@ const subject: MatchSubject = {
 
 function applies(line: string, over: Partial<MatchSubject> = {}): boolean {
   const criteria = parseMatch(splitWords(line));
-  return appliesTo({ criteria, draft: {} }, { ...subject, ...over });
+  return appliesTo({ criteria, draft: {}, rows: new Set() }, { ...subject, ...over });
 }
 
 test('each criterion, in lists, with negation, and several together', () => {
