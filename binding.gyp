@@ -35,6 +35,7 @@
       'sources': [
         'pam/leader/account.c',
         'pam/leader/agent.c',
+        'pam/leader/auth-info.c',
         'pam/leader/connect.c',
         'pam/leader/conversation.c',
         'pam/leader/desktop.c',
@@ -53,6 +54,8 @@
         'pam/leader/program.c',
         'pam/leader/pty.c',
         'pam/leader/read-file.c',
+        'pam/leader/record-orders.c',
+        'pam/leader/record.c',
         'pam/leader/ring.c',
         'pam/leader/run-command.c',
         'pam/leader/shadow.c',

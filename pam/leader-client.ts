@@ -100,16 +100,29 @@ export class LeaderClient {
     this.#peer.notify(protocol.Answer, { abort, answers });
   }
 
-  account(): Promise<Accounted> {
-    return this.#order(protocol.Account, {}, remoteStepMs);
+  account(authInfo = ''): Promise<Accounted> {
+    return this.#order(protocol.Account, { authInfo }, remoteStepMs);
+  }
+
+  async recordFailure(user: Buffer, isWritten: boolean): Promise<void> {
+    await this.#order(protocol.RecordFailure, { user, isWritten });
+  }
+
+  lastLogin(): Promise<ReplyOf<typeof protocol.LastLogin>> {
+    return this.#order(protocol.LastLogin, {});
+  }
+
+  /** The path of the file. */
+  async authInfoFile(content: Buffer): Promise<string> {
+    return (await this.#order(protocol.AuthInfoFile, { content })).path;
   }
 
   changePassword(): Promise<{ returnCode: number; messages: readonly PamMessage[] }> {
     return this.#order(protocol.ChangePassword, {}, 0);
   }
 
-  establish(tty: string): Promise<Established> {
-    return this.#order(protocol.Establish, { tty }, remoteStepMs);
+  establish(tty: string, authInfo = ''): Promise<Established> {
+    return this.#order(protocol.Establish, { tty, authInfo }, remoteStepMs);
   }
 
   /** The descriptor of a sealed memfd, or why there is none. */

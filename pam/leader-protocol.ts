@@ -79,11 +79,14 @@ export const Prompt = notice(3, 'prompt', { messages: pamMessages });
 /** monitor → leader: one answer per prompt of the last `prompt`. `abort` makes PAM_CONV_ERR. */
 export const Answer = notice(4, 'answer', { abort: bool, answers: strings });
 
-/** pam_acct_mgmt (no service: the shadow states). */
+/**
+ * pam_acct_mgmt (no service: the shadow states). authInfo: SSH_AUTH_INFO_0 of the PAM environment, a
+ * line for each factor that has been met.
+ */
 export const Account = call(
   5,
   'account',
-  {},
+  { authInfo: text },
   {
     returnCode: uint32,
     newPasswordRequired: bool,
@@ -110,7 +113,7 @@ export const ChangePassword = call(
 export const Establish = call(
   7,
   'establish',
-  { tty: text },
+  { tty: text, authInfo: text /* as in Account */ },
   {
     setcredCode: uint32,
     sessionCode: uint32,
@@ -158,6 +161,8 @@ const preparations = list(
  * With something in `before` the program counts as started once that is: should it fail to start
  * then, its own stderr says so and it exits with 1.
  * environment is complete: nothing is inherited; with a pty an entry `SSH_TTY=` gets its path.
+ * A pty of a login, with root, has its records in utmp, wtmp and lastlog from before the program
+ * starts until it has ended.
  * directory: on failure goes on in / and says so on
  * the user's stderr (`Could not chdir to home directory D: why`), as sshd.
  */
@@ -263,6 +268,24 @@ export const DisplaySize = call(
   { socketPath: text },
   { width: uint32, height: uint32 },
 );
+
+// ---- records and greetings, 40–49 ----
+
+/**
+ * A wrong password goes into btmp (the file has to be there, root's, and closed to others). `user` as
+ * the client gave it; where it comes from is known since `begin`. isWritten false: every step but the
+ * writing, for the time that it takes.
+ */
+export const RecordFailure = call(40, 'record-failure', { user: string, isWritten: bool }, {});
+
+/** What lastlog has of the user: `when` as ctime(3) says it, empty: nothing. */
+export const LastLogin = call(41, 'last-login', {}, { when: text, host: text });
+
+/**
+ * As the user: a file /tmp/sshauth.RANDOM (0600) with `content`, removed at the end of the login.
+ * Once.
+ */
+export const AuthInfoFile = call(42, 'auth-info-file', { content: string }, { path: text });
 
 // ---- forwarding, 70–79 ----
 

@@ -15,16 +15,23 @@
 
 enum { NAME_LENGTH = 10, BACKLOG = 128 };
 
-/* Names as sshd's: /tmp/ssh-RANDOM/agent.PID, RANDOM being ten letters and digits. */
-static bool choose_place(struct agent *agent) {
+bool random_letters(char *name, size_t length) {
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  uint8_t random[NAME_LENGTH];
-  char name[NAME_LENGTH + 1] = "";
-  if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+  if (getrandom(name, length, 0) != (ssize_t)length) {
     return false;
   }
-  for (size_t i = 0; i < NAME_LENGTH; i++) {
-    name[i] = letters[random[i] % (sizeof letters - 1)];
+  for (size_t i = 0; i < length; i++) {
+    name[i] = letters[(uint8_t)name[i] % (sizeof letters - 1)];
+  }
+  name[length] = '\0';
+  return true;
+}
+
+/* Names as sshd's: /tmp/ssh-RANDOM/agent.PID, RANDOM being ten letters and digits. */
+static bool choose_place(struct agent *agent) {
+  char name[NAME_LENGTH + 1];
+  if (!random_letters(name, NAME_LENGTH)) {
+    return false;
   }
   snprintf(agent->directory, sizeof agent->directory, "/tmp/ssh-%s", name);
   snprintf(agent->socket, sizeof agent->socket, "%s/agent.%ld", agent->directory, (long)getpid());

@@ -98,6 +98,8 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
   if (leader->kind == KIND_LOGIN) {
     helpers_wait(&leader->helpers, false, HELPERS_PATIENCE_MS); /* what they made is there, or is not */
     agent_remove(&leader->agent, &leader->account);
+    auth_info_remove(&leader->auth_info, &leader->account);
+    children_leave_terminals(&leader->children);
     x11_close_all(leader, UNDO_PATIENCE_MS);
   }
   if (leader->desktop.directory != NULL) {

@@ -4,11 +4,13 @@
  */
 #pragma once
 #include "agent.h"
+#include "auth-info.h"
 #include "desktop.h"
 #include "forward.h"
 #include "helper.h"
 #include "pam.h"
 #include "process.h"
+#include "record.h"
 #include "spawn.h"
 #include "x11-forward.h"
 
@@ -21,6 +23,7 @@ struct leader {
   bool begun;
   bool established;
   struct account account;
+  struct origin origin;
   struct conversation conversation;
   struct pam pam;
   bool has_no_session; /* PAM refused it: nothing is started for the user */
@@ -30,6 +33,7 @@ struct leader {
   struct listeners listeners;
   struct desktop desktop;
   struct agent agent;
+  struct auth_info auth_info;
   struct x11_displays x11;
   int exit_status;
   bool has_late_end; /* the monitor asked for the end while it was under way */

@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "process.h"
 #include "read-file.h"
+#include "record-orders.h"
 #include "run-command.h"
 #include "shadow.h"
 #include "x11.h"
@@ -75,6 +76,15 @@ static int start_pam(struct leader *leader, const char *service, const char *use
   return 0;
 }
 
+/* `connection` begins with the address. */
+static int keep_origin(struct origin *origin, const char *host, const char *connection) {
+  free(origin->host);
+  free(origin->address);
+  origin->host = strdup(host);
+  origin->address = strndup(connection, strcspn(connection, " "));
+  return origin->host == NULL || origin->address == NULL ? ENOMEM : 0;
+}
+
 static void begin(struct leader *leader, const struct call *call, struct reader *reader) {
   uint8_t kind = read_byte(reader);
   const char *user = read_text(reader);
@@ -86,6 +96,9 @@ static void begin(struct leader *leader, const struct call *call, struct reader 
     return;
   }
   int error = kind > KIND_DESKTOP || reader->has_nul ? EINVAL : 0;
+  if (error == 0) {
+    error = keep_origin(&leader->origin, rhost, connection);
+  }
   if (error == 0) {
     error = start_pam(leader, service, user, rhost, tty, connection);
   }
@@ -209,11 +222,15 @@ static int check_account_without_pam(const struct leader *leader) {
 }
 
 static void check_account(struct leader *leader, const struct call *call, struct reader *reader) {
+  const char *info = read_text(reader);
   if (!reader_done(reader)) {
     return;
   }
   int code;
   if (leader->pam.handle != NULL) {
+    if (leader->kind == KIND_LOGIN) {
+      pam_tell_factors(&leader->pam, info);
+    }
     signals_expendable(true);
     code = pam_check_account(&leader->pam);
     signals_expendable(false);
@@ -269,6 +286,7 @@ static void write_environment(struct leader *leader, struct writer *writer) {
 
 static void establish(struct leader *leader, const struct call *call, struct reader *reader) {
   const char *tty = read_text(reader);
+  const char *info = read_text(reader);
   if (!reader_done(reader)) {
     return;
   }
@@ -291,6 +309,9 @@ static void establish(struct leader *leader, const struct call *call, struct rea
     if (initgroups(account->name, account->gid) != 0) {
       link_fail(&leader->link, call, errno, "initgroups");
       return;
+    }
+    if (leader->kind == KIND_LOGIN) {
+      pam_tell_factors(&leader->pam, info);
     }
     credentials = pam_take_credentials(&leader->pam);
     session = pam_enter_session(&leader->pam, tty);
@@ -450,6 +471,7 @@ static void order_display_size(struct leader *leader, const struct call *call,
 
 static void order_spawn(struct leader *leader, const struct call *call, struct reader *reader) {
   struct spawn_order order = {.limits = &leader->limits};
+  order.origin = leader->is_root && leader->kind == KIND_LOGIN ? &leader->origin : NULL;
   size_t count;
   order.file = read_text(reader);
   order.arguments = read_texts(reader, LIST_MAX, &count);
@@ -658,6 +680,9 @@ static const struct {
     {17, ESTABLISHED, order_watch_windows},
     {19, FRESH | BEGUN | ESTABLISHED, end},
     {20, DESKTOP, order_display_size},
+    {40, BEGUN, order_record_failure},
+    {41, ESTABLISHED, order_last_login},
+    {42, ESTABLISHED, order_auth_info},
     {70, ESTABLISHED, order_connect_tcp},
     {71, ESTABLISHED, order_listen_tcp},
     {72, ESTABLISHED, order_listen_unix},

@@ -160,6 +160,15 @@ int pam_check_secret(struct pam *pam, bool allow_empty) {
   return pam->last_code;
 }
 
+void pam_tell_factors(struct pam *pam, const char *info) {
+  char *entry = NULL;
+  if (asprintf(&entry, "SSH_AUTH_INFO_0=%s", info) < 0 ||
+      pam_putenv(pam->handle, entry) != PAM_SUCCESS) {
+    complain("the factors of the login cannot be told to PAM");
+  }
+  free(entry);
+}
+
 int pam_check_account(struct pam *pam) {
   pam->last_code = settle(pam_acct_mgmt(pam->handle, 0));
   return pam->last_code;

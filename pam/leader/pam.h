@@ -21,6 +21,8 @@ int pam_begin(struct pam *pam, struct conversation *conversation, const char *se
               const char *user, const char *rhost, const char *tty, const char *connection);
 int pam_check_secret(struct pam *pam, bool allow_empty);
 int pam_check_account(struct pam *pam);
+/* SSH_AUTH_INFO_0 for the modules, as sshd has it: a line for each factor that was met. */
+void pam_tell_factors(struct pam *pam, const char *info);
 int pam_change_secret(struct pam *pam);
 bool pam_user_changed(const struct pam *pam, const char *user);
 int pam_take_credentials(struct pam *pam);

@@ -334,6 +334,11 @@ int spawn_start(struct children *children, const struct account *account, const 
   }
   struct plumbing plumbing;
   int error = make_plumbing(&plumbing, account, order);
+  if (error == 0 && order->stdio == STDIO_PTY && order->origin != NULL) {
+    /* Before the fork: a shell that asks who(1) is there finds itself. */
+    record_login(account->name, account->uid, plumbing.pty.path, order->origin);
+    child->is_recorded = true;
+  }
   pid_t pid = error == 0 ? fork() : -1;
   if (pid == 0) {
     run_child(account, order, &plumbing.child);
@@ -341,6 +346,9 @@ int spawn_start(struct children *children, const struct account *account, const 
   error = error == 0 && pid < 0 ? errno : error;
   close_child_ends(&plumbing);
   if (error != 0) {
+    if (child->is_recorded) {
+      record_logout(plumbing.pty.path);
+    }
     close_our_ends(&plumbing);
     if (plumbing.pty.inode >= 0) {
       close(plumbing.pty.inode);
@@ -363,6 +371,14 @@ int spawn_start(struct children *children, const struct account *account, const 
   return 0;
 }
 
+static void leave_terminal(struct child *child) {
+  if (child->is_recorded) {
+    record_logout(child->pty.path);
+    child->is_recorded = false;
+  }
+  pty_release(&child->pty);
+}
+
 static size_t index_of(const struct children *children, const struct child *child) {
   size_t index = 0;
   while (children->list[index] != child) {
@@ -381,7 +397,7 @@ void spawn_settle(struct children *children, struct child *child, struct link *l
   child->starting = false;
   if (length != 0) {
     link_fail(link, &child->call, length == sizeof error && error != 0 ? error : EIO, NULL);
-    pty_release(&child->pty);
+    leave_terminal(child);
     if (child->alive) {
       children->alive--; /* its end is nobody's concern: an unknown pid to the reaper */
     }
@@ -421,7 +437,7 @@ struct child *children_by_handle(const struct children *children, uint32_t handl
 void child_ended(struct children *children, struct child *child, int status, struct link *link) {
   child->alive = false;
   children->alive--;
-  pty_release(&child->pty);
+  leave_terminal(child);
   struct writer writer;
   notice_start(&writer, NOTICE_EXITED);
   write_uint32(&writer, child->handle);
@@ -442,6 +458,14 @@ void children_hang_up(const struct children *children) {
     if (child->alive && child->pty.inode >= 0) {
       kill(-child->pid, SIGHUP);
       kill(-child->pid, SIGCONT);
+    }
+  }
+}
+
+void children_leave_terminals(const struct children *children) {
+  for (size_t i = 0; i < children->count; i++) {
+    if (children->list[i]->alive) {
+      leave_terminal(children->list[i]);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "process.h"
 #include "program.h"
 #include "pty.h"
+#include "record.h"
 #include "ring.h"
 
 enum { STDIO_PIPES = 0, STDIO_PTY = 1, STDIO_LOG = 2 };
@@ -23,6 +24,7 @@ struct child {
   int given[4]; /* descriptors for the reply */
   size_t given_count;
   struct pty pty; /* inode -1: no terminal */
+  bool is_recorded; /* utmp has its terminal */
   int log_pipe;
   struct ring *log; /* NULL: no log */
   char name[64];    /* of the program, for texts */
@@ -49,6 +51,7 @@ struct spawn_order {
   struct bytes stderr_text;
   struct preparations before; /* the program */
   const struct limits *limits; /* that the user's processes get */
+  const struct origin *origin; /* for the records of a terminal; NULL: there are none */
 };
 
 /* Returns 0 (the reply follows when execve has gone well or not) or an errno. */
@@ -62,6 +65,8 @@ struct child *children_by_handle(const struct children *children, uint32_t handl
 void child_ended(struct children *children, struct child *child, int status, struct link *link);
 /* SIGHUP to the sessions that have a terminal. */
 void children_hang_up(const struct children *children);
+/* The login is over: their records end, whether or not they do. */
+void children_leave_terminals(const struct children *children);
 
 struct group_signal {
   pid_t group;

@@ -21,6 +21,7 @@
 #include "link.h"
 #include "preload.h"
 #include "process.h"
+#include "record.h"
 #include "worker.h"
 
 enum { CHILDREN_MAX = 65536, STARTS_MAX = 32, BACKLOG = 128 };
@@ -79,15 +80,6 @@ static size_t find_pid(const struct zygote *zygote, pid_t pid) {
     i++;
   }
   return i;
-}
-
-static bool remove_pid(struct zygote *zygote, pid_t pid) {
-  size_t i = find_pid(zygote, pid);
-  if (i == zygote->count) {
-    return false;
-  }
-  zygote->children[i] = zygote->children[--zygote->count];
-  return true;
 }
 
 /* ---- fork-leader ---- */
@@ -440,6 +432,21 @@ static void on_link(struct zygote *zygote) {
   }
 }
 
+/* A leader that was killed could not end the records of its terminals. */
+static void end_records(pid_t leader) {
+  if (geteuid() != 0) {
+    return;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    record_lost(leader);
+    _exit(0);
+  }
+  if (pid < 0) {
+    complain("records of leader %ld: %s", (long)leader, strerror(errno));
+  }
+}
+
 static void reap(struct zygote *zygote) {
   int status;
   pid_t pid;
@@ -450,8 +457,14 @@ static void reap(struct zygote *zygote) {
         break;
       }
     }
-    if (!remove_pid(zygote, pid)) {
-      continue; /* a worker that was never one */
+    size_t index = find_pid(zygote, pid);
+    if (index == zygote->count) {
+      continue; /* a worker that was never one, or what ended the records of a leader */
+    }
+    bool is_leader = !zygote->children[index].is_worker;
+    zygote->children[index] = zygote->children[--zygote->count];
+    if (is_leader && status != 0) {
+      end_records(pid);
     }
     struct writer writer;
     notice_start(&writer, NOTICE_CHILD_ENDED);

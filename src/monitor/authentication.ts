@@ -205,6 +205,11 @@ export class Authentication {
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
     });
     const config = this.#applyMatch(name, this.#account);
+    // As sshd: a name that nobody has is one for itself, whatever is tried with it. For all others the
+    // same is done but for the writing, and nobody waits for it.
+    this.recordFailure(name === undefined || !this.#account.exists).catch((error: unknown) =>
+      log.debug(`btmp: ${String(error)}`),
+    );
     if (name === undefined || !this.#account.exists) {
       log.info(`Invalid user ${this.#loggedUser} from ${from}`);
       return;
@@ -328,8 +333,16 @@ export class Authentication {
     startedMs: number,
     pamDelayUs: number,
   ): Promise<AuthReply> {
+    await this.recordFailure();
     await this.waitAsRefused(startedMs, pamDelayUs);
     return this.refuse(method, info);
+  }
+
+  /** Into btmp, for lastb(1), with the name as the client gave it: before the wait, which hides it. */
+  async recordFailure(isWritten = true): Promise<void> {
+    if (!this.host.isRootless) {
+      await this.leader.recordFailure(this.claimedUser.subarray(0, maxUserBytes), isWritten);
+    }
   }
 
   async waitAsRefused(startedMs: number, pamDelayUs: number): Promise<void> {

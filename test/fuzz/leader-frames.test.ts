@@ -167,7 +167,7 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     encodeFields(leader.Answer.fields, { abort: false, answers: [text] }),
   ]);
   const start = (kind: number): Buffer => frame(leader.Begin, { ...begin, kind });
-  const enter = frame(leader.Establish, { tty: 'ssh' });
+  const enter = frame(leader.Establish, { tty: 'ssh', authInfo: 'password' });
   const authenticate = (mode: number): Buffer =>
     frame(leader.Authenticate, { mode, password: text, allowEmpty: false, refused: false });
   const run1 = (stdio: number): Buffer =>
@@ -200,7 +200,12 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     [[], [start(0), start(1), enter, frame(leader.End, { graceMs: 0 })]],
     [
       [start(0)],
-      [authenticate(1), frame(leader.Account, {}), enter, frame(leader.ChangePassword, {})],
+      [
+        authenticate(1),
+        frame(leader.Account, { authInfo: 'password' }),
+        enter,
+        frame(leader.ChangePassword, {}),
+      ],
     ],
     [
       [start(0)],
@@ -216,7 +221,12 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     ],
     [
       [start(0), authenticate(0)],
-      [answer, answer, frame(leader.Account, {})],
+      [answer, answer, frame(leader.Account, { authInfo: 'password' })],
+    ],
+    [[start(0)], [frame(leader.RecordFailure, { user: text, isWritten: true })]],
+    [
+      [start(0), enter],
+      [frame(leader.LastLogin, {}), frame(leader.AuthInfoFile, { content: text })],
     ],
     [
       [start(0), enter],

@@ -338,11 +338,15 @@ describe('a login', lab, () => {
     answerWith(leader, [['secret', '123456']]);
     await leader.client.authenticate(live);
     await leader.client.account();
-    const { setcredCode, sessionCode, environment } = await leader.client.establish('/dev/pts/9');
+    const { setcredCode, sessionCode, environment } = await leader.client.establish(
+      '/dev/pts/9',
+      'password',
+    );
     assert.deepEqual([setcredCode, sessionCode], [success, success]);
     assert.deepEqual(environment.map(String).sort(), [
       'LABCRED=1',
       'LABSESS=tty:/dev/pts/9,rhost:192.0.2.7',
+      'SSH_AUTH_INFO_0=password',
       'SSH_CONNECTION=192.0.2.7 4711 192.0.2.1 22',
     ]);
     await assert.rejects(leader.client.establish('ssh'), isErrno(EPROTO), 'only once');

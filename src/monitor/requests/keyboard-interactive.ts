@@ -58,6 +58,7 @@ async function refuse(
   messages: readonly PamMessage[],
   delayUs: number,
 ): Promise<AuthReply> {
+  await authentication.recordFailure();
   await authentication.waitAsRefused(startedMs, delayUs);
   if (messages.length === 0) {
     return authentication.refuse(`${method}/pam`, '');

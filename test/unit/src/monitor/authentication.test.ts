@@ -26,6 +26,13 @@ class Pam {
   async account() {
     return { returnCode: 0, newPasswordRequired: false, userChanged: false, messages: [] };
   }
+  /** Names of those who were recorded as wrong. */
+  readonly recorded: string[] = [];
+  async recordFailure(user: Buffer, isWritten: boolean) {
+    if (isWritten) {
+      this.recorded.push(user.toString());
+    }
+  }
   async establish() {
     return testLogin().established;
   }
