@@ -1,8 +1,12 @@
 /**
- * The daemon's log in sshd's words and levels (sshd_config(5) LogLevel). Control characters are
- * encoded before anything is written, so that a name cannot forge a line or drive a terminal.
- * Runs in: monitor (workers send their lines over their link).
+ * The daemon's log in sshd's words and levels (sshd_config(5) LogLevel). Lines of a connection carry
+ * what they are about; their level may be another once a Match block applies. Control characters
+ * are encoded before anything is written (`text.ts`). Runs in: monitor (workers send their lines
+ * over their link).
  */
+import type { EventDetails } from './events.ts';
+import { encodeControls } from './text.ts';
+
 export const logLevels = [
   'QUIET',
   'FATAL',
@@ -15,14 +19,37 @@ export const logLevels = [
 ] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** The connection that a line is about. */
+export interface LogSubject {
+  /** The same in every line from connect to the last channel; no two connections share one. */
+  readonly id: string;
+  /** What stands where sshd has the pid of the connection's process: `sshd[NUMBER]`. */
+  readonly processNumber: number;
+  readonly endpoints: {
+    readonly remoteAddress: string;
+    readonly remotePort: number;
+    readonly localAddress: string;
+    readonly localPort: number;
+  };
+  /** As the log shows it; undefined: none was given yet. */
+  readonly loggedUser: string | undefined;
+}
+
+/** A line before it was made printable, with what it means. */
+export interface LogEntry {
+  readonly level: LogLevel;
+  readonly line: string;
+  readonly details: EventDetails | undefined;
+  readonly subject: LogSubject | undefined;
+}
+
 /** Where finished lines go; `prefix` is `error: `, `fatal: `, `debug1: ` or empty. */
 export interface LogSink {
-  write(level: LogLevel, prefix: string, line: string): void;
-  /** Nothing is written any more. */
+  write(level: LogLevel, prefix: string, line: string, entry: LogEntry): void;
+  /** Nothing is written any more; what waits is written as far as that is possible now. */
   close?(): void;
 }
 
-const maxLineCharacters = 2048;
 const prefixes: Partial<Record<LogLevel, string>> = {
   FATAL: 'fatal: ',
   ERROR: 'error: ',
@@ -31,67 +58,64 @@ const prefixes: Partial<Record<LogLevel, string>> = {
   DEBUG3: 'debug3: ',
 };
 
-/** C-style as vis(3): `\n` becomes `\012`. Printable UTF-8 stays. */
-export function encodeControls(text: string): string {
-  const cut = text.length > maxLineCharacters ? `${text.slice(0, maxLineCharacters)}…` : text;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return cut.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (found) =>
-      [...Buffer.from(found)].map((value) => `\\${value.toString(8).padStart(3, '0')}`).join(''),
-  );
-}
-
 export class Log {
-  #sink: LogSink;
+  /** Shared by all that were made of one: they go where it goes. */
+  readonly #outlet: { sink: LogSink };
+  readonly #subject: LogSubject | undefined;
+  #level: LogLevel;
   #threshold: number;
 
-  constructor(sink: LogSink, level: LogLevel) {
-    this.#sink = sink;
+  constructor(outlet: LogSink | { sink: LogSink }, level: LogLevel, subject?: LogSubject) {
+    this.#outlet = 'sink' in outlet ? outlet : { sink: outlet };
+    this.#subject = subject;
+    this.#level = level;
     this.#threshold = logLevels.indexOf(level);
   }
 
-  /** The lines from here on go there. */
+  /** The same log, for lines about one connection. */
+  about(subject: LogSubject): Log {
+    return new Log(this.#outlet, this.#level, subject);
+  }
+
+  /** A Match block has a word to say. */
+  changeLevel(level: LogLevel): void {
+    this.#level = level;
+    this.#threshold = logLevels.indexOf(level);
+  }
+
+  /** The lines from here on go there, of connections too; those keep the level that they have. */
   redirect(sink: LogSink, level: LogLevel): void {
-    this.#sink.close?.();
-    this.#sink = sink;
-    this.#threshold = logLevels.indexOf(level);
+    this.#outlet.sink.close?.();
+    this.#outlet.sink = sink;
+    this.changeLevel(level);
   }
 
-  at(level: LogLevel, line: string): void {
+  /** Before the process ends. */
+  close(): void {
+    this.#outlet.sink.close?.();
+  }
+
+  at(level: LogLevel, line: string, details?: EventDetails): void {
     if (level === 'QUIET' || logLevels.indexOf(level) > this.#threshold) {
       return;
     }
-    this.#sink.write(level, prefixes[level] ?? '', encodeControls(line));
+    const entry = { level, line, details, subject: this.#subject };
+    this.#outlet.sink.write(level, prefixes[level] ?? '', encodeControls(line), entry);
   }
 
-  fatal(line: string): void {
-    this.at('FATAL', line);
+  fatal(line: string, details?: EventDetails): void {
+    this.at('FATAL', line, details);
   }
-  error(line: string): void {
-    this.at('ERROR', line);
+  error(line: string, details?: EventDetails): void {
+    this.at('ERROR', line, details);
   }
-  info(line: string): void {
-    this.at('INFO', line);
+  info(line: string, details?: EventDetails): void {
+    this.at('INFO', line, details);
   }
-  verbose(line: string): void {
-    this.at('VERBOSE', line);
+  verbose(line: string, details?: EventDetails): void {
+    this.at('VERBOSE', line, details);
   }
-  debug(line: string): void {
-    this.at('DEBUG1', line);
-  }
-}
-
-/** Lines to a descriptor or file, as sshd's -e and -E: no prefix for errors, CR LF at the end. */
-export class StreamSink implements LogSink {
-  readonly #write: (text: string) => void;
-  readonly close: () => void;
-  constructor(write: (text: string) => void, close: () => void = () => {}) {
-    this.#write = write;
-    this.close = close;
-  }
-  write(level: LogLevel, prefix: string, line: string): void {
-    const shown = level.startsWith('DEBUG') ? prefix : '';
-    this.#write(`${shown}${line}\r\n`);
+  debug(line: string, details?: EventDetails): void {
+    this.at('DEBUG1', line, details);
   }
 }

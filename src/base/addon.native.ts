@@ -49,8 +49,8 @@ interface Addon {
   installSeccomp(): number;
   setNotDumpable(): number;
   unmountDetached(path: string): number;
-  openSyslog(identity: string): number;
-  writeSyslog(severity: number, line: Buffer): number;
+  connectLog(path: string): number;
+  writeLog(descriptor: number, bytes: Buffer, from: number, waitMs: number): number;
 }
 
 export const addon = createRequire(import.meta.url)(

@@ -6,7 +6,8 @@
  */
 import type { Account, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
 import { MonitorRefusal } from '../base/errors.ts';
-import { encodeControls, type Log } from '../audit/log.ts';
+import type { Log } from '../audit/log.ts';
+import { loggedName } from '../audit/text.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import type { KeyOptions } from '../../keys/authorized-keys.ts';
 import { grantFor, withoutForwarding } from '../policy/grant.ts';
@@ -15,6 +16,7 @@ import type { MatchSubject } from '../policy/match.ts';
 import { mayLogin, permitRootLogin, rootRefusalLine } from '../policy/access.ts';
 import type { Connection, Login } from './connection.ts';
 import { Factors } from './factors.ts';
+import type { LoggedKey } from './offered-key.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
 
@@ -61,11 +63,16 @@ export interface AuthenticationHost {
   readonly sleepMs: (ms: number) => Promise<void>;
 }
 
-function withConfig(host: AuthenticationHost, config: ServerConfig): AuthenticationHost {
+/** The host as one connection has it: with a configuration and a log of its own. */
+function hostOf(
+  host: Omit<AuthenticationHost, 'log'>,
+  config: ServerConfig,
+  log: Log,
+): AuthenticationHost {
   return {
     config,
     configFor: host.configFor,
-    log: host.log,
+    log,
     isRootless: host.isRootless,
     startLeader: (connection) => host.startLeader(connection),
     authenticated: (connection, login) => host.authenticated(connection, login),
@@ -74,11 +81,15 @@ function withConfig(host: AuthenticationHost, config: ServerConfig): Authenticat
   };
 }
 
-/** sshd cuts user names in its lines at 100 characters. */
-const loggedNameCharacters = 100;
 const maxUserBytes = 256;
 /** `shadowState` of leader-protocol.ts; with PAM it is the account stack's to say. */
 const shadowExpired = 2;
+
+const attemptEvents = {
+  Failed: 'authentication.failed',
+  Partial: 'authentication.partial',
+  Postponed: 'authentication.postponed',
+} as const;
 
 export function textOf(messages: readonly PamMessage[]): Buffer {
   return Buffer.concat(messages.flatMap(({ text }) => [text, Buffer.from('\n')]));
@@ -137,13 +148,13 @@ export class Authentication {
     connection: Connection,
     claimedUser: Buffer,
     service: string,
-    host: AuthenticationHost,
+    host: Omit<AuthenticationHost, 'log'>,
   ) {
     this.connection = connection;
     this.claimedUser = Buffer.from(claimedUser);
     this.service = service;
-    this.#host = host;
-    this.#loggedUser = encodeControls(claimedUser.toString('utf8')).slice(0, loggedNameCharacters);
+    this.#host = hostOf(host, host.config, connection.log);
+    this.#loggedUser = loggedName(claimedUser);
     this.#factors = this.#beginFactors();
   }
 
@@ -211,7 +222,7 @@ export class Authentication {
       log.debug(`btmp: ${String(error)}`),
     );
     if (name === undefined || !this.#account.exists) {
-      log.info(`Invalid user ${this.#loggedUser} from ${from}`);
+      log.info(`Invalid user ${this.#loggedUser} from ${from}`, { event: 'user.invalid' });
       return;
     }
     const verdict = mayLogin(config, {
@@ -223,11 +234,14 @@ export class Authentication {
       isLocked: this.#account.shadowState === 1 && !config.usePam,
     });
     if (!verdict.allowed) {
-      log.info(verdict.detail);
+      log.info(verdict.detail, { event: 'user.refused', reason: verdict.reason });
       return;
     }
     if (this.#account.shadowState === shadowExpired && !config.usePam) {
-      log.info(`Account ${this.#loggedUser} has expired`);
+      log.info(`Account ${this.#loggedUser} has expired`, {
+        event: 'user.refused',
+        reason: 'expired',
+      });
       return;
     }
     this.#isValid = true;
@@ -245,8 +259,12 @@ export class Authentication {
       localPort: endpoints.localPort,
       routingDomain: '',
     });
+    if (config.logLevel !== this.#host.config.logLevel) {
+      // A Match block's beats what -d and -q say, as in sshd.
+      this.#host.log.changeLevel(config.logLevel);
+    }
     if (config !== this.#host.config) {
-      this.#host = withConfig(this.#host, config);
+      this.#host = hostOf(this.#host, config, this.#host.log);
       this.#factors = this.#beginFactors();
     }
     return config;
@@ -280,15 +298,20 @@ export class Authentication {
     return offered;
   }
 
-  #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, info: string): void {
-    const tail = `${info === '' ? '' : `: ${info}`}${what === 'Postponed' ? ' [preauth]' : ''}`;
+  #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, key?: LoggedKey): void {
+    const tail = `${key === undefined ? '' : `: ${key.text}`}${what === 'Postponed' ? ' [preauth]' : ''}`;
     const line = `${what} ${method} for ${this.logged} from ${this.connection.from} ssh2${tail}`;
-    this.host.log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line);
+    this.host.log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line, {
+      event: attemptEvents[what],
+      isValidUser: this.#isValid,
+      method,
+      ...key?.fields,
+    });
   }
 
   /** The client has something more to send before it is decided. */
   postponed(method: string, reply: AuthReply): AuthReply {
-    this.#logAttempt('Postponed', method, '');
+    this.#logAttempt('Postponed', method);
     return reply;
   }
 
@@ -296,20 +319,26 @@ export class Authentication {
    * A failed attempt: counted, logged, and the last one ends the connection. `isTold` false: a line
    * of its own has said why, or the method was not even tried: sshd has no further one.
    */
-  refuse(method: string, info: string, isTold = true): AuthReply {
+  refuse(method: string, key?: LoggedKey, isTold = true): AuthReply {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
     if (isTold) {
-      this.#logAttempt('Failed', method, info);
+      this.#logAttempt('Failed', method, key);
     }
     if (this.#failures >= config.maxAuthTries) {
       log.error(
         `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,
+        { event: 'authentication.exceeded', isValidUser: this.#isValid },
       );
       const who = this.#isValid ? 'authenticating user' : 'invalid user';
       log.info(
         `Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`,
+        {
+          event: 'connection.closed',
+          isValidUser: this.#isValid,
+          reason: 'Too many authentication failures',
+        },
       );
       this.#isOver = true;
       return authReply(authIs.disconnect, {
@@ -327,15 +356,10 @@ export class Authentication {
   }
 
   /** The same refusal, at a time that tells nothing (see failure-delay.ts). */
-  async refuseSecret(
-    method: string,
-    info: string,
-    startedMs: number,
-    pamDelayUs: number,
-  ): Promise<AuthReply> {
+  async refuseSecret(method: string, startedMs: number, pamDelayUs: number): Promise<AuthReply> {
     await this.recordFailure();
     await this.waitAsRefused(startedMs, pamDelayUs);
-    return this.refuse(method, info);
+    return this.refuse(method);
   }
 
   /** Into btmp, for lastb(1), with the name as the client gave it: before the wait, which hides it. */
@@ -370,7 +394,7 @@ export class Authentication {
     }
     this.conversation = undefined;
     await conversation.abort();
-    const reply = this.refuse('keyboard-interactive/pam', '');
+    const reply = this.refuse('keyboard-interactive/pam');
     return this.#isOver ? reply : undefined;
   }
 
@@ -413,6 +437,7 @@ export class Authentication {
   deny(messages: readonly PamMessage[]): AuthReply {
     this.host.log.fatal(
       `Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`,
+      { event: 'authentication.denied' },
     );
     this.#isOver = true;
     return authReply(authIs.disconnect, {
@@ -430,7 +455,7 @@ export class Authentication {
   async accept(
     method: AuthMethod,
     submethod: string,
-    info: string,
+    logged: LoggedKey | undefined,
     key: KeyOptions | undefined,
     accounted?: { readonly messages: readonly PamMessage[] },
   ): Promise<AuthReply> {
@@ -441,21 +466,21 @@ export class Authentication {
     const joined = this.factors.with(key);
     if (!joined.ok) {
       log.error(`Inconsistent authentication options: ${joined.reason}`);
-      return this.refuse(fullMethod, info);
+      return this.refuse(fullMethod, logged);
     }
     const met = this.factors.outcome(method, submethod);
     if (!this.#isRootAllowed(method, joined.options, met)) {
       log.info(rootRefusalLine(from));
-      return this.refuse(fullMethod, info);
+      return this.refuse(fullMethod, logged);
     }
     if (met.is === 'unwanted') {
       log.error(`no list of AuthenticationMethods goes on with ${fullMethod}`);
-      return this.refuse(fullMethod, info);
+      return this.refuse(fullMethod, logged);
     }
     this.#accountMessages ??= accounted?.messages;
     this.factors.take(met, joined.options);
     if (met.is === 'partial') {
-      this.#logAttempt('Partial', fullMethod, info);
+      this.#logAttempt('Partial', fullMethod, logged);
       return authReply(authIs.partial, { canContinue: this.methods });
     }
     let messages = this.#accountMessages ?? [];
@@ -471,7 +496,8 @@ export class Authentication {
     const granted = grantFor(config, joined.options, this.account);
     const grant = mustChangePassword ? withoutForwarding(granted) : granted;
     log.info(
-      `Accepted ${fullMethod} for ${this.#loggedUser} from ${from} ssh2${info === '' ? '' : `: ${info}`}`,
+      `Accepted ${fullMethod} for ${this.#loggedUser} from ${from} ssh2${logged === undefined ? '' : `: ${logged.text}`}`,
+      { event: 'authentication.accepted', method: fullMethod, ...logged?.fields },
     );
     const login: Login = {
       user: this.account.user,

@@ -2,6 +2,7 @@
  * What the monitor knows of one connection; nothing in it is taken from a worker's word but what
  * the monitor itself has checked. Runs in: monitor.
  */
+import type { Log, LogSubject } from '../audit/log.ts';
 import type { Account, Established, ExitReport, LeaderClient } from '../../pam/leader-client.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import type { Grant } from '../policy/grant.ts';
@@ -94,8 +95,15 @@ export interface OngoingAuthentication {
   readonly loggedPlain: string;
 }
 
-export class Connection {
+/** By what the log knows it. */
+export type LogIdentity = Pick<LogSubject, 'id' | 'processNumber'>;
+
+export class Connection implements LogSubject {
   readonly number: number;
+  readonly id: string;
+  readonly processNumber: number;
+  /** Its lines carry what they are about, at the level of its own configuration. */
+  readonly log: Log;
   readonly endpoints: Endpoints;
   readonly worker: WorkerPort;
   readonly sessions = new Map<number, Session>();
@@ -128,11 +136,25 @@ export class Connection {
   /** From 1: 0 in a desktop request means a direct-tcpip channel. */
   #nextSession = 1;
 
-  constructor(number: number, endpoints: Endpoints, worker: WorkerPort, cookie: Buffer) {
+  constructor(
+    number: number,
+    endpoints: Endpoints,
+    worker: WorkerPort,
+    cookie: Buffer,
+    log: Log,
+    { id, processNumber }: LogIdentity,
+  ) {
     this.number = number;
     this.endpoints = endpoints;
     this.worker = worker;
     this.cookie = cookie;
+    this.id = id;
+    this.processNumber = processNumber;
+    this.log = log.about(this);
+  }
+
+  get loggedUser(): string | undefined {
+    return this.authentication?.loggedPlain;
   }
 
   /** `IP port N`, as every log line has it. */

@@ -1,6 +1,5 @@
 /** The listeners of a connection: how many, and whose they are. Runs in: monitor. */
 import type { Listening } from '../../pam/leader-client.ts';
-import type { Log } from '../audit/log.ts';
 import { closeDescriptor } from '../base/socket.native.ts';
 import { listenersPerConnection } from '../base/limits.ts';
 import { CallFailure } from '../ssh/wire/peer.ts';
@@ -12,12 +11,11 @@ const tooManyCode = 28;
 /** Has the leader make one, within the bound; an order that failed is a refusal too. */
 export async function makeListener(
   connection: Connection,
-  log: Log,
   order: () => Promise<Listening>,
 ): Promise<Listening> {
   const { listeners } = connection;
   if (listeners.size + connection.listenersBeingMade >= listenersPerConnection) {
-    log.info(`too many listeners for the connection from ${connection.from}`);
+    connection.log.info(`too many listeners for the connection from ${connection.from}`);
     throw new CallFailure(tooManyCode, 'too many listeners');
   }
   connection.listenersBeingMade++;

@@ -18,6 +18,19 @@ import {
 import type { LogLevel } from '../audit/log.ts';
 import type { ServerConfig } from '../policy/config.ts';
 
+/** What the log says of a key or certificate. */
+export interface LoggedKey {
+  /** `ED25519 SHA256:…`, with all of a certificate that a line tells. */
+  readonly text: string;
+  readonly fields: {
+    readonly key: string;
+    readonly keyType: string;
+    readonly certificateId?: string;
+    readonly certificateSerial?: string;
+    readonly authority?: string;
+  };
+}
+
 export interface OfferedKey {
   readonly algorithm: UserKeyAlgorithm;
   /** As it was sent: what the client has signed. */
@@ -26,8 +39,7 @@ export interface OfferedKey {
   readonly key: PublicKey;
   /** Its signature is right; whether anybody trusts its authority is not asked yet. */
   readonly certificate: Certificate | undefined;
-  /** `ED25519 SHA256:…`, with all of a certificate that the log tells. */
-  readonly info: string;
+  readonly logged: LoggedKey;
 }
 
 export type Offer =
@@ -59,13 +71,19 @@ function describe(
   key: PublicKey,
   certificate: Certificate | undefined,
   hash: FingerprintHash,
-): string {
-  const own = `${typeName(key, certificate)} ${fingerprint(key.blob, hash)}`;
+): LoggedKey {
+  const keyType = typeName(key, certificate);
+  const own = { key: fingerprint(key.blob, hash), keyType };
+  const text = `${keyType} ${own.key}`;
   if (certificate === undefined) {
-    return own;
+    return { text, fields: own };
   }
-  const { keyId, serial, authority } = certificate;
-  return `${own} ID ${keyId} (serial ${serial}) CA ${authority.shortName} ${fingerprint(authority.blob, hash)}`;
+  const { keyId, serial } = certificate;
+  const authority = fingerprint(certificate.authority.blob, hash);
+  return {
+    text: `${text} ID ${keyId} (serial ${serial}) CA ${certificate.authority.shortName} ${authority}`,
+    fields: { ...own, certificateId: keyId, certificateSerial: String(serial), authority },
+  };
 }
 
 type Parsed =
@@ -126,8 +144,8 @@ export function readOffer(name: string, blob: Buffer, config: AcceptedKeys): Off
     const text = `refusing ${typeName(key, certificate)} key: Invalid key length`;
     return { ok: false, level: 'INFO', text };
   }
-  const info = describe(key, certificate, config.fingerprintHash);
-  return { ok: true, offered: { algorithm, blob, key, certificate, info } };
+  const logged = describe(key, certificate, config.fingerprintHash);
+  return { ok: true, offered: { algorithm, blob, key, certificate, logged } };
 }
 
 /** What OpenSSH once signed with: the log says at the usual level why such a key is refused. */

@@ -28,6 +28,20 @@ export type ConfiguredLogLevel =
   | 'DEBUG2'
   | 'DEBUG3';
 
+export type SyslogFacility =
+  | 'DAEMON'
+  | 'USER'
+  | 'AUTH'
+  | 'AUTHPRIV'
+  | 'LOCAL0'
+  | 'LOCAL1'
+  | 'LOCAL2'
+  | 'LOCAL3'
+  | 'LOCAL4'
+  | 'LOCAL5'
+  | 'LOCAL6'
+  | 'LOCAL7';
+
 /** PubkeyAuthOptions */
 export interface PubkeyAuthOptions {
   readonly touchRequired: boolean;
@@ -142,6 +156,7 @@ export interface ServerConfig {
   /** Keyword in lower case → what was said of it, where that changes nothing; for `-T`. */
   readonly inert: Readonly<Record<string, string>>;
   readonly logLevel: ConfiguredLogLevel;
+  readonly syslogFacility: SyslogFacility;
   /** undefined: none is written. */
   readonly pidFile: string | undefined;
 }
@@ -153,6 +168,8 @@ export interface DesktopConfig {
   readonly workerIsolation: 'shared' | 'connection';
   readonly workerConfinement: 'strict' | 'relaxed';
   readonly workers: number;
+  readonly logTag: string;
+  readonly logFormat: 'sshd' | 'json';
   /** The command of a desktop's X session; undefined: the machine's default. */
   readonly xSession: string | undefined;
 }

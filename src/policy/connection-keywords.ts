@@ -1,30 +1,11 @@
 /**
- * The keywords of sshd_config(5) about a connection as such: how long, how many, how much of it is logged, as rows for server-keywords.ts. Pure.
+ * The keywords of sshd_config(5) about a connection as such: how long, how many, as rows for
+ * server-keywords.ts. Pure.
  * Runs in: monitor, launcher.
  */
-import type { ConfiguredLogLevel } from './config.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { flag, row } from './server-row.ts';
-import { integer, oneOf, seconds, startups } from './values.ts';
-
-const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
-  silent: 'QUIET',
-  quiet: 'QUIET',
-  fatal: 'FATAL',
-  error: 'ERROR',
-  info: 'INFO',
-  verbose: 'VERBOSE',
-  debug: 'DEBUG1',
-  debug1: 'DEBUG1',
-  debug2: 'DEBUG2',
-  debug3: 'DEBUG3',
-};
-
-/** sshd prints the first of its names for a level. */
-const dumpedLevels: Partial<Record<ConfiguredLogLevel, string>> = {
-  QUIET: 'SILENT',
-  DEBUG1: 'DEBUG',
-};
+import { integer, seconds, startups } from './values.ts';
 
 export const loginGraceTimeRow = row({
   name: 'LoginGraceTime',
@@ -75,21 +56,10 @@ export const tcpKeepAliveRow = flag(
   ['KeepAlive'],
 );
 
-export const logLevelRow = row({
-  name: 'LogLevel',
-  argument: 'QUIET | FATAL | ERROR | INFO | VERBOSE | DEBUG | DEBUG1 | DEBUG2 | DEBUG3',
-  summary: 'How much is logged.',
-  defaultText: 'INFO',
-  field: 'logLevel',
-  parse: oneOf<ConfiguredLogLevel>(logLevelNames),
-  dump: (config) => dumpedLevels[config.logLevel] ?? config.logLevel,
-});
-
 export const connectionDefaults = {
   loginGraceTimeMs: 120_000,
   maxStartups: { start: 10, ratePercent: 30, full: 100 },
   clientAliveIntervalMs: 0,
   clientAliveCountMax: 3,
   tcpKeepAlive: true,
-  logLevel: 'INFO',
 } satisfies Partial<ServerDraft>;

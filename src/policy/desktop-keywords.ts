@@ -4,6 +4,7 @@
  */
 import type { DesktopConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
+import { desktopLogDefaults, logRows } from './log-keywords.ts';
 import { commandLine, integer, oneOf } from './values.ts';
 
 export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
@@ -75,6 +76,7 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     parse: commandLine,
     dump: (config) => config.xSession ?? 'none',
   }),
+  ...logRows,
 ];
 
 export function desktopDefaults(cores: number): DesktopDraft {
@@ -84,5 +86,6 @@ export function desktopDefaults(cores: number): DesktopDraft {
     workerIsolation: 'shared',
     workerConfinement: 'strict',
     xSession: 'none',
+    ...desktopLogDefaults,
   };
 }

@@ -120,8 +120,6 @@ export const securityKeyProviderRow = fixed(
   'Keys of FIDO devices are verified without one.',
 );
 
-export const syslogFacilityRow = fixed('SyslogFacility', ['AUTH'], 'Where syslog has the log.');
-
 /** Behind MaxStartups. */
 export const sourceRows: readonly ServerRow[] = [
   fixed('PerSourceMaxStartups', ['none'], 'MaxStartups counts all addresses together.'),
@@ -130,7 +128,6 @@ export const sourceRows: readonly ServerRow[] = [
   fixed('RefuseConnection', ['no'], 'No Match block refuses connections.', false),
   fixed('ChannelTimeout', ['none'], 'Channels stay open while nothing happens.', false),
   fixed('RDomain', ['none'], 'The routing domain stays what it is.', false),
-  fixed('LogVerbose', ['none'], 'LogLevel is for all of the log.', false),
   fixed('DebianBanner', ['yes', 'no'], 'The identification names no distribution.', false),
 ];
 
@@ -142,6 +139,5 @@ export const fixedKeywords: readonly ServerRow[] = [
   ...informationRows,
   chrootDirectoryRow,
   securityKeyProviderRow,
-  syslogFacilityRow,
   ...sourceRows,
 ];

@@ -165,7 +165,13 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['ForceCommand', 'GatewayPorts', 'GSSAPIAuthentication', 'IPQoS'],
     ...['HostbasedAuthentication', 'HostbasedUsesNameFromPacketOnly', 'IgnoreRhosts'],
     ...['KerberosAuthentication', 'RDomain', 'RefuseConnection'],
-    ...['KbdInteractiveAuthentication', 'MaxAuthTries', 'MaxSessions', 'PasswordAuthentication'],
+    ...[
+      'KbdInteractiveAuthentication',
+      'LogLevel',
+      'MaxAuthTries',
+      'MaxSessions',
+      'PasswordAuthentication',
+    ],
     ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
     ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
     ...['PubkeyAuthOptions', 'RequiredRSASize', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
@@ -179,5 +185,5 @@ export const matchKeywords: ReadonlySet<string> = new Set(
 
 /** sshd takes them in a Match block; here they are the daemon's as yet, and are refused there. */
 export const matchKeywordsToCome: ReadonlySet<string> = new Set(
-  ['LogLevel', 'RekeyLimit', 'PAMServiceName', 'Subsystem'].map((name) => name.toLowerCase()),
+  ['RekeyLimit', 'PAMServiceName', 'Subsystem'].map((name) => name.toLowerCase()),
 );

@@ -14,7 +14,6 @@ import {
   clientAliveIntervalRow,
   connectionDefaults,
   loginGraceTimeRow,
-  logLevelRow,
   maxStartupsRow,
   tcpKeepAliveRow,
 } from './connection-keywords.ts';
@@ -28,7 +27,6 @@ import {
   moduliFileRow,
   securityKeyProviderRow,
   sourceRows,
-  syslogFacilityRow,
   unusedConnectionTimeoutRow,
   useDnsRow,
 } from './fixed-keywords.ts';
@@ -58,6 +56,7 @@ import {
   pidFileRow,
   portRow,
 } from './listen-keywords.ts';
+import { logDefaults, logLevelRow, logVerboseRow, syslogFacilityRow } from './log-keywords.ts';
 import {
   allowGroupsRow,
   allowUsersRow,
@@ -192,6 +191,7 @@ export const serverKeywords: readonly ServerRow[] = [
   subsystemRow,
   maxStartupsRow,
   ...sourceRows,
+  logVerboseRow,
   permitTunnelRow,
   rekeyLimitRow,
   permitOpenRow,
@@ -203,6 +203,7 @@ export const serverKeywords: readonly ServerRow[] = [
 export const serverDefaults: ServerDraft = {
   ...listenDefaults,
   ...connectionDefaults,
+  ...logDefaults,
   ...transportDefaults,
   ...hostKeyDefaults,
   ...loginDefaults,

@@ -125,7 +125,11 @@ export class Listeners {
   commit({ kept, fresh, leaving }: Prepared): void {
     this.#open = [...kept, ...fresh];
     for (const { listen, port } of fresh) {
-      this.#host.log.info(`Server listening on ${listen.address} port ${port}.`);
+      this.#host.log.info(`Server listening on ${listen.address} port ${port}.`, {
+        event: 'server.listening',
+        listenAddress: listen.address,
+        listenPort: port,
+      });
     }
     fresh.forEach((one) => this.#accept(one));
     leaving.forEach((one) => this.#end(one));

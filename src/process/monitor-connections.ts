@@ -2,7 +2,7 @@
  * The connections of the daemon, from accept to end: MaxStartups, LoginGraceTime, which worker has
  * which, what is cleaned up. Runs in: monitor.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import type { LeaderClient } from '../../pam/leader-client.ts';
 import type { Log } from '../audit/log.ts';
@@ -60,6 +60,7 @@ export class MonitorConnections {
   /** For connections from here on. */
   #config: ServerConfig;
   #lastNumber = 0;
+  readonly #logNumbers = firstLogNumber();
   #dropped = 0;
   #throttledSinceMs = 0;
   /** Called whenever the number of connections falls to 0. */
@@ -103,18 +104,29 @@ export class MonitorConnections {
     return [...this.#workerOf.keys()];
   }
 
+  #logAbout(endpoints: Omit<Accepted, 'descriptor'>): Log {
+    const { pid } = process;
+    return this.log.about({ id: newId(), processNumber: pid, endpoints, loggedUser: undefined });
+  }
+
   /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
   accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
     const { descriptor, ...endpoints } = accepted;
     const from = `[${endpoints.remoteAddress}]:${endpoints.remotePort}`;
+    const log = this.#logAbout(endpoints);
     const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
     if (!this.#startups.enter()) {
       if (this.#dropped++ === 0) {
         this.#throttledSinceMs = performance.now();
-        this.log.error('beginning MaxStartups throttling');
+        log.error('beginning MaxStartups throttling');
       }
-      this.log.info(
+      log.info(
         `drop connection #${this.#startups.unauthenticated} from ${from} on ${on} past MaxStartups`,
+        {
+          event: 'connection.dropped',
+          reason: 'MaxStartups',
+          count: this.#startups.unauthenticated,
+        },
       );
       this.#turnAway(descriptor, 'Exceeded MaxStartups\r\n');
       return;
@@ -200,7 +212,10 @@ export class MonitorConnections {
       endpoints,
       worker,
       randomBytes(cookieBytes),
+      this.log,
+      { id: newId(), processNumber: this.#logNumbers + this.#lastNumber },
     );
+    const { log } = connection;
     const { loginGraceTimeMs } = this.#config;
     let copy: number;
     try {
@@ -208,7 +223,11 @@ export class MonitorConnections {
     } catch (error) {
       // Out of descriptors: this one is turned away, the daemon goes on.
       this.#startups.leave();
-      this.log.error(`drop connection from ${connection.from}: ${(error as Error).message}`);
+      const reason = (error as Error).message;
+      log.error(`drop connection from ${connection.from}: ${reason}`, {
+        event: 'connection.dropped',
+        reason,
+      });
       this.#turnAway(descriptor, 'Too many connections\r\n');
       if (output !== undefined) {
         closeDescriptor(output);
@@ -224,8 +243,9 @@ export class MonitorConnections {
     });
     this.#workerOf.set(connection, worker);
     this.#events.began(connection);
-    this.log.verbose(
+    log.verbose(
       `Connection from ${connection.from} on ${endpoints.localAddress} port ${endpoints.localPort} rdomain ""`,
+      { event: 'connection.opened' },
     );
     try {
       setNoDelay(descriptor);
@@ -233,15 +253,18 @@ export class MonitorConnections {
       setKeepAlive(descriptor, this.#config.tcpKeepAlive);
     } catch (error) {
       // Not a TCP socket (-i on pipes of another kind) or already reset: the worker will see it.
-      this.log.debug(`socket options: ${(error as Error).message}`);
+      log.debug(`socket options: ${(error as Error).message}`);
     }
     worker.give(connection, output === undefined ? [descriptor] : [descriptor, output]);
   }
 
   #graceIsOver(connection: Connection): void {
     const { remoteAddress, localAddress } = connection.endpoints;
-    this.log.fatal(`Timeout before authentication for ${connection.from}`);
-    this.log.debug(`LoginGraceTime: ${remoteAddress} to ${localAddress}`);
+    const { log } = connection;
+    log.fatal(`Timeout before authentication for ${connection.from}`, {
+      event: 'connection.timeout',
+    });
+    log.debug(`LoginGraceTime: ${remoteAddress} to ${localAddress}`);
     this.#cut(connection);
   }
 
@@ -253,7 +276,7 @@ export class MonitorConnections {
         shutdownDescriptor(held.duplicate);
       } catch (error) {
         // No socket (-i on pipes): the worker is told to close it.
-        this.log.debug(`ending a connection: ${(error as Error).message}`);
+        connection.log.debug(`ending a connection: ${(error as Error).message}`);
       }
     }
     connection.worker.closeConnection(connection.number, 0, '');
@@ -263,8 +286,9 @@ export class MonitorConnections {
   /** A worker overstepped: its connection ends, and the log says what it tried. */
   refuse(connection: Connection, refusal: MonitorRefusal): void {
     if (!connection.closed) {
-      this.log.error(
+      connection.log.error(
         `monitor: refused ${refusal.detail}, connection from ${connection.from} ended`,
+        { event: 'connection.refused', reason: refusal.detail },
       );
       this.#cut(connection);
     }
@@ -273,7 +297,8 @@ export class MonitorConnections {
   /** A fault of ours in a request ends the connection that it belongs to, and no other. */
   broke(connection: Connection, name: string, error: unknown): void {
     const text = (error as Error).stack ?? String(error);
-    this.log.error(`internal error in ${name}, connection from ${connection.from} ended: ${text}`);
+    const { log } = connection;
+    log.error(`internal error in ${name}, connection from ${connection.from} ended: ${text}`);
     this.#cut(connection);
   }
 
@@ -287,7 +312,7 @@ export class MonitorConnections {
     leader.onExited = (report) => connection.exited(report);
     leader.onGone = () => {
       if (this.#leaders.get(connection) === leader && !connection.closed) {
-        this.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
+        connection.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
         this.#cut(connection);
       }
     };
@@ -326,7 +351,7 @@ export class MonitorConnections {
   }
 
   #logEnd(connection: Connection, why: string, initiator: number): void {
-    const { authentication, login, from } = connection;
+    const { authentication, login, from, log } = connection;
     const suffix = login === undefined ? ' [preauth]' : '';
     const who =
       login !== undefined
@@ -336,26 +361,42 @@ export class MonitorConnections {
           : authentication.isValid
             ? `authenticating user ${authentication.loggedPlain} `
             : `invalid user ${authentication.loggedPlain} `;
+    const isValidUser = authentication?.isValid;
+    const over = (line: string, reason: string): void =>
+      log.info(line, { event: 'connection.closed', isValidUser, reason });
     switch (initiator) {
-      case endedBy.peerDisconnected:
-        this.log.info(`Received disconnect from ${from}:${why}${suffix}`);
-        this.log.info(`Disconnected from ${who}${from}${suffix}`);
+      case endedBy.peerDisconnected: {
+        const [, code, reason] = /^(\d+): (.*)$/s.exec(why) ?? [];
+        log.info(`Received disconnect from ${from}:${why}${suffix}`, {
+          event: 'connection.disconnected',
+          reason,
+          reasonCode: code === undefined ? undefined : Number(code),
+        });
+        over(`Disconnected from ${who}${from}${suffix}`, 'disconnected');
         break;
+      }
       case endedBy.peerReset:
-        this.log.info(`Connection reset by ${who}${from}${suffix}`);
+        over(`Connection reset by ${who}${from}${suffix}`, 'reset');
         break;
       case endedBy.timeout:
-        this.log.info(`Timeout, client not responding from ${who}${from}`);
+        over(`Timeout, client not responding from ${who}${from}`, 'timeout');
         break;
       case endedBy.noAgreement:
-        this.log.info(`Unable to negotiate with ${from}: ${why}${suffix}`);
+        over(`Unable to negotiate with ${from}: ${why}${suffix}`, why);
         break;
       case endedBy.us:
-        this.log.info(`Disconnecting ${who}${from}: ${why}${suffix}`);
+        over(`Disconnecting ${who}${from}: ${why}${suffix}`, why);
         break;
       default:
-        this.log.info(`Connection closed by ${who}${from}${suffix}`);
+        over(`Connection closed by ${who}${from}${suffix}`, 'closed');
     }
+  }
+
+  sessionClosed(connection: Connection, session: number): void {
+    connection.log.verbose(
+      `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session}`,
+      { event: 'session.closed', session },
+    );
   }
 
   /** Everything that the monitor holds for a connection ends. */
@@ -373,12 +414,10 @@ export class MonitorConnections {
       this.#events.ended(connection);
     } catch (error) {
       // Such as a full disk under the store; the leader of the login must go all the same.
-      this.log.error(`end of ${connection.from}: ${(error as Error).stack ?? String(error)}`);
+      connection.log.error(`end of ${connection.from}: ${(error as Error).stack ?? String(error)}`);
     }
     for (const session of connection.sessions.values().filter(({ isClosed }) => !isClosed)) {
-      this.log.verbose(
-        `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session.number}`,
-      );
+      this.sessionClosed(connection, session.number);
     }
     connection.sessions.clear();
     const leader = this.#leaders.get(connection);
@@ -398,10 +437,26 @@ export class MonitorConnections {
 
   workerDied(worker: Worker): void {
     for (const connection of [...worker.connections.values()]) {
-      this.log.info(`Connection closed by ${connection.from}: its worker ended`);
+      connection.log.info(`Connection closed by ${connection.from}: its worker ended`, {
+        event: 'connection.closed',
+        reason: 'worker ended',
+      });
       this.end(connection);
     }
   }
+}
+
+/** Beyond every pid (Linux: 2^22), so that it cannot be taken for that of a process. */
+const leastLogNumber = 2 ** 22;
+const logNumberSpread = 2 ** 30;
+
+/** Two daemons at once, one of them draining, do not number their connections alike. */
+function firstLogNumber(): number {
+  return leastLogNumber + randomInt(logNumberSpread);
+}
+
+function newId(): string {
+  return randomBytes(8).toString('hex');
 }
 
 /** `01:02:03`; hours beyond a day go on counting. */

@@ -91,7 +91,7 @@ export class Monitor {
       bind: (address, port) => zygote.bind(address, port),
       accept: (accepted) => this.#accept(accepted),
     });
-    this.#requestRows = new RequestRows(log, options.places.runtimeDirectory, this.#desktops.rows);
+    this.#requestRows = new RequestRows(options.places.runtimeDirectory, this.#desktops.rows);
     this.#service = this.#serviceFor(policy, undefined);
   }
 
@@ -261,9 +261,7 @@ export class Monitor {
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
       const found = owned(connection);
       if (found?.closeSession(session) === true) {
-        this.#log.verbose(
-          `Close session: user ${found.login?.user ?? ''} from ${found.from} id ${session}`,
-        );
+        this.#connections.sessionClosed(found, session);
       }
     });
     peer.onNotice(link.ConnectionClosed, ({ connection, why, initiator }) => {
@@ -273,7 +271,7 @@ export class Monitor {
       }
     });
     const budget = new LineBudget(() => performance.now());
-    peer.onNotice(link.Log, ({ level, line }) => {
+    peer.onNotice(link.Log, ({ level, connection, line }) => {
       const dropped = budget.take();
       if (dropped === undefined) {
         return;
@@ -283,7 +281,11 @@ export class Monitor {
       }
       // A worker's lines are its own account of things: marked, and never above ERROR.
       const known = level === 'ERROR' || level === 'INFO' || level === 'VERBOSE' ? level : 'DEBUG1';
-      this.#log.at(known, `worker ${worker.number}: ${line}`);
+      const log = owned(connection)?.log ?? this.#log;
+      log.at(known, `worker ${worker.number}: ${line}`, {
+        event: 'worker.line',
+        worker: worker.number,
+      });
     });
     this.#desktops.serveNotices(peer, owned);
   }
@@ -295,7 +297,10 @@ export class Monitor {
       return;
     }
     this.#isDraining = true;
-    this.#log.info(`Received signal ${signal}; terminating.`);
+    this.#log.info(`Received signal ${signal}; terminating.`, {
+      event: 'server.ending',
+      reason: `signal ${signal}`,
+    });
     setProcessTitle('sshdesk: monitor [draining]');
     this.#stopListening();
     this.#desktops.release();

@@ -1,7 +1,6 @@
 /**
  * The monitor's request table for one policy: every row that a worker can ask for. Runs in: monitor.
  */
-import type { Log } from '../audit/log.ts';
 import { closeDescriptor, readMemfd } from '../base/socket.native.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
 import type { Connection } from '../monitor/connection.ts';
@@ -36,7 +35,6 @@ import type { MonitorPolicy } from './monitor-policy.ts';
 
 /** What all policies of a daemon share: caches and paces are the machine's, not a policy's. */
 export class RequestRows {
-  readonly #log: Log;
   readonly #runtimeDirectory: string;
   /** Those of desktops, whose owner is the same under every policy. */
   readonly #desktopRows: readonly AnyRow[];
@@ -46,14 +44,12 @@ export class RequestRows {
     pace: new CommandPace(),
   };
 
-  constructor(log: Log, runtimeDirectory: string, desktopRows: readonly AnyRow[]) {
-    this.#log = log;
+  constructor(runtimeDirectory: string, desktopRows: readonly AnyRow[]) {
     this.#runtimeDirectory = runtimeDirectory;
     this.#desktopRows = desktopRows;
   }
 
   under({ config, hostKeys, version }: MonitorPolicy, host: AuthenticationHost): readonly AnyRow[] {
-    const log = this.#log;
     const userKeys = this.#userKeys;
     const runtimeDirectory = this.#runtimeDirectory;
     return [
@@ -64,9 +60,8 @@ export class RequestRows {
           kex: config.kexAlgorithms.names,
           serverHostKey: offeredHostKeyAlgorithms(hostKeys, config),
         },
-        log,
       }),
-      proveHostKeys({ hostKeys, announced: announcedHostKeys(hostKeys, config), log }),
+      proveHostKeys({ hostKeys, announced: announcedHostKeys(hostKeys, config) }),
       userauthBegin(host),
       checkPassword(),
       tryNone(),
@@ -78,15 +73,15 @@ export class RequestRows {
       sessionOpen(),
       sessionPty(),
       sessionEnv(),
-      sessionStart({ config, log, readMemfd: readMemfdOnce }),
+      sessionStart({ config, readMemfd: readMemfdOnce }),
       sessionSignal(),
-      agentForward(log),
-      x11Forward(log),
-      directTcpip(log),
-      tcpipForward(log),
-      directStreamLocal(log, runtimeDirectory),
-      streamLocalForward(log, runtimeDirectory),
-      closeForward(log),
+      agentForward(),
+      x11Forward(),
+      directTcpip(),
+      tcpipForward(),
+      directStreamLocal(runtimeDirectory),
+      streamLocalForward(runtimeDirectory),
+      closeForward(),
       ...this.#desktopRows,
     ];
   }

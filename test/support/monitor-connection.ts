@@ -1,4 +1,5 @@
 /** A connection as the monitor knows it, with the notices to its worker recorded. */
+import { Log } from '../../src/audit/log.ts';
 import { Connection, type Login, type WorkerPort } from '../../src/monitor/connection.ts';
 import type { LeaderClient } from '../../pam/leader-client.ts';
 import type { ServerConfig } from '../../src/policy/config.ts';
@@ -62,7 +63,7 @@ export function testLogin(
   };
 }
 
-export function testConnection(): {
+export function testConnection(log: Log = new Log({ write: () => {} }, 'QUIET')): {
   readonly connection: Connection;
   readonly notices: unknown[][];
 } {
@@ -86,5 +87,7 @@ export function testConnection(): {
     localAddress: '192.0.2.2',
     localPort: 22,
   };
-  return { connection: new Connection(1, endpoints, worker, Buffer.alloc(16, 7)), notices };
+  const identity = { id: '0123456789abcdef', processNumber: 4_194_305 };
+  const cookie = Buffer.alloc(16, 7);
+  return { connection: new Connection(1, endpoints, worker, cookie, log, identity), notices };
 }

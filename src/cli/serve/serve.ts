@@ -3,11 +3,13 @@
  * process. Without -D the launcher waits until the daemon listens and exits 0. Runs in: monitor.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
-import { Log, type LogLevel, type LogSink, StreamSink } from '../../audit/log.ts';
+import { JsonSink } from '../../audit/json.ts';
+import { Log, type LogLevel, type LogSink } from '../../audit/log.ts';
+import { DescriptorSink, FileSink, sshdLineEnd } from '../../audit/stream.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
 import type { DesktopConfig, ServerConfig } from '../../policy/config.ts';
@@ -67,27 +69,18 @@ function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** A log that cannot be written (disk full, reader gone) must not end the daemon; nobody can be told. */
-function writeLog(descriptor: number, text: string): void {
-  try {
-    writeSync(descriptor, text);
-  } catch {
-    // The line is lost, as under sshd.
-  }
-}
-
-function sinkFor(flags: ServeFlags): LogSink {
-  if (flags.logFile !== undefined) {
-    const descriptor = openSync(resolve(flags.logFile), 'a', 0o600);
-    return new StreamSink(
-      (text) => writeLog(descriptor, text),
-      () => closeSync(descriptor),
-    );
-  }
-  if (flags.logToStderr || flags.test || flags.dump) {
-    return new StreamSink((text) => writeLog(2, text));
-  }
-  return new SyslogSink('sshd');
+function sinkFor(flags: ServeFlags, { config, desktopConfig }: Configuration): LogSink {
+  const isJson = desktopConfig.logFormat === 'json';
+  const lineEnd = isJson ? '\n' : sshdLineEnd;
+  const sink = (): LogSink => {
+    if (flags.logFile !== undefined) {
+      return new FileSink(resolve(flags.logFile), lineEnd);
+    }
+    return flags.logToStderr || flags.test || flags.dump
+      ? new DescriptorSink(2, lineEnd)
+      : new SyslogSink({ tag: desktopConfig.logTag, facility: config.syslogFacility });
+  };
+  return isJson ? new JsonSink(sink()) : sink();
 }
 
 function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
@@ -286,10 +279,12 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
   let pidFile: PidFile | undefined;
+  let opened: Log | undefined;
   try {
     const source = systemSource();
     const loaded = await load(flags, source);
-    const log = new Log(sinkFor(flags), levelFor(flags, loaded.config.logLevel));
+    const log = new Log(sinkFor(flags, loaded), levelFor(flags, loaded.config.logLevel));
+    opened = log;
     for (const spec of flags.connectionSpecs) {
       const verdict = checkConnectionSpec(spec);
       if (!verdict.allowed) {
@@ -338,7 +333,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
         const read = await load(atRoot, source);
         const keys = await loadHostKeys(read.config, log);
         // A log file that was moved away is made anew.
-        const sink = sinkFor(atRoot);
+        const sink = sinkFor(atRoot, read);
         try {
           await monitor.change(policyOf(read, keys));
         } catch (error) {
@@ -371,6 +366,7 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
     return failed;
   } finally {
     pidFile?.remove();
+    opened?.close();
   }
 }
 

@@ -2,13 +2,12 @@
  * `agent-forward`: the client's agent for this login's sessions (auth-agent-req@openssh.com). Once
  * per connection, as sshd; later sessions have the socket too. Runs in: monitor.
  */
-import type { Log } from '../../audit/log.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { AgentForward } from '../link.ts';
 import { loginOf, sessionOf } from '../login.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
-export function agentForward(log: Log): AnyRow {
+export function agentForward(): AnyRow {
   return row({
     schema: AgentForward,
     phase: ['postauth'],
@@ -33,7 +32,7 @@ export function agentForward(log: Log): AnyRow {
         if (!(error instanceof CallFailure)) {
           throw error;
         }
-        log.error(`Agent forwarding disabled: ${error.text}`);
+        connection.log.error(`Agent forwarding disabled: ${error.text}`);
         return { values: { allowed: false } };
       }
     },

@@ -28,7 +28,7 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
     return over;
   }
   if (!authentication.methods.includes('password')) {
-    return authentication.refuse('password', '', false);
+    return authentication.refuse('password', undefined, false);
   }
   const startedMs = authentication.host.nowMs();
   const mayPass = authentication.mayPass('password');
@@ -42,6 +42,6 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
   password.fill(0);
   const result = await asked;
   return mayPass && result.returnCode === 0 && !result.userChanged
-    ? authentication.accept('password', '', '', undefined)
-    : authentication.refuseSecret('password', '', startedMs, result.delayUs);
+    ? authentication.accept('password', '', undefined, undefined)
+    : authentication.refuseSecret('password', startedMs, result.delayUs);
 }

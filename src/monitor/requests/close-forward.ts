@@ -3,13 +3,12 @@
  * cancel-tcpip-forward, and the same for Unix sockets). Runs in: monitor.
  */
 import { MonitorRefusal } from '../../base/errors.ts';
-import type { Log } from '../../audit/log.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { CloseForward } from '../link.ts';
 import { loginOf } from '../login.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
-export function closeForward(log: Log): AnyRow {
+export function closeForward(): AnyRow {
   return row({
     schema: CloseForward,
     phase: ['postauth'],
@@ -28,7 +27,7 @@ export function closeForward(log: Log): AnyRow {
           throw error;
         }
         // It is deaf all the same; a socket's file goes at the end of the login.
-        log.error(`closing a listener: ${error.text}`);
+        connection.log.error(`closing a listener: ${error.text}`);
       }
       return { values: {} };
     },

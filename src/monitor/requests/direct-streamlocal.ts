@@ -2,7 +2,6 @@
  * `direct-streamlocal@openssh.com` (OpenSSH PROTOCOL §2.4): to a Unix socket, by the leader as the
  * user. Runs in: monitor.
  */
-import type { Log } from '../../audit/log.ts';
 import { mayOpenSocket, socketRefusalLine } from '../../policy/permit-open.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
@@ -17,7 +16,7 @@ const connectFailed = 2;
  * runtimeDirectory: where desktops have their sockets. Opening one counts as running a command, so
  * who may run none does not get to them by this way.
  */
-export function directStreamLocal(log: Log, runtimeDirectory: string): AnyRow {
+export function directStreamLocal(runtimeDirectory: string): AnyRow {
   return row({
     schema: DirectStreamLocal,
     phase: ['postauth'],
@@ -29,7 +28,7 @@ export function directStreamLocal(log: Log, runtimeDirectory: string): AnyRow {
       const { grant, leader } = login;
       const open = mayOpenSocket(grant, path);
       if (!open.allowed) {
-        log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }));
+        connection.log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }));
         throw new CallFailure(connectFailed, 'open failed');
       }
       try {
@@ -37,7 +36,7 @@ export function directStreamLocal(log: Log, runtimeDirectory: string): AnyRow {
         return { values: {}, descriptors: [await leader.connectUnix(path, notBelow)] };
       } catch (error) {
         if (error instanceof CallFailure) {
-          log.error(`connect to ${path} failed: ${error.text}`);
+          connection.log.error(`connect to ${path} failed: ${error.text}`);
           throw new CallFailure(connectFailed, 'open failed');
         }
         throw error;

@@ -3,7 +3,6 @@
  * the user's desktop. Both obey AllowTcpForwarding, PermitOpen and the key. Runs in: monitor.
  */
 import type { LeaderClient } from '../../../pam/leader-client.ts';
-import type { Log } from '../../audit/log.ts';
 import { forwardConnectMs } from '../../base/limits.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { mayOpen, openRefusalLine } from '../../policy/permit-open.ts';
@@ -22,7 +21,7 @@ const familyNumbers = { any: 0, inet: 4, inet6: 6 } as const;
 
 type Reply = (typeof DirectTcpip)['reply'];
 
-export function directTcpip(log: Log): AnyRow {
+export function directTcpip(): AnyRow {
   return row({
     schema: DirectTcpip,
     phase: ['postauth'],
@@ -34,7 +33,7 @@ export function directTcpip(log: Log): AnyRow {
       const open = mayOpen(login.grant, host, port);
       if (!open.allowed) {
         const { remoteAddress, remotePort } = connection.endpoints;
-        log.info(
+        connection.log.info(
           openRefusalLine(open.reason, {
             host,
             port,
@@ -48,11 +47,11 @@ export function directTcpip(log: Log): AnyRow {
       }
       if (host !== desktopHost || port !== desktopPort) {
         const family = familyNumbers[login.grant.addressFamily];
-        return connectTo(login.leader, log, host, port, family);
+        return connectTo(login.leader, connection, host, port, family);
       }
       const desktop = mayOpenDesktop(login);
       if (!desktop.allowed) {
-        log.info(`refused ${host}: ${desktop.detail}`);
+        connection.log.info(`refused ${host}: ${desktop.detail}`);
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
       return desktopOf(connection);
@@ -68,7 +67,7 @@ function desktopOf(connection: Connection): Answer<Reply> {
 /** The client is told what the resolver or connect(2) says, as sshd tells it. */
 async function connectTo(
   leader: LeaderClient,
-  log: Log,
+  { log }: Connection,
   host: string,
   port: number,
   family: 0 | 4 | 6,

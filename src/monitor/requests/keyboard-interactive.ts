@@ -61,11 +61,11 @@ async function refuse(
   await authentication.recordFailure();
   await authentication.waitAsRefused(startedMs, delayUs);
   if (messages.length === 0) {
-    return authentication.refuse(`${method}/pam`, '');
+    return authentication.refuse(`${method}/pam`);
   }
   authentication.conversation = {
     abort: async () => {},
-    resume: async () => authentication.refuse(`${method}/pam`, ''),
+    resume: async () => authentication.refuse(`${method}/pam`),
   };
   return authentication.postponed(
     `${method}/pam`,
@@ -90,7 +90,9 @@ async function changePassword(
     }
     const { returnCode, messages } = turn.result;
     return returnCode === 0
-      ? authentication.accept(method, 'pam', '', undefined, { messages: [...told, ...messages] })
+      ? authentication.accept(method, 'pam', undefined, undefined, {
+          messages: [...told, ...messages],
+        })
       : refuse(attempt, messages, 0);
   };
   return step(await conversation.next());
@@ -102,7 +104,7 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
     return refuse(attempt, result.messages, result.delayUs);
   }
   if (authentication.isAccounted) {
-    return authentication.accept(method, 'pam', '', undefined);
+    return authentication.accept(method, 'pam', undefined, undefined);
   }
   const account = await authentication.leader.account();
   const told = [...result.messages, ...account.messages];
@@ -111,7 +113,7 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
   }
   return account.newPasswordRequired
     ? changePassword(attempt, told)
-    : authentication.accept(method, 'pam', '', undefined, { messages: told });
+    : authentication.accept(method, 'pam', undefined, undefined, { messages: told });
 }
 
 /** RFC 4256 §3.1: a hint, one list however long. sshd takes the devices that are in it, or any. */
@@ -135,7 +137,7 @@ export function startKeyboardInteractive(): AnyRow {
         return { values: over };
       }
       if (!authentication.methods.includes(method) || !isWanted(authentication, submethods)) {
-        return { values: authentication.refuse(method, '', false) };
+        return { values: authentication.refuse(method, undefined, false) };
       }
       const attempt: Attempt = {
         authentication,

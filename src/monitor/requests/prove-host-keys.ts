@@ -3,7 +3,6 @@
  * (OpenSSH PROTOCOL §2.5). The monitor builds the signed bytes over its own session identifier, so
  * that nothing else can be had signed this way. Runs in: monitor.
  */
-import type { Log } from '../../audit/log.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
 import type { Connection } from '../connection.ts';
@@ -40,10 +39,9 @@ export interface ProveHostKeysHost {
   readonly hostKeys: HostKeys;
   /** The plain keys that clients are told of. */
   readonly announced: readonly Buffer[];
-  readonly log: Log;
 }
 
-export function proveHostKeys({ hostKeys, announced, log }: ProveHostKeysHost): AnyRow {
+export function proveHostKeys({ hostKeys, announced }: ProveHostKeysHost): AnyRow {
   const proofs = new WeakMap<Connection, number>();
   return row({
     schema: ProveHostKeys,
@@ -71,7 +69,7 @@ export function proveHostKeys({ hostKeys, announced, log }: ProveHostKeysHost): 
             await key.sign(algorithmFor(key, connection), signedProof(sessionId, blob)),
           );
         } catch (error) {
-          log.error(`prove-host-keys: ${key.type}: ${(error as Error).message}`);
+          connection.log.error(`prove-host-keys: ${key.type}: ${(error as Error).message}`);
           throw new CallFailure(cannotSign, 'a host key cannot be used');
         }
       }

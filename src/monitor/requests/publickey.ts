@@ -135,13 +135,13 @@ export function queryKey(place: UserKeyPlace): AnyRow {
       }
       const offered = read(authentication, algorithm, blob, hostKey);
       if (offered === undefined) {
-        return { values: authentication.refuse('publickey', '', false) };
+        return { values: authentication.refuse('publickey', undefined, false) };
       }
       const permitted = await permit(authentication, offered, place);
       return {
         values:
           permitted === undefined
-            ? authentication.refuse('publickey', offered.info)
+            ? authentication.refuse('publickey', offered.logged)
             : authentication.postponed('publickey', authReply(authIs.acceptable)),
       };
     },
@@ -186,7 +186,7 @@ async function check(
   signed: Buffer,
   place: UserKeyPlace,
 ): Promise<AuthReply> {
-  const { algorithm, key, info } = offered;
+  const { algorithm, key, logged } = offered;
   const permitted = await permit(authentication, offered, place);
   // The signature of a key that would not do is not looked at: it may be one that costs time.
   const verified = permitted && verifySignature(algorithm.signature.name, key, signature, signed);
@@ -195,10 +195,10 @@ async function check(
     verified === undefined ||
     !satisfies(authentication, offered, permitted.options, verified.fido)
   ) {
-    return authentication.refuse('publickey', info);
+    return authentication.refuse('publickey', logged);
   }
   authentication.factors.rememberKey(key.blob);
-  return authentication.accept('publickey', '', info, permitted.options);
+  return authentication.accept('publickey', '', logged, permitted.options);
 }
 
 export function checkKey(place: UserKeyPlace): AnyRow {
@@ -216,7 +216,7 @@ export function checkKey(place: UserKeyPlace): AnyRow {
       }
       const offered = read(authentication, algorithm, blob, hostKey);
       if (offered === undefined) {
-        return { values: authentication.refuse('publickey', '', false) };
+        return { values: authentication.refuse('publickey', undefined, false) };
       }
       const signed = signedBytes(authentication, algorithm, blob, hostKey);
       return { values: await check(authentication, offered, signature, signed, place) };

@@ -6,7 +6,6 @@ import type { SpawnOrder } from '../../../pam/leader-client.ts';
 import { stdio } from '../../../pam/leader-protocol.ts';
 import type { ServerConfig } from '../../policy/config.ts';
 import { mayTakeUserEnvironment } from '../../policy/grant.ts';
-import type { Log } from '../../audit/log.ts';
 import { textOf } from '../authentication.ts';
 import type { Connection, Login, Session } from '../connection.ts';
 import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
@@ -18,7 +17,6 @@ import { type Plan, planSession, type SessionKind } from '../session-plan.ts';
 
 export interface SessionStartHost {
   readonly config: ServerConfig;
-  readonly log: Log;
   readMemfd(descriptor: number, maxBytes: number): Buffer;
 }
 
@@ -162,7 +160,7 @@ async function start(
   await login.established;
   const plan = planSession(login, session, kind, command.toString('utf8'), host.config.subsystems);
   if (plan.is === 'refused') {
-    host.log.info(plan.why);
+    connection.log.info(plan.why);
     return refused;
   }
   if (plan.is === 'told') {
@@ -170,8 +168,13 @@ async function start(
   }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;
-    host.log.verbose(
+    connection.log.verbose(
       `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
+      {
+        event: 'session.started',
+        session: session.number,
+        sessionKind: `subsystem '${plan.name}'`,
+      },
     );
     return {
       values: {
@@ -205,8 +208,14 @@ async function start(
   session.startedAs = 'process';
   connection.assignHandle(session, spawned.handle);
   const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
-  host.log.verbose(
+  connection.log.verbose(
     `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
+    {
+      event: 'session.started',
+      session: session.number,
+      sessionKind: plan.logged,
+      terminal: spawned.tty.replace('/dev/', ''),
+    },
   );
   return {
     values: {

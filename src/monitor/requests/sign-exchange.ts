@@ -4,7 +4,6 @@
  * exchange, so neither an old hash nor a recorded signature is worth anything. Runs in: monitor.
  */
 import { randomBytes } from 'node:crypto';
-import type { Log } from '../../audit/log.ts';
 import { KexError, MonitorRefusal } from '../../base/errors.ts';
 import { hostKeyAlgorithms } from '../../ssh/wire/algorithms.ts';
 import { exchangeHash, type ExchangeValues } from '../../ssh/wire/exchange-hash.ts';
@@ -70,10 +69,9 @@ export interface SignExchangeHost {
   readonly hostKeys: HostKeys;
   readonly version: string;
   readonly algorithms: ExchangeAlgorithms;
-  readonly log: Log;
 }
 
-export function signExchange({ hostKeys, version, algorithms, log }: SignExchangeHost): AnyRow {
+export function signExchange({ hostKeys, version, algorithms }: SignExchangeHost): AnyRow {
   return row({
     schema: SignExchange,
     phase: ['preauth', 'postauth'],
@@ -121,7 +119,7 @@ export function signExchange({ hostKeys, version, algorithms, log }: SignExchang
         const signature = await key.sign(signatureAlgorithm, hash);
         return { values: { signature, hash, nextCookie } };
       } catch (error) {
-        log.error(`sign-exchange: ${signatureAlgorithm}: ${(error as Error).message}`);
+        connection.log.error(`sign-exchange: ${signatureAlgorithm}: ${(error as Error).message}`);
         throw new CallFailure(cannotSign, 'the host key cannot be used');
       }
     },

@@ -2,7 +2,6 @@
  * `streamlocal-forward@openssh.com` (OpenSSH PROTOCOL §2.4): the leader makes the Unix socket as the
  * user, and removes it when the listener ends. Runs in: monitor.
  */
-import type { Log } from '../../audit/log.ts';
 import { mayListenOnSocket } from '../../policy/permit-listen.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
@@ -14,7 +13,7 @@ import { mayOpenDesktop } from '../session-plan.ts';
 const administrativelyProhibited = 1;
 
 /** runtimeDirectory: as for direct-streamlocal; nor is a desktop's socket replaced by this way. */
-export function streamLocalForward(log: Log, runtimeDirectory: string): AnyRow {
+export function streamLocalForward(runtimeDirectory: string): AnyRow {
   return row({
     schema: StreamLocalForward,
     phase: ['postauth'],
@@ -26,16 +25,16 @@ export function streamLocalForward(log: Log, runtimeDirectory: string): AnyRow {
       const { grant, leader } = login;
       const notBelow = mayOpenDesktop(login).allowed ? '' : runtimeDirectory;
       if (!mayListenOnSocket(grant).allowed) {
-        log.info(
+        connection.log.info(
           `Received request from ${connection.from} to remote forward to path "${path}", but the request was denied.`,
         );
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
-      const made = await makeListener(connection, log, () =>
+      const made = await makeListener(connection, () =>
         leader.listenUnix(path, grant.streamLocalBindMask, grant.streamLocalBindUnlink, notBelow),
       );
       if (made.is === 'refused') {
-        log.error(`streamlocal-forward: ${made.reason}`);
+        connection.log.error(`streamlocal-forward: ${made.reason}`);
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
       return { values: { listener: made.listener }, descriptors: made.descriptors };

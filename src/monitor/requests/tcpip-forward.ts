@@ -3,7 +3,6 @@
  * that holds the connection accepts. Runs in: monitor.
  */
 import { listenOn } from '../../../pam/leader-protocol.ts';
-import type { Log } from '../../audit/log.ts';
 import { bindPlace, listenRefusalLine, mayListen } from '../../policy/permit-listen.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
@@ -15,7 +14,7 @@ const administrativelyProhibited = 1;
 const largestPort = 65535;
 const familyNumbers = { any: 0, inet: 4, inet6: 6 } as const;
 
-export function tcpipForward(log: Log): AnyRow {
+export function tcpipForward(): AnyRow {
   return row({
     schema: TcpipForward,
     phase: ['postauth'],
@@ -26,11 +25,11 @@ export function tcpipForward(log: Log): AnyRow {
       const { grant, account, leader } = await forwardingLogin(connection);
       const verdict = mayListen(grant, account.uid, host, port);
       if (!verdict.allowed || port > largestPort) {
-        log.info(listenRefusalLine(connection.endpoints, host, port));
+        connection.log.info(listenRefusalLine(connection.endpoints, host, port));
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
       const place = bindPlace(grant.gatewayPorts, host);
-      const made = await makeListener(connection, log, () =>
+      const made = await makeListener(connection, () =>
         leader.listenTcp({
           where: listenOn[place.is],
           address: place.is === 'address' ? place.address : '',
@@ -39,8 +38,8 @@ export function tcpipForward(log: Log): AnyRow {
         }),
       );
       if (made.is === 'refused') {
-        log.error(made.reason);
-        log.error(`cannot listen to port: ${port}`);
+        connection.log.error(made.reason);
+        connection.log.error(`cannot listen to port: ${port}`);
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
       const { listener, port: actual, descriptors } = made;

@@ -41,7 +41,7 @@ async function attempt(connection: Connection): Promise<AuthReply> {
     refused: !mayPass,
   });
   if (mayPass && result.returnCode === 0 && !result.userChanged) {
-    return authentication.accept('none', '', '', undefined);
+    return authentication.accept('none', '', undefined, undefined);
   }
   await authentication.waitAsRefused(startedMs, result.delayUs);
   return refusal;

@@ -10,7 +10,7 @@ async function bannerFor({ host: { config, log } }: Authentication): Promise<Buf
     : readBanner(config.banner, (why) => log.debug(`Banner ${config.banner}: ${why}`));
 }
 
-export function userauthBegin(host: AuthenticationHost): AnyRow {
+export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
   return row({
     schema: UserauthBegin,
     phase: ['preauth'],

@@ -3,7 +3,6 @@
  * user; protocol and cookie are kept for the session's start. Runs in: monitor.
  */
 import { hostname } from 'node:os';
-import type { Log } from '../../audit/log.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import type { X11Display } from '../connection.ts';
 import { X11Forward } from '../link.ts';
@@ -32,7 +31,7 @@ export function isAuthorization(protocol: Buffer, cookie: Buffer): boolean {
 
 const refused = { values: { allowed: false } };
 
-export function x11Forward(log: Log): AnyRow {
+export function x11Forward(): AnyRow {
   return row({
     schema: X11Forward,
     phase: ['postauth'],
@@ -44,19 +43,23 @@ export function x11Forward(log: Log): AnyRow {
       const { config } = login;
       const session = sessionOf(connection, values.session);
       if (session.x11 !== undefined) {
-        log.error(`session_x11_req: session ${session.number}: x11 forwarding already active`);
+        connection.log.error(
+          `session_x11_req: session ${session.number}: x11 forwarding already active`,
+        );
         return refused;
       }
       if (!isAuthorization(values.authProtocol, values.authData)) {
-        log.error('Invalid X11 forwarding data');
+        connection.log.error('Invalid X11 forwarding data');
         return refused;
       }
       if (session.startedAs !== '' || !login.grant.permitX11Forwarding) {
-        log.debug('X11 forwarding disabled by key options or in server configuration file.');
+        connection.log.debug(
+          'X11 forwarding disabled by key options or in server configuration file.',
+        );
         return refused;
       }
       if (config.xauthLocation === undefined) {
-        log.debug('No xauth program; cannot forward X11.');
+        connection.log.debug('No xauth program; cannot forward X11.');
         return refused;
       }
       // From here on a second one of the same session is refused, whatever is waited for.
@@ -79,7 +82,7 @@ export function x11Forward(log: Log): AnyRow {
         if (!(error instanceof CallFailure)) {
           throw error;
         }
-        log.debug(`X11 forwarding: ${error.text}`);
+        connection.log.debug(`X11 forwarding: ${error.text}`);
         return refused;
       } finally {
         if (session.x11 === 'opening') {

@@ -53,9 +53,10 @@ class Pam {
 }
 
 async function begun(authenticationMethods: readonly string[] = []) {
-  const { connection } = testConnection();
-  const pam = new Pam();
   const lines: string[] = [];
+  const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'VERBOSE');
+  const { connection } = testConnection(log);
+  const pam = new Pam();
   const config = {
     usePam: true,
     maxAuthTries: 3,
@@ -72,7 +73,6 @@ async function begun(authenticationMethods: readonly string[] = []) {
   const host = {
     config,
     configFor: () => config,
-    log: new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'VERBOSE'),
     isRootless: false,
     startLeader: async () => pam as unknown as LeaderClient,
     authenticated: (one: Connection) => void (one.phase = 'postauth'),

@@ -27,7 +27,7 @@ function refusal(name: string, blob: Buffer, config = defaults): string {
 function info(name: string, blob: Buffer): string {
   const offer = readOffer(name, blob, defaults);
   assert.ok(offer.ok);
-  return offer.offered.info;
+  return offer.offered.logged.text;
 }
 
 test('the log names key, certificate and authority as sshd does', () => {

@@ -22,13 +22,12 @@ function rowOf(keys: readonly HostKey[] = [ed25519, rsa, silent]) {
   return proveHostKeys({
     hostKeys: new HostKeys(keys),
     announced: [ed25519.publicBlob, rsa.publicBlob],
-    log,
   });
 }
 const request = rowOf();
 
 function loggedIn() {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   connection.sessionId = randomBytes(32);
   connection.phase = 'postauth';
   connection.hostKeyAlgorithm = 'ssh-ed25519';
@@ -86,12 +85,12 @@ test('a foreign key, one that was not named, one twice, and no session get nothi
   ]) {
     await assert.rejects(ask(loggedIn(), keys), { name: 'CallFailure' });
   }
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   await assert.rejects(ask(connection, [ed25519.publicBlob]), { name: 'CallFailure' });
 });
 
 test('before authentication the row is not there', () => {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   assert.match(objection(request, connection) ?? '', /in phase preauth/);
 });
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LeaderClient } from '../../../../../pam/leader-client.ts';
-import { Log } from '../../../../../src/audit/log.ts';
 import type { Connection } from '../../../../../src/monitor/connection.ts';
 import { startedAs } from '../../../../../src/monitor/link.ts';
 import { sessionOpen } from '../../../../../src/monitor/requests/session-open.ts';
@@ -12,7 +11,6 @@ import { testConnection, testLogin } from '../../../../support/monitor-connectio
 
 const start = sessionStart({
   config: { usePam: true, subsystems: new Map() } as unknown as ServerConfig,
-  log: new Log({ write: () => {} }, 'QUIET'),
   readMemfd: () => Buffer.alloc(0),
 });
 

@@ -21,7 +21,6 @@ function requestWith(keys: readonly HostKey[], kex = ['curve25519-sha256']) {
     hostKeys: new HostKeys(keys),
     version,
     algorithms: { kex, serverHostKey },
-    log,
   });
 }
 const request = requestWith([ownHostKey(key)]);
@@ -62,14 +61,14 @@ async function ask(
 }
 
 test('the signature is over the hash that the monitor computed', async () => {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   const { signature, hash } = await ask(connection, exchange(connection.cookie));
   assert.equal(verify('ssh-ed25519', key.publicBlob, signature, hash), true);
   assert.deepEqual(connection.sessionId, hash);
 });
 
 test('the session identifier is that of the first exchange for ever', async () => {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   const { hash } = await ask(connection, exchange(connection.cookie));
   const again = await ask(connection, exchange(connection.cookie));
   assert.notDeepEqual(again.hash, hash);
@@ -77,10 +76,10 @@ test('the session identifier is that of the first exchange for ever', async () =
 });
 
 test('an old KEXINIT, played again on a new connection, is not signed', async () => {
-  const victim = testConnection().connection;
+  const victim = testConnection(log).connection;
   const recorded = exchange(victim.cookie);
   await ask(victim, recorded);
-  const attacker = testConnection().connection;
+  const attacker = testConnection(log).connection;
   attacker.cookie = randomBytes(16);
   await assert.rejects(ask(attacker, recorded), MonitorRefusal);
   assert.equal(attacker.sessionId, undefined);
@@ -102,14 +101,14 @@ const lies: readonly (readonly [name: string, change: Values])[] = [
 ];
 for (const [name, change] of lies) {
   test(`${name} is not signed`, async () => {
-    const { connection } = testConnection();
+    const { connection } = testConnection(log);
     const values = { ...exchange(connection.cookie), ...change };
     await assert.rejects(ask(connection, values), MonitorRefusal);
   });
 }
 
 test('what the configuration leaves out is not signed, whatever the KEXINIT offers', async () => {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   const other = requestWith([ownHostKey(key)], ['mlkem768x25519-sha256']);
   const asked = exchange(connection.cookie);
   await assert.rejects(
@@ -122,7 +121,7 @@ test('behind a certificate the key signs under its own name', async () => {
   const name = 'ssh-ed25519-cert-v01@openssh.com';
   const certificate = new Writer().text(name).string(randomBytes(32)).done();
   const certified = requestWith([ownHostKey(key, certificate)]);
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   const lists = [['curve25519-sha256'], [name], [], [], [], [], [], [], [], []];
   const init = lists
     .reduce((to, names) => to.nameList(names), new Writer().byte(20).raw(connection.cookie))
@@ -144,7 +143,7 @@ test('a key that cannot sign fails that exchange, the cookie is spent', async ()
     ...ownHostKey(key),
     sign: () => Promise.reject(new Error('agent refused operation')),
   };
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   const { cookie } = connection;
   await assert.rejects(
     async () => requestWith([broken]).handle(connection, exchange(cookie) as never),
@@ -155,7 +154,7 @@ test('a key that cannot sign fails that exchange, the cookie is spent', async ()
 });
 
 test('before a login a host key signs a bounded number of times', async () => {
-  const { connection } = testConnection();
+  const { connection } = testConnection(log);
   for (let count = 0; count < 32; count++) {
     await ask(connection, exchange(connection.cookie));
   }

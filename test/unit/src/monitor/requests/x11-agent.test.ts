@@ -25,7 +25,7 @@ const cookie = Buffer.from('00'.repeat(16));
 function loggedIn(grant: Partial<Grant> = {}, settings: Partial<ServerConfig> = {}) {
   const lines: string[] = [];
   const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'INFO');
-  const { connection, notices } = testConnection();
+  const { connection, notices } = testConnection(log);
   const orders: unknown[][] = [];
   const state = { fails: false };
   const answer =
@@ -44,8 +44,8 @@ function loggedIn(grant: Partial<Grant> = {}, settings: Partial<ServerConfig> = 
   } as unknown as LeaderClient;
   connection.phase = 'postauth';
   connection.login = testLogin({ leader, grant, config: { ...config, ...settings } });
-  const x11Row = x11Forward(log);
-  const agentRow = agentForward(log);
+  const x11Row = x11Forward();
+  const agentRow = agentForward();
   const x11 = (session: number, more: object = {}) =>
     x11Row.handle(connection, {
       connection: 1,
