@@ -128,6 +128,12 @@ export const sourceRows: readonly ServerRow[] = [
   fixed('RefuseConnection', ['no'], 'No Match block refuses connections.', false),
   fixed('ChannelTimeout', ['none'], 'Channels stay open while nothing happens.', false),
   fixed('RDomain', ['none'], 'The routing domain stays what it is.', false),
+  fixed(
+    'LogVerbose',
+    ['none'],
+    "What it names are files, functions and lines of OpenSSH's source, which are not here; LogLevel says more, in a Match block too.",
+    false,
+  ),
   fixed('DebianBanner', ['yes', 'no'], 'The identification names no distribution.', false),
 ];
 

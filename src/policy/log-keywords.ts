@@ -6,8 +6,8 @@ import { ConfigError } from '../base/errors.ts';
 import type { ConfiguredLogLevel, DesktopConfig, ServerConfig } from './config.ts';
 import type { DesktopDraft } from './desktop-keywords.ts';
 import { type KeywordRow, keyword } from './keyword.ts';
-import { row, type ServerRow } from './server-row.ts';
-import { oneOf, several, single } from './values.ts';
+import { row } from './server-row.ts';
+import { oneOf, single } from './values.ts';
 import type { Words } from './words.ts';
 
 type DesktopRow = KeywordRow<DesktopDraft, DesktopConfig>;
@@ -55,26 +55,6 @@ export const syslogFacilityRow = row({
   parse: oneOf(Object.fromEntries(facilityNames.map((name) => [name.toLowerCase(), name]))),
   dump: (config) => config.syslogFacility,
 });
-
-/** Its patterns name files, functions and lines of OpenSSH's own source. */
-export const logVerboseRow: ServerRow = {
-  name: 'LogVerbose',
-  aliases: [],
-  argument: 'none',
-  summary: "Not here: what it names are lines of OpenSSH's source. Use LogLevel.",
-  defaultText: 'none',
-  isRepeatable: false,
-  accept(_draft, words) {
-    const said = several(words).join(' ');
-    if (said.toLowerCase() !== 'none') {
-      throw new ConfigError(
-        `"${said}" names lines of OpenSSH's source, which this server does not have ("none" is supported; LogLevel says more, in a Match block too)`,
-      );
-    }
-  },
-  merge() {},
-  dump: () => [],
-};
 
 const mostTagCharacters = 32;
 

@@ -56,7 +56,7 @@ import {
   pidFileRow,
   portRow,
 } from './listen-keywords.ts';
-import { logDefaults, logLevelRow, logVerboseRow, syslogFacilityRow } from './log-keywords.ts';
+import { logDefaults, logLevelRow, syslogFacilityRow } from './log-keywords.ts';
 import {
   allowGroupsRow,
   allowUsersRow,
@@ -191,7 +191,6 @@ export const serverKeywords: readonly ServerRow[] = [
   subsystemRow,
   maxStartupsRow,
   ...sourceRows,
-  logVerboseRow,
   permitTunnelRow,
   rekeyLimitRow,
   permitOpenRow,

@@ -18,7 +18,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Child, eventually, type Finished } from '../support/child.ts';
 import { end, Ground } from '../support/daemon.ts';
 import { checkout, inLab, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
-import { allProcesses, freePort, processTree } from '../support/server.ts';
+import { allProcesses, freePort, processTree, serverKind } from '../support/server.ts';
 import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 240_000);
@@ -567,7 +567,7 @@ describe('serve', lab, () => {
       assert.equal(daemon.stderr, '');
     });
 
-    test('otherwise to syslog: tag sshd with the pid, facility auth, severity by level', async () => {
+    test('otherwise to syslog: tag sshd with the pid or a number beyond pids, facility auth, severity by level', async () => {
       const socket = syslogSocket();
       // Node has no datagram sockets of this kind.
       const reader = new Child('perl', [
@@ -583,18 +583,21 @@ describe('serve', lab, () => {
         const daemon = ground.serve('-D', '-f', ground.configFile, '-h', ground.file('nothing'));
         await eventually('it listens', () => isListening(daemon, ground.port));
         assert.equal(await greets(ground), 'in\n');
-        const tag = `sshd\\[${daemon.pid}\\]: `;
+        // A process serves many connections: theirs is a number that no process can have.
+        const isOurs = serverKind === 'sshdesk';
+        const connectionNumber = isOurs ? '(?:[1-9]\\d{7,9}|[4-9]\\d{6})' : '\\d+';
         const auth = 4 << 3;
-        for (const [severity, pattern] of [
-          [6, `Server listening on 127\\.0\\.0\\.1 port ${ground.port}\\.`],
+        for (const [severity, number, pattern] of [
+          [6, daemon.pid, `Server listening on 127\\.0\\.0\\.1 port ${ground.port}\\.`],
           [
             6,
+            connectionNumber,
             'Accepted publickey for alice from 127\\.0\\.0\\.1 port \\d+ ssh2: ED25519 SHA256:\\S+',
           ],
-          [3, 'error: Unable to load host key: .*nothing.*'],
+          [3, daemon.pid, 'error: Unable to load host key: .*nothing.*'],
         ] as const) {
           await eventually(pattern, () =>
-            new RegExp(`^<${auth | severity}>.{15} ${tag}${pattern}$`, 'm').test(
+            new RegExp(`^<${auth | severity}>.{15} sshd\\[${number}\\]: ${pattern}$`, 'm').test(
               reader.stdout.replaceAll('\0', ''),
             ),
           ).catch((error: unknown) => {

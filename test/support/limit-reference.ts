@@ -252,7 +252,10 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/policy/read-config.ts', 'maxDepth', 'Include inside Include'],
   ['src/policy/read-config.ts', 'maxFiles', 'files of one configuration'],
   ['src/policy/read-config.ts', 'maxTotalBytes', 'the same in bytes'],
-  ['src/audit/log.ts', 'maxLineCharacters', 'a line of the log'],
+  ['src/audit/text.ts', 'maxLineCharacters', 'a line of the log'],
+  ['src/audit/text.ts', 'loggedNameBytes', 'a name in a line of the log'],
+  ['src/audit/line-queue.ts', 'maxQueuedLines', 'lines that wait for a log that is not read'],
+  ['src/policy/log-keywords.ts', 'mostTagCharacters', 'LogTag'],
 ];
 
 /** What looks like a limit in the privileged half and is none that anybody can run into. */

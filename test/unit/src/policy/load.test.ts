@@ -290,13 +290,15 @@ test('the desktop configuration has the same grammar and its own table', () => {
     workerIsolation: 'shared',
     workerConfinement: 'strict',
     xSession: undefined,
+    logTag: 'sshd',
+    logFormat: 'sshd',
   });
   assert.equal(
     loadDesktopConfig({ ...request, cores: 8, source: memorySource({}) }).config.workers,
     8,
   );
   const text =
-    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nXSession startxfce4 --replace "a b"\n';
+    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
     {
@@ -305,19 +307,22 @@ test('the desktop configuration has the same grammar and its own table', () => {
       workerIsolation: 'connection',
       workerConfinement: 'relaxed',
       xSession: 'startxfce4 --replace "a b"',
+      logTag: 'sshd-session',
+      logFormat: 'json',
     },
   );
   assert.throws(
     () =>
       loadDesktopConfig({
         ...request,
-        source: memorySource({ [path]: 'Workers 1\nPort 22\nWorkerConnections 0\n' }),
+        source: memorySource({ [path]: 'Workers 1\nPort 22\nWorkerConnections 0\nLogTag x[1]\n' }),
       }),
     {
       lines: [
         `${path}:1: Workers: "1" is not between 2 and 1024`,
         `${path}:2: Port: Bad configuration option`,
         `${path}:3: WorkerConnections: "0" is not between 1 and 1000000`,
+        `${path}:4: LogTag: "x[1]" is no tag: up to 32 letters, digits, dots, dashes and underscores`,
       ],
     },
   );

@@ -1,0 +1,27 @@
+/** The reference of the log says what the tables say. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventTable, fieldTable } from '../../../support/log-reference.ts';
+
+const path = new URL('../../../../docs/reference/log.md', import.meta.url);
+
+function withTable(text: string, head: string, table: string): string {
+  const begin = text.indexOf(head);
+  assert.ok(begin >= 0, `no table begins with ${head}`);
+  const end = text.indexOf('\n\n', begin);
+  return `${text.slice(0, begin)}${table}${end < 0 ? '\n' : text.slice(end)}`;
+}
+
+test('docs/reference/log.md has the fields and events of the tables', () => {
+  const text = readFileSync(path, 'utf8');
+  const made = withTable(
+    withTable(text, '| field | value |', fieldTable()),
+    '| event | when |',
+    eventTable(),
+  );
+  if (process.env.UPDATE_REFERENCE !== undefined) {
+    writeFileSync(path, made);
+  }
+  assert.equal(readFileSync(path, 'utf8'), made);
+});
