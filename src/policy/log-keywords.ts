@@ -4,13 +4,13 @@
  */
 import { ConfigError } from '../base/errors.ts';
 import type { ConfiguredLogLevel, DesktopConfig, ServerConfig } from './config.ts';
-import type { DesktopDraft } from './desktop-keywords.ts';
 import { type KeywordRow, keyword } from './keyword.ts';
 import { row } from './server-row.ts';
 import { oneOf, single } from './values.ts';
 import type { Words } from './words.ts';
 
-type DesktopRow = KeywordRow<DesktopDraft, DesktopConfig>;
+/** The part of sshdesk_config that is here. */
+type LogDraft = Pick<DesktopConfig, 'logTag' | 'logFormat'>;
 
 const logLevelNames: Readonly<Record<string, ConfiguredLogLevel>> = {
   silent: 'QUIET',
@@ -69,8 +69,8 @@ function tag(words: Words): string {
   return word;
 }
 
-export const logRows: readonly DesktopRow[] = [
-  keyword<DesktopDraft, DesktopConfig, 'logTag'>({
+export const logRows: readonly KeywordRow<LogDraft, DesktopConfig>[] = [
+  keyword<LogDraft, DesktopConfig, 'logTag'>({
     name: 'LogTag',
     argument: 'name',
     summary:
@@ -80,7 +80,7 @@ export const logRows: readonly DesktopRow[] = [
     parse: tag,
     dump: (config) => config.logTag,
   }),
-  keyword<DesktopDraft, DesktopConfig, 'logFormat'>({
+  keyword<LogDraft, DesktopConfig, 'logFormat'>({
     name: 'LogFormat',
     argument: 'sshd | json',
     summary: "`sshd`: sshd's lines; `json`: one JSON object per line, see docs/reference/log.md.",
