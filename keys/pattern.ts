@@ -103,6 +103,23 @@ function parseNetwork(text: string): Network | 'invalid' | undefined {
   return (value >> hostBits) << hostBits === value ? { version, value, hostBits } : 'invalid';
 }
 
+/**
+ * Names the block of addresses that `address` is in: those that begin with the same bits. Undefined:
+ * it is no address.
+ */
+export function addressBlock(
+  address: string,
+  { bits4, bits6 }: { readonly bits4: number; readonly bits6: number },
+): { readonly version: 4 | 6; readonly key: string; readonly bits: number } | undefined {
+  const version = isIP(address) as 0 | 4 | 6;
+  if (version === 0 || address.includes('%')) {
+    return undefined;
+  }
+  const [bits, width] = version === 4 ? [bits4, 32] : [bits6, 128];
+  const key = (addressValue(address, version) >> BigInt(width - bits)).toString(16);
+  return { version, key, bits };
+}
+
 /** Networks where an entry is one, else the address as text against the pattern. */
 export function matchAddressList(address: string, list: string): ListResult {
   const own = parseNetwork(address);

@@ -19,6 +19,7 @@ import { Factors } from './factors.ts';
 import type { LoggedKey } from './offered-key.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
+import type { PenaltyKind } from './source-penalties.ts';
 
 export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive' | 'none';
 
@@ -133,6 +134,10 @@ export class Authentication {
   #isValid = false;
   #failures = 0;
   #isOver = false;
+  #wasAttempted = false;
+  #isRefused = false;
+  /** There is no such account. */
+  #isNobody = false;
   /** Once it has been run: not again at the next factor, as sshd. */
   #accountMessages: readonly PamMessage[] | undefined;
   #loggedUser: string;
@@ -200,6 +205,16 @@ export class Authentication {
   get loggedPlain(): string {
     return this.#loggedUser;
   }
+  /** sshd judges by the same: a request of a method, `none` aside, is an attempt, however it ends. */
+  get penalty(): PenaltyKind {
+    if (this.#isRefused) {
+      return 'refuseconnection';
+    }
+    if (this.#isNobody) {
+      return 'invaliduser';
+    }
+    return this.#wasAttempted ? 'authfail' : 'noauth';
+  }
 
   /** Starts the leader and looks the account up: the same steps for names nobody has. */
   async start(): Promise<void> {
@@ -216,12 +231,13 @@ export class Authentication {
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
     });
     const config = this.#applyMatch(name, this.#account);
+    this.#isNobody = name === undefined || !this.#account.exists;
     // As sshd: a name that nobody has is one for itself, whatever is tried with it. For all others the
     // same is done but for the writing, and nobody waits for it.
-    this.recordFailure(name === undefined || !this.#account.exists).catch((error: unknown) =>
+    this.recordFailure(this.#isNobody).catch((error: unknown) =>
       log.debug(`btmp: ${String(error)}`),
     );
-    if (name === undefined || !this.#account.exists) {
+    if (this.#isNobody) {
       log.info(`Invalid user ${this.#loggedUser} from ${from}`, { event: 'user.invalid' });
       return;
     }
@@ -384,10 +400,12 @@ export class Authentication {
   }
 
   /**
-   * A conversation that the client has left for another request: a failed attempt like any other.
-   * What is returned is the answer to that other request, which is not looked at any more.
+   * A request of some method. A conversation that the client has left for it is a failed attempt like
+   * any other; if that was the last one, what is returned is the answer to the request, which is not
+   * looked at any more.
    */
-  async abandonConversation(): Promise<AuthReply | undefined> {
+  async beginAttempt(): Promise<AuthReply | undefined> {
+    this.#wasAttempted = true;
     const { conversation } = this;
     if (conversation === undefined) {
       return undefined;
@@ -414,6 +432,19 @@ export class Authentication {
   /** A conversation of an earlier factor has run the account step. */
   get isAccounted(): boolean {
     return this.#accountMessages !== undefined;
+  }
+
+  /** RefuseConnection: nothing is asked any more, of nobody whom it is said for. */
+  turnAway(): AuthReply {
+    this.host.log.info(
+      `administratively prohibited connection for ${this.logged} from ${this.connection.from}`,
+    );
+    this.#isRefused = true;
+    this.#isOver = true;
+    return authReply(authIs.disconnect, {
+      reason: 2,
+      peerText: 'connection refused by the configuration',
+    });
   }
 
   /** AuthenticationMethods leaves nothing that could be done here. */

@@ -8,6 +8,7 @@ import type { ServerConfig } from '../policy/config.ts';
 import type { Grant } from '../policy/grant.ts';
 import { signalName } from '../base/signals.ts';
 import { ExchangePace } from './exchange-pace.ts';
+import type { PenaltyKind } from './source-penalties.ts';
 
 export type Phase = 'preauth' | 'postauth';
 
@@ -89,10 +90,12 @@ export interface Login {
   hasNoSession: boolean;
 }
 
-/** What the log says of an attempt; `authentication.ts` has the rest. */
+/** What is said of an attempt, and done about one that fails; `authentication.ts` has the rest. */
 export interface OngoingAuthentication {
   readonly isValid: boolean;
   readonly loggedPlain: string;
+  /** What its source waits for, if there is no login. */
+  readonly penalty: PenaltyKind;
 }
 
 /** By what the log knows it. */
@@ -120,6 +123,8 @@ export class Connection implements LogSubject {
   hostKeyAlgorithm = '';
   phase: Phase = 'preauth';
   authentication: OngoingAuthentication | undefined;
+  /** Said where it is known better than the authentication knows: why its source is made to wait. */
+  penalty: PenaltyKind | 'none' | undefined;
   login: Login | undefined;
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;

@@ -296,6 +296,8 @@ export const endedBy = {
   peerReset: 3,
   timeout: 4,
   noAgreement: 5,
+  /** Something of ours broke. */
+  fault: 6,
 } as const;
 /**
  * The connection is over; the monitor ends everything it holds for it. why: the peer's

@@ -23,8 +23,8 @@ export class Startups {
     return this.#unauthenticated;
   }
 
-  /** From `start` on the probability rises linearly from rate to 100 % at `full`. */
-  #drops(): boolean {
+  /** Whether this one is dropped: from `start` on the chance rises linearly from rate to 100 % at `full`. */
+  drops(): boolean {
     const { start, ratePercent, full } = this.limits;
     if (this.#unauthenticated < start) {
       return false;
@@ -37,13 +37,9 @@ export class Startups {
     return this.#random() * 100 < percent;
   }
 
-  /** False: drop the connection. True: `leave` must be called once, at authentication or its end. */
-  enter(): boolean {
-    if (this.#drops()) {
-      return false;
-    }
+  /** `leave` must be called once, at authentication or its end. */
+  enter(): void {
     this.#unauthenticated++;
-    return true;
   }
 
   leave(): void {

@@ -54,6 +54,34 @@ export interface StartupsSpec {
   readonly full: number;
 }
 
+/** What is done with one source more than the table of penalties holds. */
+export type PenaltyOverflow = 'permissive' | 'deny-all';
+
+/** PerSourceNetBlockSize: how much of an address names its source. */
+export interface SourceBlockBits {
+  readonly bits4: number;
+  readonly bits6: number;
+}
+
+/** PerSourcePenalties: for each thing that a source did, how long it waits. */
+export interface SourcePenalties {
+  readonly isOn: boolean;
+  readonly crashMs: number;
+  readonly authFailMs: number;
+  readonly noAuthMs: number;
+  readonly invalidUserMs: number;
+  readonly graceExceededMs: number;
+  readonly refuseConnectionMs: number;
+  /** They add up to this much. */
+  readonly maxMs: number;
+  /** They hold once they are more than this. */
+  readonly minMs: number;
+  readonly maxSources4: number;
+  readonly maxSources6: number;
+  readonly overflow4: PenaltyOverflow;
+  readonly overflow6: PenaltyOverflow;
+}
+
 /** 0: no limit of its own. */
 export interface RekeyLimit {
   readonly bytes: number;
@@ -87,6 +115,14 @@ export interface ServerConfig {
   readonly maxAuthTries: number;
   readonly maxSessions: number;
   readonly maxStartups: StartupsSpec;
+  /** Infinity: no limit of its own. */
+  readonly perSourceMaxStartups: number;
+  readonly perSourceNetBlockSize: SourceBlockBits;
+  readonly sourcePenalties: SourcePenalties;
+  /** A list of addresses and networks, or `none`. */
+  readonly perSourcePenaltyExemptList: string;
+  /** The connection ends as soon as its user is known. */
+  readonly refuseConnection: boolean;
   readonly permitRootLogin: RootLogin;
   readonly pubkeyAuthentication: boolean;
   readonly passwordAuthentication: boolean;

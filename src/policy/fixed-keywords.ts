@@ -122,10 +122,6 @@ export const securityKeyProviderRow = fixed(
 
 /** Behind MaxStartups. */
 export const sourceRows: readonly ServerRow[] = [
-  fixed('PerSourceMaxStartups', ['none'], 'MaxStartups counts all addresses together.'),
-  fixed('PerSourceNetBlockSize', ['32:128'], 'For PerSourceMaxStartups.'),
-  fixed('PerSourcePenalties', ['no'], 'Addresses are not made to wait.', false),
-  fixed('RefuseConnection', ['no'], 'No Match block refuses connections.', false),
   fixed('ChannelTimeout', ['none'], 'Channels stay open while nothing happens.', false),
   fixed('RDomain', ['none'], 'The routing domain stays what it is.', false),
   fixed(

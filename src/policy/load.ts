@@ -31,6 +31,7 @@ import {
 import { commandLinePlace, ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { serverDefaults, serverKeywords } from './server-keywords.ts';
+import { finishedPenalties } from './source-keywords.ts';
 import { absolutePath, type ListenSpec } from './values.ts';
 
 export const defaultServerFile = '/etc/ssh/sshd_config';
@@ -227,6 +228,7 @@ function finished(
     authorizedPrincipalsCommand: unlessNone(draft.authorizedPrincipalsCommand),
     authorizedPrincipalsCommandUser: unlessNone(draft.authorizedPrincipalsCommandUser),
     xauthLocation: unlessNone(draft.xauthLocation),
+    sourcePenalties: finishedPenalties(draft.sourcePenalties),
   };
 }
 

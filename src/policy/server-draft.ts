@@ -2,6 +2,7 @@
 import type { AuthenticationDraft } from './authentication-keywords.ts';
 import type { ServerConfig } from './config.ts';
 import type { PublicKeyDraft } from './public-key-keywords.ts';
+import type { PenaltiesDraft } from './source-keywords.ts';
 import type { ListenSpec } from './values.ts';
 
 /** What lines say, before addresses are looked up and defaults are filled in. */
@@ -13,6 +14,7 @@ export type ServerDraft = Omit<
   | 'banner'
   | 'forceCommand'
   | 'xauthLocation'
+  | 'sourcePenalties'
   | keyof PublicKeyDraft
   | keyof AuthenticationDraft
 > &
@@ -24,4 +26,5 @@ export type ServerDraft = Omit<
     readonly banner: string;
     readonly forceCommand: string;
     readonly xauthLocation: string;
+    readonly sourcePenalties: PenaltiesDraft;
   };

@@ -99,6 +99,14 @@ import {
   subsystemRow,
 } from './session-keywords.ts';
 import {
+  perSourceMaxStartupsRow,
+  perSourceNetBlockSizeRow,
+  perSourcePenaltiesRow,
+  perSourcePenaltyExemptListRow,
+  refuseConnectionRow,
+  sourceDefaults,
+} from './source-keywords.ts';
+import {
   ciphersRow,
   compressionRow,
   hostKeyAlgorithmsRow,
@@ -155,6 +163,7 @@ export const serverKeywords: readonly ServerRow[] = [
   streamLocalBindUnlinkRow,
   fingerprintHash,
   ...informationRows,
+  refuseConnectionRow,
   pidFileRow,
   moduliFileRow,
   xauthLocationRow,
@@ -176,6 +185,7 @@ export const serverKeywords: readonly ServerRow[] = [
   hostbasedAcceptedAlgorithmsRow,
   hostKeyAlgorithmsRow,
   pubkeyAcceptedAlgorithms,
+  perSourcePenaltyExemptListRow,
   logLevelRow,
   syslogFacilityRow,
   authorizedKeysFileRow,
@@ -190,6 +200,8 @@ export const serverKeywords: readonly ServerRow[] = [
   authenticationMethodsRow,
   subsystemRow,
   maxStartupsRow,
+  perSourceMaxStartupsRow,
+  perSourceNetBlockSizeRow,
   ...sourceRows,
   permitTunnelRow,
   rekeyLimitRow,
@@ -197,6 +209,7 @@ export const serverKeywords: readonly ServerRow[] = [
   permitListenRow,
   permitUserEnvironmentRow,
   pubkeyAuthOptions,
+  perSourcePenaltiesRow,
 ];
 
 export const serverDefaults: ServerDraft = {
@@ -212,4 +225,5 @@ export const serverDefaults: ServerDraft = {
   ...publicKeyDefaults,
   inert: {},
   ...authenticationDefaults,
+  ...sourceDefaults,
 };

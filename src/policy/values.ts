@@ -90,6 +90,22 @@ export function seconds(words: Words): number {
   return total;
 }
 
+/** The same, also with fractions: `1.5`, `0.25m`. */
+export function secondsWithFraction(words: Words): number {
+  const word = single(words);
+  if (!/^(?:[0-9]{1,10}(?:\.[0-9]{1,6})?[smhdw]?)+$/i.test(word)) {
+    throw new ConfigError(`invalid time value "${word}"`);
+  }
+  let total = 0;
+  for (const [, count, unit] of word.matchAll(/([0-9.]+)([a-z]?)/gi)) {
+    total += Number(count) * (unitSeconds[(unit ?? '').toLowerCase()] as number);
+  }
+  if (!(total <= maxInteger)) {
+    throw new ConfigError(`the time "${word}" is too long`);
+  }
+  return total;
+}
+
 export function port(words: Words): number {
   const value = parsePort(single(words));
   if (value === undefined) {

@@ -16,23 +16,26 @@ import {
   setQuickAck,
   shutdownDescriptor,
 } from '../base/socket.native.ts';
+import { Admission } from '../monitor/admission.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
 import { Connection, type Login } from '../monitor/connection.ts';
+import { logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
-import { Startups } from '../monitor/startups.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
 /** What is held only until the login is done. */
 interface Unauthenticated {
+  readonly leave: () => void;
   readonly duplicate: number;
   readonly graceTimer: NodeJS.Timeout | undefined;
 }
 
 /** Accepted, while no worker is ready. */
 interface Waiting {
+  readonly leave: () => void;
   readonly descriptor: number;
   readonly endpoints: Omit<Accepted, 'descriptor'>;
   readonly output: number | undefined;
@@ -51,7 +54,7 @@ export interface ConnectionEvents {
 export class MonitorConnections {
   readonly log: Log;
   readonly isRootless: boolean;
-  readonly #startups: Startups;
+  readonly #admission: Admission;
   readonly #events: ConnectionEvents;
   readonly #unauthenticated = new Map<Connection, Unauthenticated>();
   readonly #leaders = new Map<Connection, LeaderClient>();
@@ -61,8 +64,6 @@ export class MonitorConnections {
   #config: ServerConfig;
   #lastNumber = 0;
   readonly #logNumbers = firstLogNumber();
-  #dropped = 0;
-  #throttledSinceMs = 0;
   /** Called whenever the number of connections falls to 0. */
   onIdle: () => void = () => {};
 
@@ -71,7 +72,7 @@ export class MonitorConnections {
     this.log = log;
     this.isRootless = isRootless;
     this.#events = events;
-    this.#startups = new Startups(config.maxStartups, Math.random);
+    this.#admission = new Admission(config, () => performance.now(), Math.random);
   }
 
   /** What authentication under this policy needs of the daemon. */
@@ -94,7 +95,7 @@ export class MonitorConnections {
   /** Connections that come now are counted and timed by this; those that are there count on. */
   limitBy(config: ServerConfig): void {
     this.#config = config;
-    this.#startups.limits = config.maxStartups;
+    this.#admission.limitBy(config);
   }
 
   get count(): number {
@@ -112,36 +113,17 @@ export class MonitorConnections {
   /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
   accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
     const { descriptor, ...endpoints } = accepted;
-    const from = `[${endpoints.remoteAddress}]:${endpoints.remotePort}`;
     const log = this.#logAbout(endpoints);
-    const on = `[${endpoints.localAddress}]:${endpoints.localPort}`;
-    if (!this.#startups.enter()) {
-      if (this.#dropped++ === 0) {
-        this.#throttledSinceMs = performance.now();
-        log.error('beginning MaxStartups throttling');
-      }
-      log.info(
-        `drop connection #${this.#startups.unauthenticated} from ${from} on ${on} past MaxStartups`,
-        {
-          event: 'connection.dropped',
-          reason: 'MaxStartups',
-          count: this.#startups.unauthenticated,
-        },
-      );
-      this.#turnAway(descriptor, 'Exceeded MaxStartups\r\n');
+    const admitted = this.#admission.admit(endpoints, log);
+    if ('refusal' in admitted) {
+      this.#turnAway(descriptor, admitted.refusal);
       return;
-    }
-    if (this.#dropped > 0 && this.#startups.unauthenticated < this.#config.maxStartups.start) {
-      const after = timeFrame(performance.now() - this.#throttledSinceMs);
-      this.log.info(
-        `exited MaxStartups throttling after ${after}, ${this.#dropped} connections dropped`,
-      );
-      this.#dropped = 0;
     }
     const { loginGraceTimeMs } = this.#config;
     const waiting: Waiting = {
       descriptor,
       endpoints,
+      leave: admitted.leave,
       output,
       graceTimer:
         loginGraceTimeMs === 0
@@ -164,7 +146,7 @@ export class MonitorConnections {
       }
       this.#waiting.delete(next);
       clearTimeout(next.graceTimer);
-      this.#give(worker, next.descriptor, next.endpoints, next.output);
+      this.#give(worker, next);
       pool.retireIfSpent(worker);
     }
   }
@@ -184,7 +166,7 @@ export class MonitorConnections {
     if (output !== undefined) {
       closeDescriptor(output);
     }
-    this.#startups.leave();
+    waiting.leave();
     if (this.count === 0) {
       this.onIdle();
     }
@@ -201,12 +183,7 @@ export class MonitorConnections {
     closeDescriptor(descriptor);
   }
 
-  #give(
-    worker: Worker,
-    descriptor: number,
-    endpoints: Omit<Accepted, 'descriptor'>,
-    output: number | undefined,
-  ): void {
+  #give(worker: Worker, { descriptor, endpoints, output, leave }: Waiting): void {
     const connection = new Connection(
       ++this.#lastNumber,
       endpoints,
@@ -222,7 +199,7 @@ export class MonitorConnections {
       copy = duplicate(descriptor);
     } catch (error) {
       // Out of descriptors: this one is turned away, the daemon goes on.
-      this.#startups.leave();
+      leave();
       const reason = (error as Error).message;
       log.error(`drop connection from ${connection.from}: ${reason}`, {
         event: 'connection.dropped',
@@ -235,6 +212,7 @@ export class MonitorConnections {
       return;
     }
     this.#unauthenticated.set(connection, {
+      leave,
       duplicate: copy,
       graceTimer:
         loginGraceTimeMs === 0
@@ -265,6 +243,7 @@ export class MonitorConnections {
       event: 'connection.timeout',
     });
     log.debug(`LoginGraceTime: ${remoteAddress} to ${localAddress}`);
+    connection.penalty = 'grace-exceeded';
     this.#cut(connection);
   }
 
@@ -299,6 +278,7 @@ export class MonitorConnections {
     const text = (error as Error).stack ?? String(error);
     const { log } = connection;
     log.error(`internal error in ${name}, connection from ${connection.from} ended: ${text}`);
+    connection.penalty = 'crash';
     this.#cut(connection);
   }
 
@@ -313,6 +293,7 @@ export class MonitorConnections {
     leader.onGone = () => {
       if (this.#leaders.get(connection) === leader && !connection.closed) {
         connection.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
+        connection.penalty = 'crash';
         this.#cut(connection);
       }
     };
@@ -338,57 +319,26 @@ export class MonitorConnections {
       this.#unauthenticated.delete(connection);
       clearTimeout(held.graceTimer);
       closeDescriptor(held.duplicate);
-      this.#startups.leave();
+      held.leave();
     }
   }
 
   /** The worker says how it ended; the lines are sshd's. */
   closed(connection: Connection, why: string, initiator: number): void {
     if (!connection.closed) {
-      this.#logEnd(connection, why, initiator);
+      logEnding(connection, why, initiator);
+      if (initiator === endedBy.fault) {
+        connection.penalty = 'crash';
+      }
       this.end(connection);
     }
   }
 
-  #logEnd(connection: Connection, why: string, initiator: number): void {
-    const { authentication, login, from, log } = connection;
-    const suffix = login === undefined ? ' [preauth]' : '';
-    const who =
-      login !== undefined
-        ? `user ${login.user} `
-        : authentication === undefined
-          ? ''
-          : authentication.isValid
-            ? `authenticating user ${authentication.loggedPlain} `
-            : `invalid user ${authentication.loggedPlain} `;
-    const isValidUser = authentication?.isValid;
-    const over = (line: string, reason: string): void =>
-      log.info(line, { event: 'connection.closed', isValidUser, reason });
-    switch (initiator) {
-      case endedBy.peerDisconnected: {
-        const [, code, reason] = /^(\d+): (.*)$/s.exec(why) ?? [];
-        log.info(`Received disconnect from ${from}:${why}${suffix}`, {
-          event: 'connection.disconnected',
-          reason,
-          reasonCode: code === undefined ? undefined : Number(code),
-        });
-        over(`Disconnected from ${who}${from}${suffix}`, 'disconnected');
-        break;
-      }
-      case endedBy.peerReset:
-        over(`Connection reset by ${who}${from}${suffix}`, 'reset');
-        break;
-      case endedBy.timeout:
-        over(`Timeout, client not responding from ${who}${from}`, 'timeout');
-        break;
-      case endedBy.noAgreement:
-        over(`Unable to negotiate with ${from}: ${why}${suffix}`, why);
-        break;
-      case endedBy.us:
-        over(`Disconnecting ${who}${from}: ${why}${suffix}`, why);
-        break;
-      default:
-        over(`Connection closed by ${who}${from}${suffix}`, 'closed');
+  /** Of a connection that ends without a login. */
+  #penalise({ login, penalty, authentication, endpoints, log }: Connection): void {
+    const kind = penalty ?? authentication?.penalty ?? 'noauth';
+    if (login === undefined && kind !== 'none') {
+      this.#admission.penalise(endpoints.remoteAddress, kind, log);
     }
   }
 
@@ -406,6 +356,7 @@ export class MonitorConnections {
     }
     connection.closed = true;
     this.#release(connection);
+    this.#penalise(connection);
     const worker = this.#workerOf.get(connection);
     this.#workerOf.delete(connection);
     worker?.connections.delete(connection.number);
@@ -435,8 +386,19 @@ export class MonitorConnections {
     }
   }
 
+  /**
+   * Its connections have ended with it. Whose fault that was is known only where one source alone was
+   * still in front of its login: no other is made to wait for it.
+   */
   workerDied(worker: Worker): void {
-    for (const connection of [...worker.connections.values()]) {
+    const connections = [...worker.connections.values()];
+    const suspects = connections.filter(({ login }) => login === undefined);
+    const [first] = suspects;
+    const isKnown = suspects.every(
+      ({ endpoints }) => endpoints.remoteAddress === first?.endpoints.remoteAddress,
+    );
+    for (const connection of connections) {
+      connection.penalty = isKnown ? 'crash' : 'none';
       connection.log.info(`Connection closed by ${connection.from}: its worker ended`, {
         event: 'connection.closed',
         reason: 'worker ended',
@@ -457,12 +419,4 @@ function firstLogNumber(): number {
 
 function newId(): string {
   return randomBytes(8).toString('hex');
-}
-
-/** `01:02:03`; hours beyond a day go on counting. */
-function timeFrame(durationMs: number): string {
-  const seconds = Math.floor(durationMs / 1000);
-  return [seconds / 3600, (seconds / 60) % 60, seconds % 60]
-    .map((part) => String(Math.floor(part)).padStart(2, '0'))
-    .join(':');
 }

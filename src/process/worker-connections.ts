@@ -310,7 +310,9 @@ function ending(
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'SSHDESK_LOST') {
     return { why: error.message, initiator: link.endedBy.peerReset };
   }
-  const why = error instanceof DisconnectError ? error.detail : 'internal error';
-  const { us, noAgreement } = link.endedBy;
-  return { why, initiator: error instanceof NoAgreement ? noAgreement : us };
+  const { us, noAgreement, fault } = link.endedBy;
+  if (!(error instanceof DisconnectError)) {
+    return { why: 'internal error', initiator: fault };
+  }
+  return { why: error.detail, initiator: error instanceof NoAgreement ? noAgreement : us };
 }

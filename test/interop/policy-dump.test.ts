@@ -72,6 +72,11 @@ const cases: readonly Case[] = [
     name: 'times and numbers',
     file: 'LoginGraceTime 1h30m\nMaxAuthTries 0\nMaxSessions 17\nMaxStartups 5\n',
   },
+  {
+    name: 'limits of each source',
+    file: 'PerSourceMaxStartups 4\nPerSourceNetBlockSize 24:64\nVerifyReverseMapping yes\n',
+  },
+  { name: 'no limit of each source', file: 'PerSourceMaxStartups none\n' },
   { name: 'no grace time, three startups', file: 'LoginGraceTime 0\nMaxStartups 3:50:9\n' },
   { name: 'weeks in capitals', file: 'LoginGraceTime 1W2d3H4M5s\n' },
   {
@@ -164,7 +169,11 @@ function debianFile(): string {
   }
 }
 
-const names = new Set(serverKeywords.map((row) => row.name.toLowerCase()));
+/** Debian's 9.2 does not know these. */
+const newer = ['persourcepenalties', 'persourcepenaltyexemptlist', 'refuseconnection'];
+const names = new Set(
+  serverKeywords.map((row) => row.name.toLowerCase()).filter((name) => !newer.includes(name)),
+);
 /** The defaults of these are our own (test/unit has them); what a file names is compared. */
 const ownDefaults = ['kexalgorithms', 'ciphers', 'macs', 'hostkeyalgorithms'];
 
@@ -231,6 +240,11 @@ const wrongLines = [
   'MaxStartups 3:30',
   'MaxStartups 0',
   'MaxStartups 10:0:20',
+  'PerSourceMaxStartups -1',
+  'PerSourceMaxStartups None',
+  'PerSourceNetBlockSize 33',
+  'PerSourceNetBlockSize 24:129',
+  'PerSourceNetBlockSize x',
   'MaxAuthTries -1',
   'MaxAuthTries 99999999999',
   'MaxSessions 0x10',

@@ -49,6 +49,7 @@ export async function startHostile(root: string, program: string): Promise<Hosti
       'PidFile none',
       'LogLevel DEBUG1',
       'MaxStartups 500',
+      'PerSourcePenalties no',
       '',
     ].join('\n'),
   );

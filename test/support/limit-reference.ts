@@ -94,6 +94,11 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
   ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
   ['src/monitor/banner.ts', 'maxBannerBytes', 'Banner'],
+  [
+    'src/monitor/admission.ts',
+    'throttlingLineMs',
+    'between two lines that say how many connections MaxStartups has dropped',
+  ],
   ['src/policy/authentication-methods.ts', 'maxChains', 'lists of AuthenticationMethods'],
   [
     'src/monitor/authorized-keys-source.ts',

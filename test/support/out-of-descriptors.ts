@@ -13,6 +13,9 @@ const lines: string[] = [];
 const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'INFO');
 const config = {
   maxStartups: { start: 10, ratePercent: 30, full: 100 },
+  perSourceMaxStartups: Number.POSITIVE_INFINITY,
+  perSourceNetBlockSize: { bits4: 32, bits6: 128 },
+  sourcePenalties: { isOn: false },
   loginGraceTimeMs: 0,
 } as unknown as ServerConfig;
 const events = {

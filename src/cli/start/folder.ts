@@ -117,6 +117,8 @@ function configuration(of: Configured): string {
       : ['UsePAM no', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no']),
     'Subsystem sftp /usr/lib/openssh/sftp-server',
     `PidFile ${quoted(of.pidFile)}`,
+    '# All clients have the same address here: who fails would lock the others out.',
+    'PerSourcePenalties no',
     '',
   ].join('\n');
 }

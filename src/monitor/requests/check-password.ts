@@ -23,7 +23,7 @@ export function checkPassword(): AnyRow {
 
 async function check(connection: Connection, password: Buffer): Promise<AuthReply> {
   const authentication = authenticationOf(connection);
-  const over = await authentication.abandonConversation();
+  const over = await authentication.beginAttempt();
   if (over !== undefined) {
     return over;
   }

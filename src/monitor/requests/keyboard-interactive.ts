@@ -132,7 +132,7 @@ export function startKeyboardInteractive(): AnyRow {
     serial: true,
     async handle(connection, { submethods }) {
       const authentication = authenticationOf(connection);
-      const over = await authentication.abandonConversation();
+      const over = await authentication.beginAttempt();
       if (over !== undefined) {
         return { values: over };
       }

@@ -129,7 +129,7 @@ export function queryKey(place: UserKeyPlace): AnyRow {
     serial: true,
     async handle(connection, { algorithm, blob, hostKey }) {
       const authentication = authenticationOf(connection);
-      const over = await authentication.abandonConversation();
+      const over = await authentication.beginAttempt();
       if (over !== undefined) {
         return { values: over };
       }
@@ -210,7 +210,7 @@ export function checkKey(place: UserKeyPlace): AnyRow {
     serial: true,
     async handle(connection, { algorithm, blob, signature, hostKey }) {
       const authentication = authenticationOf(connection);
-      const over = await authentication.abandonConversation();
+      const over = await authentication.beginAttempt();
       if (over !== undefined) {
         return { values: over };
       }

@@ -15,7 +15,7 @@ export function refuseMethod(): AnyRow {
     serial: true,
     async handle(connection, { method }) {
       const authentication = authenticationOf(connection);
-      const over = await authentication.abandonConversation();
+      const over = await authentication.beginAttempt();
       if (over !== undefined) {
         return { values: over };
       }

@@ -32,6 +32,7 @@ async function attempt(connection: Connection): Promise<AuthReply> {
   if (!isOn) {
     return refusal;
   }
+  await authentication.beginAttempt();
   const startedMs = nowMs();
   const mayPass = authentication.mayPass('none');
   const result = await authentication.leader.authenticate({

@@ -26,6 +26,9 @@ export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
       const authentication = new Authentication(connection, user, service, host);
       await authentication.start();
       connection.authentication = authentication;
+      if (authentication.host.config.refuseConnection) {
+        return { values: authentication.turnAway() };
+      }
       return {
         values: authentication.factors.areImpossible
           ? authentication.impossible()

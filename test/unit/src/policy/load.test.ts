@@ -125,7 +125,7 @@ test('what is accepted without effect and what is deprecated is told once', asyn
 });
 
 test('a restriction that is not in effect stops the start', async () => {
-  for (const line of ['ChrootDirectory /x', 'RefuseConnection yes']) {
+  for (const line of ['ChrootDirectory /x', 'RDomain blue']) {
     const [keyword, value] = line.split(' ');
     const [error = ''] = await errorsOf(`${line}\n`);
     assert.ok(error.startsWith(`${file}:1: ${keyword}: "${value}" is not supported.`), error);
