@@ -6,7 +6,7 @@
 import { ConfigError } from '../base/errors.ts';
 import { isValidAddressList } from '../../keys/pattern.ts';
 import type { PenaltyOverflow, SourceBlockBits, SourcePenalties } from './config.ts';
-import type { ServerDraft } from './server-draft.ts';
+import type { PenaltiesDraft, ServerDraft } from './server-draft.ts';
 import { flag, row } from './server-row.ts';
 import { integer, secondsWithFraction, several, single } from './values.ts';
 import type { Words } from './words.ts';
@@ -22,9 +22,6 @@ type Durations = Pick<
   | 'maxMs'
   | 'minMs'
 >;
-
-/** What lines say; the lines add up, and of each word the first counts. */
-export type PenaltiesDraft = Partial<SourcePenalties>;
 
 /** Word to field, in the order in which sshd prints them. */
 const durations: readonly (readonly [word: string, field: keyof Durations])[] = [
