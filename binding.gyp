@@ -41,6 +41,7 @@
         'pam/leader/desktop.c',
         'pam/leader/drop.c',
         'pam/leader/forward.c',
+        'pam/leader/gss.c',
         'pam/leader/frame.c',
         'pam/leader/helper.c',
         'pam/leader/leader.c',

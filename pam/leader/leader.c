@@ -105,6 +105,7 @@ void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *cal
   if (leader->desktop.directory != NULL) {
     desktop_remove_directory(leader->desktop.directory, &leader->account);
   }
+  gss_end(leader);
   pam_finish(&leader->pam);
   obey_while_ending(leader);
   if (leader->has_late_end) {

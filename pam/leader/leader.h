@@ -7,6 +7,7 @@
 #include "auth-info.h"
 #include "desktop.h"
 #include "forward.h"
+#include "gss.h"
 #include "helper.h"
 #include "pam.h"
 #include "process.h"
@@ -35,6 +36,7 @@ struct leader {
   struct agent agent;
   struct auth_info auth_info;
   struct x11_displays x11;
+  struct gss *gss; /* NULL: nobody has come with Kerberos */
   int exit_status;
   bool has_late_end; /* the monitor asked for the end while it was under way */
   struct call late_end;

@@ -692,6 +692,10 @@ static const struct {
     {82, ESTABLISHED, order_x11_undo},
     {83, ESTABLISHED, order_x11_close},
     {65, BEGUN, order_run_command},
+    {90, BEGUN, order_gss_start},
+    {91, BEGUN, order_gss_token},
+    {92, BEGUN, order_gss_check},
+    {93, BEGUN, order_gss_keep_tickets},
 };
 
 static unsigned phase_of(const struct leader *leader) {

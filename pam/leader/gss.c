@@ -1,0 +1,547 @@
+/* The acceptor of GSSAPI, Kerberos alone. Runs in: leader and its children. */
+#include "gss.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gssapi/gssapi_krb5.h>
+#include <krb5.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "drop.h"
+#include "leader.h"
+#include "process.h"
+
+enum { TOKEN_MAX = 64 * 1024, SIGNED_MAX = 4096, PRINCIPAL_MAX = 256, REASON_MAX = 400 };
+enum { KUSEROK_PATIENCE_MS = 60000, KEEP_PATIENCE_MS = 60000 };
+enum { REMOVE_PATIENCE_MS = 3000, KILL_PATIENCE_MS = 1000 };
+enum { STARTED = 0, NO_LIBRARY = 1, NO_CREDENTIALS = 2 };
+enum { MORE = 0, COMPLETE = 1, FAILED = 2 };
+enum { AUTHORISED = 0, BAD_MIC = 1, NOT_AUTHORISED = 2 };
+enum { KEPT = 0, NOT_KEPT = 1 };
+
+#define OF_GSSAPI(DO)                                                                              \
+  DO(gss_import_name)                                                                              \
+  DO(gss_release_name)                                                                             \
+  DO(gss_display_name)                                                                             \
+  DO(gss_display_status)                                                                           \
+  DO(gss_acquire_cred)                                                                             \
+  DO(gss_release_cred)                                                                             \
+  DO(gss_accept_sec_context)                                                                       \
+  DO(gss_delete_sec_context)                                                                       \
+  DO(gss_verify_mic)                                                                               \
+  DO(gss_release_buffer)                                                                           \
+  DO(gss_krb5_copy_ccache)
+
+#define OF_KRB5(DO)                                                                                \
+  DO(krb5_init_context)                                                                            \
+  DO(krb5_free_context)                                                                            \
+  DO(krb5_parse_name)                                                                              \
+  DO(krb5_free_principal)                                                                          \
+  DO(krb5_kuserok)                                                                                 \
+  DO(krb5_cc_default_name)                                                                         \
+  DO(krb5_cc_new_unique)                                                                           \
+  DO(krb5_cc_resolve)                                                                              \
+  DO(krb5_cc_initialize)                                                                           \
+  DO(krb5_cc_get_full_name)                                                                        \
+  DO(krb5_cc_close)                                                                                \
+  DO(krb5_cc_destroy)                                                                              \
+  DO(krb5_free_string)
+
+#define DECLARE(name) __typeof__(&name) name;
+struct library {
+  OF_GSSAPI(DECLARE)
+  OF_KRB5(DECLARE)
+};
+
+struct gss {
+  struct library of;
+  gss_cred_id_t acceptor;
+  gss_ctx_id_t context;
+  gss_cred_id_t delegated;
+  char principal[PRINCIPAL_MAX];
+  bool is_complete;
+  bool is_checked; /* its MIC was good, and the principal may be this user */
+  char *tickets;   /* the full name of the user's cache */
+  bool removes_tickets;
+};
+
+struct kuserok_input {
+  const struct library *of;
+  const char *principal;
+  const char *user;
+};
+
+struct keep_input {
+  const struct gss *gss;
+  unsigned uid;
+};
+
+/* RFC 1964 §1, RFC 2743 §4.1 in DER, without tag and length. */
+static gss_OID_desc kerberos = {.length = 9, .elements = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"};
+static gss_OID_desc host_based = {.length = 10,
+                                  .elements = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04"};
+
+/* ---- the libraries ---- */
+
+static bool load(struct library *library) {
+  void *gssapi = dlopen("libgssapi_krb5.so.2", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void *krb5 = gssapi == NULL ? NULL : dlopen("libkrb5.so.3", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (krb5 == NULL) {
+    complain("Kerberos: %s", dlerror());
+    return false;
+  }
+#define FIND(from, name)                                                                           \
+  *(void **)&library->name = dlsym(from, #name);                                                   \
+  if (library->name == NULL) {                                                                     \
+    complain("Kerberos: no " #name);                                                               \
+    return false;                                                                                  \
+  }
+#define FIND_GSSAPI(name) FIND(gssapi, name)
+#define FIND_KRB5(name) FIND(krb5, name)
+  OF_GSSAPI(FIND_GSSAPI)
+  OF_KRB5(FIND_KRB5)
+  return true;
+}
+
+/* Both halves of a status as people read them. */
+static void describe(const struct library *of, OM_uint32 major, OM_uint32 minor, char *to) {
+  const struct {
+    OM_uint32 code;
+    int type;
+  } halves[] = {{major, GSS_C_GSS_CODE}, {minor, GSS_C_MECH_CODE}};
+  size_t used = 0;
+  to[0] = '\0';
+  for (size_t i = 0; i < 2 && used < REASON_MAX - 3; i++) {
+    gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
+    OM_uint32 ignored, more = 0;
+    if (halves[i].code == 0 || of->gss_display_status(&ignored, halves[i].code, halves[i].type,
+                                                      &kerberos, &more, &text) != GSS_S_COMPLETE) {
+      continue;
+    }
+    int written = snprintf(to + used, REASON_MAX - used, "%s%.*s", used == 0 ? "" : ": ",
+                           (int)(text.length > REASON_MAX ? REASON_MAX : text.length),
+                           (const char *)text.value);
+    of->gss_release_buffer(&ignored, &text);
+    used += written < 0 ? 0 : (size_t)written;
+  }
+}
+
+/* ---- tokens ---- */
+
+/* A client may begin again: nothing of an earlier exchange counts. */
+static void forget(struct gss *gss) {
+  OM_uint32 minor;
+  if (gss->context != GSS_C_NO_CONTEXT) {
+    gss->of.gss_delete_sec_context(&minor, &gss->context, GSS_C_NO_BUFFER);
+  }
+  if (gss->acceptor != GSS_C_NO_CREDENTIAL) {
+    gss->of.gss_release_cred(&minor, &gss->acceptor);
+  }
+  if (gss->delegated != GSS_C_NO_CREDENTIAL) {
+    gss->of.gss_release_cred(&minor, &gss->delegated);
+  }
+  gss->is_complete = false;
+  gss->is_checked = false;
+  gss->principal[0] = '\0';
+}
+
+/* strict: the key of host/NAME-OF-THIS-HOST alone; else any key of the keytab. */
+static OM_uint32 acquire(struct gss *gss, bool strict, OM_uint32 *minor) {
+  char host[sizeof "host@" + 256] = "host@";
+  gss_name_t name = GSS_C_NO_NAME;
+  gss_OID_set_desc mechanisms = {.count = 1, .elements = &kerberos};
+  OM_uint32 ignored;
+  if (strict) {
+    if (gethostname(host + 5, sizeof host - 6) != 0) {
+      *minor = (OM_uint32)errno;
+      return GSS_S_FAILURE;
+    }
+    host[sizeof host - 1] = '\0';
+    gss_buffer_desc text = {.length = strlen(host), .value = host};
+    OM_uint32 major = gss->of.gss_import_name(minor, &text, &host_based, &name);
+    if (GSS_ERROR(major)) {
+      return major;
+    }
+  }
+  OM_uint32 major = gss->of.gss_acquire_cred(minor, name, GSS_C_INDEFINITE, &mechanisms, GSS_C_ACCEPT,
+                                             &gss->acceptor, NULL, NULL);
+  if (name != GSS_C_NO_NAME) {
+    gss->of.gss_release_name(&ignored, &name);
+  }
+  return major;
+}
+
+static void reply_verdict(struct leader *leader, const struct call *call, uint8_t verdict,
+                          const char *text) {
+  struct writer writer;
+  reply_start(&writer, call);
+  write_byte(&writer, verdict);
+  write_text(&writer, text);
+  link_reply(&leader->link, call, &writer, NULL, 0);
+}
+
+void order_gss_start(struct leader *leader, const struct call *call, struct reader *reader) {
+  bool strict = read_bool(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  if (!leader->is_root || leader->kind != KIND_LOGIN) {
+    link_fail(&leader->link, call, EPERM, NULL);
+    return;
+  }
+  if (leader->gss == NULL) {
+    struct gss *gss = calloc(1, sizeof *gss);
+    if (gss == NULL) {
+      link_fail(&leader->link, call, ENOMEM, NULL);
+      return;
+    }
+    if (!load(&gss->of)) {
+      free(gss);
+      reply_verdict(leader, call, NO_LIBRARY, "libgssapi_krb5.so.2 cannot be loaded");
+      return;
+    }
+    leader->gss = gss;
+  }
+  struct gss *gss = leader->gss;
+  forget(gss);
+  OM_uint32 minor = 0;
+  signals_expendable(true);
+  OM_uint32 major = acquire(gss, strict, &minor);
+  signals_expendable(false);
+  char reason[REASON_MAX] = "";
+  if (GSS_ERROR(major)) {
+    describe(&gss->of, major, minor, reason);
+  }
+  reply_verdict(leader, call, GSS_ERROR(major) ? NO_CREDENTIALS : STARTED, reason);
+}
+
+/* false: its name cannot be had, or is none that an account could belong to. */
+static bool take_name(struct gss *gss, gss_name_t client) {
+  gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
+  OM_uint32 minor;
+  if (client == GSS_C_NO_NAME ||
+      gss->of.gss_display_name(&minor, client, &text, NULL) != GSS_S_COMPLETE) {
+    return false;
+  }
+  bool fits = text.length > 0 && text.length < PRINCIPAL_MAX &&
+              memchr(text.value, '\0', text.length) == NULL;
+  if (fits) {
+    memcpy(gss->principal, text.value, text.length);
+    gss->principal[text.length] = '\0';
+  }
+  gss->of.gss_release_buffer(&minor, &text);
+  return fits;
+}
+
+static bool is_kerberos(gss_OID mechanism) {
+  return mechanism != GSS_C_NO_OID && mechanism->length == kerberos.length &&
+         memcmp(mechanism->elements, kerberos.elements, kerberos.length) == 0;
+}
+
+/* What a complete exchange must have to count. Returns NULL, or what is wrong. */
+static const char *objection(struct gss *gss, OM_uint32 flags, gss_OID mechanism,
+                             gss_name_t client) {
+  if (!is_kerberos(mechanism)) {
+    return "a mechanism other than Kerberos";
+  }
+  if ((flags & GSS_C_INTEG_FLAG) == 0) {
+    return "a context without integrity, over which nothing can be signed";
+  }
+  if ((flags & GSS_C_ANON_FLAG) != 0 || !take_name(gss, client)) {
+    return "a client without a name";
+  }
+  return NULL;
+}
+
+static void reply_token(struct leader *leader, const struct call *call, uint8_t verdict,
+                        const gss_buffer_desc *token, const char *reason) {
+  struct writer writer;
+  reply_start(&writer, call);
+  write_byte(&writer, verdict);
+  write_string(&writer, token->value, token->length);
+  write_text(&writer, reason);
+  link_reply(&leader->link, call, &writer, NULL, 0);
+}
+
+void order_gss_token(struct leader *leader, const struct call *call, struct reader *reader) {
+  struct bytes given = read_string(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  struct gss *gss = leader->gss;
+  if (gss == NULL || gss->acceptor == GSS_C_NO_CREDENTIAL || gss->is_complete) {
+    link_fail(&leader->link, call, EPROTO, NULL);
+    return;
+  }
+  if (given.length == 0 || given.length > TOKEN_MAX) {
+    link_fail(&leader->link, call, EINVAL, NULL);
+    return;
+  }
+  gss_buffer_desc input = {.length = given.length, .value = (void *)(uintptr_t)given.at};
+  gss_buffer_desc output = GSS_C_EMPTY_BUFFER;
+  gss_name_t client = GSS_C_NO_NAME;
+  gss_OID mechanism = GSS_C_NO_OID;
+  OM_uint32 minor = 0, flags = 0, ignored;
+  char reason[REASON_MAX] = "";
+  signals_expendable(true);
+  OM_uint32 major = gss->of.gss_accept_sec_context(
+      &minor, &gss->context, gss->acceptor, &input, GSS_C_NO_CHANNEL_BINDINGS, &client, &mechanism,
+      &output, &flags, NULL, &gss->delegated);
+  signals_expendable(false);
+  uint8_t verdict = GSS_ERROR(major) ? FAILED : (major & GSS_S_CONTINUE_NEEDED) ? MORE : COMPLETE;
+  if (verdict == FAILED) {
+    describe(&gss->of, major, minor, reason);
+  } else if (verdict == COMPLETE) {
+    const char *wrong = objection(gss, flags, mechanism, client);
+    if (wrong != NULL) {
+      verdict = FAILED;
+      snprintf(reason, sizeof reason, "%s", wrong);
+    }
+  }
+  if (client != GSS_C_NO_NAME) {
+    gss->of.gss_release_name(&ignored, &client);
+  }
+  if (output.length > TOKEN_MAX) {
+    verdict = FAILED;
+    snprintf(reason, sizeof reason, "an answer of %zu bytes", output.length);
+  }
+  const gss_buffer_desc none = GSS_C_EMPTY_BUFFER;
+  reply_token(leader, call, verdict, output.length > TOKEN_MAX ? &none : &output, reason);
+  if (output.value != NULL) {
+    gss->of.gss_release_buffer(&ignored, &output);
+  }
+  gss->is_complete = verdict == COMPLETE;
+  if (verdict == FAILED) {
+    forget(gss);
+  }
+}
+
+/* ---- who may be this user ---- */
+
+/* As the user: ~/.k5login is a user's file, and may lie where root reads nothing. */
+static void check_kuserok(const void *given, struct helper_result *result) {
+  const struct kuserok_input *input = given;
+  const struct library *of = input->of;
+  krb5_context context = NULL;
+  krb5_principal principal = NULL;
+  result->verdict = NOT_AUTHORISED;
+  if (of->krb5_init_context(&context) != 0) {
+    return;
+  }
+  if (of->krb5_parse_name(context, input->principal, &principal) == 0) {
+    if (of->krb5_kuserok(context, principal, input->user)) {
+      result->verdict = AUTHORISED;
+    }
+    of->krb5_free_principal(context, principal);
+  }
+  of->krb5_free_context(context);
+}
+
+static void is_authorised(struct leader *leader, const struct call *call,
+                          const struct helper_result *result) {
+  if (result->error != 0) {
+    link_fail(&leader->link, call, result->error, NULL);
+    return;
+  }
+  bool authorised = leader->account.exists && result->verdict == AUTHORISED;
+  leader->gss->is_checked = authorised;
+  reply_verdict(leader, call, authorised ? AUTHORISED : NOT_AUTHORISED, leader->gss->principal);
+}
+
+void order_gss_check(struct leader *leader, const struct call *call, struct reader *reader) {
+  struct bytes signed_bytes = read_string(reader);
+  struct bytes mic = read_string(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  struct gss *gss = leader->gss;
+  if (gss == NULL || !gss->is_complete || gss->is_checked) {
+    link_fail(&leader->link, call, EPROTO, NULL);
+    return;
+  }
+  if (signed_bytes.length == 0 || signed_bytes.length > SIGNED_MAX || mic.length > TOKEN_MAX) {
+    link_fail(&leader->link, call, EINVAL, NULL);
+    return;
+  }
+  gss_buffer_desc message = {.length = signed_bytes.length,
+                             .value = (void *)(uintptr_t)signed_bytes.at};
+  gss_buffer_desc token = {.length = mic.length, .value = (void *)(uintptr_t)mic.at};
+  OM_uint32 minor = 0;
+  OM_uint32 major = gss->of.gss_verify_mic(&minor, gss->context, &message, &token, NULL);
+  gss->is_complete = false; /* one MIC for one exchange */
+  if (major != GSS_S_COMPLETE) {
+    char reason[REASON_MAX];
+    describe(&gss->of, major, minor, reason);
+    forget(gss);
+    reply_verdict(leader, call, BAD_MIC, reason);
+    return;
+  }
+  struct kuserok_input input = {
+      .of = &gss->of, .principal = gss->principal, .user = leader->account.name};
+  int error = helper_start(&leader->helpers, &leader->account, call, check_kuserok, &input,
+                           is_authorised, KUSEROK_PATIENCE_MS);
+  if (error != 0) {
+    link_fail(&leader->link, call, error, NULL);
+  }
+}
+
+/* ---- tickets ---- */
+
+/* A cache of its own of the kind that is usual here. Returns 0 or an error of krb5. */
+static krb5_error_code new_cache(const struct library *of, krb5_context context, unsigned uid,
+                                 krb5_ccache *cache) {
+  const char *usual = of->krb5_cc_default_name(context);
+  const char *colon = usual == NULL ? NULL : strchr(usual, ':');
+  char kind[16];
+  bool has_kind = colon != NULL && (size_t)(colon - usual) < sizeof kind && usual[0] != '/';
+  if (has_kind) {
+    memcpy(kind, usual, (size_t)(colon - usual));
+    kind[colon - usual] = '\0';
+  }
+  /* A cache in this process's memory would end with it. */
+  if (has_kind && strcmp(kind, "FILE") != 0 && strcmp(kind, "MEMORY") != 0) {
+    return of->krb5_cc_new_unique(context, kind, NULL, cache);
+  }
+  char name[64];
+  snprintf(name, sizeof name, "FILE:/tmp/krb5cc_%u_XXXXXX", uid);
+  int descriptor = mkostemp(name + sizeof "FILE:" - 1, O_CLOEXEC); /* 0600 */
+  if (descriptor < 0) {
+    return errno;
+  }
+  close(descriptor);
+  return of->krb5_cc_resolve(context, name, cache);
+}
+
+static krb5_error_code copy_tickets(const struct gss *gss, krb5_context context, krb5_ccache cache) {
+  krb5_principal principal = NULL;
+  krb5_error_code error = gss->of.krb5_parse_name(context, gss->principal, &principal);
+  if (error == 0) {
+    error = gss->of.krb5_cc_initialize(context, cache, principal);
+    gss->of.krb5_free_principal(context, principal);
+  }
+  OM_uint32 minor = 0;
+  if (error == 0 &&
+      gss->of.gss_krb5_copy_ccache(&minor, gss->delegated, cache) != GSS_S_COMPLETE) {
+    error = minor == 0 ? EIO : (krb5_error_code)minor;
+  }
+  return error;
+}
+
+/* As the user, in a fork that has a copy of what the client passed on. */
+static void keep(const void *given, struct helper_result *result) {
+  const struct keep_input *input = given;
+  const struct library *of = &input->gss->of;
+  krb5_context context = NULL;
+  krb5_ccache cache = NULL;
+  char *name = NULL;
+  result->verdict = NOT_KEPT;
+  krb5_error_code error = of->krb5_init_context(&context);
+  if (error == 0) {
+    error = new_cache(of, context, input->uid, &cache);
+  }
+  if (error == 0) {
+    error = copy_tickets(input->gss, context, cache);
+    if (error == 0) {
+      error = of->krb5_cc_get_full_name(context, cache, &name);
+    }
+    if (error == 0 && strlen(name) < sizeof result->text) {
+      strcpy(result->text, name);
+      result->verdict = KEPT;
+      of->krb5_cc_close(context, cache);
+    } else {
+      of->krb5_cc_destroy(context, cache);
+    }
+  }
+  if (result->verdict != KEPT) {
+    snprintf(result->text, sizeof result->text, "code %d", (int)error);
+  }
+  if (name != NULL) {
+    of->krb5_free_string(context, name);
+  }
+  if (context != NULL) {
+    of->krb5_free_context(context);
+  }
+}
+
+static void are_kept(struct leader *leader, const struct call *call,
+                     const struct helper_result *result) {
+  struct gss *gss = leader->gss;
+  OM_uint32 minor;
+  gss->of.gss_release_cred(&minor, &gss->delegated);
+  if (result->error != 0 || result->verdict != KEPT) {
+    reply_verdict(leader, call, NOT_KEPT,
+                  result->error != 0 ? strerror(result->error) : result->text);
+    return;
+  }
+  char entry[sizeof "KRB5CCNAME=" + HELPER_TEXT_MAX];
+  snprintf(entry, sizeof entry, "KRB5CCNAME=%s", result->text);
+  gss->tickets = strdup(result->text);
+  if (gss->tickets == NULL ||
+      (leader->pam.handle != NULL && pam_putenv(leader->pam.handle, entry) != PAM_SUCCESS)) {
+    link_fail(&leader->link, call, ENOMEM, NULL);
+    return;
+  }
+  reply_verdict(leader, call, KEPT, gss->tickets);
+}
+
+void order_gss_keep_tickets(struct leader *leader, const struct call *call, struct reader *reader) {
+  bool removes = read_bool(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  struct gss *gss = leader->gss;
+  if (gss == NULL || !gss->is_checked || gss->tickets != NULL || !leader->account.exists) {
+    link_fail(&leader->link, call, EPROTO, NULL);
+    return;
+  }
+  if (gss->delegated == GSS_C_NO_CREDENTIAL) {
+    reply_verdict(leader, call, NOT_KEPT, "");
+    return;
+  }
+  gss->removes_tickets = removes;
+  struct keep_input input = {.gss = gss, .uid = (unsigned)leader->account.uid};
+  int error = helper_start(&leader->helpers, &leader->account, call, keep, &input, are_kept,
+                           KEEP_PATIENCE_MS);
+  if (error != 0) {
+    link_fail(&leader->link, call, error, NULL);
+  }
+}
+
+_Noreturn static void remove_tickets(const struct leader *leader) {
+  const struct library *of = &leader->gss->of;
+  krb5_context context;
+  krb5_ccache cache;
+  signals_reset();
+  close_range(STDERR_FILENO + 1, ~0U, 0);
+  if (drop_for_good(&leader->account) && of->krb5_init_context(&context) == 0 &&
+      of->krb5_cc_resolve(context, leader->gss->tickets, &cache) == 0) {
+    of->krb5_cc_destroy(context, cache);
+  }
+  _exit(0);
+}
+
+void gss_end(struct leader *leader) {
+  struct gss *gss = leader->gss;
+  if (gss == NULL) {
+    return;
+  }
+  forget(gss);
+  if (gss->tickets == NULL || !gss->removes_tickets) {
+    return;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    remove_tickets(leader);
+  }
+  /* A file system, or a daemon that keeps caches, may hang. */
+  if (pid > 0 && !wait_for_end(pid, REMOVE_PATIENCE_MS)) {
+    kill(pid, SIGKILL);
+    wait_for_end(pid, KILL_PATIENCE_MS);
+    complain("tickets of %.100s stay in %.200s", leader->account.name, gss->tickets);
+  }
+}
