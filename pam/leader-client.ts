@@ -121,6 +121,22 @@ export class LeaderClient {
     return this.#order(protocol.ChangePassword, {}, 0);
   }
 
+  gssStart(strict: boolean): Promise<ReplyOf<typeof protocol.GssStart>> {
+    return this.#order(protocol.GssStart, { strict }, remoteStepMs);
+  }
+
+  gssToken(token: Buffer): Promise<ReplyOf<typeof protocol.GssToken>> {
+    return this.#order(protocol.GssToken, { token }, remoteStepMs);
+  }
+
+  gssCheck(signed: Buffer, mic: Buffer): Promise<ReplyOf<typeof protocol.GssCheck>> {
+    return this.#order(protocol.GssCheck, { signed, mic }, remoteStepMs);
+  }
+
+  gssKeepTickets(removes: boolean): Promise<ReplyOf<typeof protocol.GssKeepTickets>> {
+    return this.#order(protocol.GssKeepTickets, { removes }, remoteStepMs);
+  }
+
   establish(tty: string, authInfo = ''): Promise<Established> {
     return this.#order(protocol.Establish, { tty, authInfo }, remoteStepMs);
   }

@@ -367,6 +367,51 @@ export const X11Undo = call(
 
 /** Answers when the undo is done. */
 export const X11Close = call(83, 'x11-close', { display: uint32 }, {});
+
+// ---- Kerberos, 90–99 ----
+
+/** Of `GssStart`. */
+export const gssStart = { ready: 0, noLibrary: 1, noCredentials: 2 } as const;
+/** The acceptor's key, of this host's name alone (strict) or any of the keytab. Begins anew. */
+export const GssStart = call(90, 'gss-start', { strict: bool }, { verdict: byte, reason: text });
+
+export const gssToken = { more: 0, complete: 1, failed: 2 } as const;
+/**
+ * One step of the exchange. `token` goes to the client, if it is not empty; `reason` is why it
+ * failed. Complete: it is Kerberos, with integrity, of a client with a name.
+ */
+export const GssToken = call(
+  91,
+  'gss-token',
+  { token: string },
+  { verdict: byte, token: string, reason: text },
+);
+
+export const gssCheck = { authorised: 0, badMic: 1, notAuthorised: 2 } as const;
+/**
+ * Once per complete exchange: is `mic` the client's over `signed`, and may its principal be the user
+ * (krb5_kuserok, as the user)? text: the principal, or what is wrong with the MIC.
+ */
+export const GssCheck = call(
+  92,
+  'gss-check',
+  { signed: string, mic: string },
+  { verdict: byte, text: text },
+);
+
+export const gssKeep = { kept: 0, notKept: 1 } as const;
+/**
+ * Before `establish`: the tickets that an authorised client passed on go into a cache of the user's,
+ * of the kind that is usual on this host; PAM learns its name. text: the name; not kept: why, empty
+ * when there were none. removes: with the end of the login.
+ */
+export const GssKeepTickets = call(
+  93,
+  'gss-keep-tickets',
+  { removes: bool },
+  { verdict: byte, text: text },
+);
+
 export const ranAs = { done: 0, noUser: 1, notFound: 2, unsafe: 3, tooMuch: 4 } as const;
 /**
  * Runs `file` (absolute; it and every directory above it root's and writable by nobody else) as

@@ -10,6 +10,7 @@ export interface LogFields {
   readonly key: string;
   readonly keyType: string;
   readonly certificateId: string;
+  readonly principal: string;
   readonly certificateSerial: string;
   readonly authority: string;
   readonly session: number;
@@ -34,6 +35,7 @@ export const fieldSummaries: Readonly<Record<keyof LogFields, string>> = {
   key: "the key's fingerprint, `SHA256:…`",
   keyType: "the key's type as the line has it, such as `ED25519` or `RSA-CERT`",
   certificateId: 'the key identity of a certificate',
+  principal: 'the Kerberos principal of a ticket',
   certificateSerial: 'the serial number of a certificate, in decimal',
   authority: "the fingerprint of the certificate's authority",
   session: 'the number of the session in its connection, `id` of the line',
@@ -50,7 +52,14 @@ export const fieldSummaries: Readonly<Record<keyof LogFields, string>> = {
   listenPort: 'a port of the server',
 };
 
-const key = ['key', 'keyType', 'certificateId', 'certificateSerial', 'authority'] as const;
+const key = [
+  'key',
+  'keyType',
+  'certificateId',
+  'certificateSerial',
+  'authority',
+  'principal',
+] as const;
 
 export interface EventRow {
   readonly summary: string;

@@ -54,6 +54,11 @@ export const userNameBytes = 1024;
 /** Answers of one INFO_RESPONSE: as many as PAM can ask in one message batch. */
 export const keyboardInteractiveAnswers = 256;
 
+/** Of one USERAUTH_REQUEST; sshd takes any number, and looks at each. */
+export const gssapiMechanisms = 64;
+/** A ticket with many groups of a Windows domain has some 48 KiB. */
+export const gssapiTokenBytes = 64 * 1024;
+
 /** Names and paths of forwarding; a host name has 255 bytes at most, a Unix socket's path 107. */
 export const forwardNameBytes = 1024;
 /** Opens of one connection that ask for a socket at the same time; more wait for their turn. */

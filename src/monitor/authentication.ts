@@ -4,7 +4,8 @@
  * share. An account that does not exist or may not log in goes the same way as any other and always
  * fails. Runs in: monitor.
  */
-import type { Account, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
+import type { Account, Established, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
+import { gssKeep } from '../../pam/leader-protocol.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import type { Log } from '../audit/log.ts';
 import { loggedName } from '../audit/text.ts';
@@ -16,12 +17,17 @@ import type { MatchSubject } from '../policy/match.ts';
 import { mayLogin, permitRootLogin, rootRefusalLine } from '../policy/access.ts';
 import type { Connection, Login } from './connection.ts';
 import { Factors } from './factors.ts';
-import type { LoggedKey } from './offered-key.ts';
+import type { LoggedProof } from './offered-key.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
 import type { PenaltyKind } from './source-penalties.ts';
 
-export type AuthMethod = 'publickey' | 'password' | 'keyboard-interactive' | 'none';
+export type AuthMethod =
+  | 'publickey'
+  | 'gssapi-with-mic'
+  | 'password'
+  | 'keyboard-interactive'
+  | 'none';
 
 /** The values of every authentication reply (`link.ts`). */
 export interface AuthReply {
@@ -33,6 +39,7 @@ export interface AuthReply {
   readonly prompts: readonly { readonly text: Buffer; readonly echo: boolean }[];
   readonly reason: number;
   readonly peerText: string;
+  readonly token: Buffer;
 }
 
 const nothing = Buffer.alloc(0);
@@ -46,6 +53,7 @@ export function authReply(is: number, more: Partial<AuthReply> = {}): AuthReply 
     prompts: [],
     reason: 0,
     peerText: '',
+    token: nothing,
     ...more,
   };
 }
@@ -148,6 +156,10 @@ export class Authentication {
         readonly abort: () => Promise<void>;
       }
     | undefined;
+  /** Tokens of GSSAPI that are on their way. */
+  exchange: { readonly method: string; readonly isComplete: boolean } | undefined;
+  /** The leader may hold some that the client passed on. */
+  hasTickets = false;
 
   constructor(
     connection: Connection,
@@ -305,6 +317,9 @@ export class Authentication {
     if (config.pubkeyAuthentication) {
       offered.push('publickey');
     }
+    if (config.gssapiAuthentication && !isRootless) {
+      offered.push('gssapi-with-mic');
+    }
     if (config.passwordAuthentication && !isRootless) {
       offered.push('password');
     }
@@ -314,7 +329,7 @@ export class Authentication {
     return offered;
   }
 
-  #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, key?: LoggedKey): void {
+  #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, key?: LoggedProof): void {
     const tail = `${key === undefined ? '' : `: ${key.text}`}${what === 'Postponed' ? ' [preauth]' : ''}`;
     const line = `${what} ${method} for ${this.logged} from ${this.connection.from} ssh2${tail}`;
     this.host.log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line, {
@@ -335,7 +350,7 @@ export class Authentication {
    * A failed attempt: counted, logged, and the last one ends the connection. `isTold` false: a line
    * of its own has said why, or the method was not even tried: sshd has no further one.
    */
-  refuse(method: string, key?: LoggedKey, isTold = true): AuthReply {
+  refuse(method: string, key?: LoggedProof, isTold = true): AuthReply {
     const { config, log } = this.host;
     const { from } = this.connection;
     this.#failures++;
@@ -406,13 +421,14 @@ export class Authentication {
    */
   async beginAttempt(): Promise<AuthReply | undefined> {
     this.#wasAttempted = true;
-    const { conversation } = this;
-    if (conversation === undefined) {
+    const { conversation, exchange } = this;
+    if (conversation === undefined && exchange === undefined) {
       return undefined;
     }
     this.conversation = undefined;
-    await conversation.abort();
-    const reply = this.refuse('keyboard-interactive/pam');
+    this.exchange = undefined;
+    await conversation?.abort();
+    const reply = this.refuse(exchange?.method ?? 'keyboard-interactive/pam');
     return this.#isOver ? reply : undefined;
   }
 
@@ -464,6 +480,24 @@ export class Authentication {
     });
   }
 
+  /** The tickets come first: what PAM opens for the session may want them. */
+  async #establish(config: ServerConfig): Promise<Established> {
+    if (!this.hasTickets || !config.gssapiDelegateCredentials) {
+      return this.leader.establish('ssh');
+    }
+    const { verdict, text } = await this.leader.gssKeepTickets(config.gssapiCleanupCredentials);
+    const isKept = verdict === gssKeep.kept;
+    if (!isKept && text !== '') {
+      this.host.log.error(`tickets of ${this.#loggedUser} are not kept: ${text}`);
+    }
+    const established = await this.leader.establish('ssh');
+    const name = Buffer.from(`KRB5CCNAME=${text}`);
+    const isKnown = established.environment.some((entry) => entry.equals(name));
+    return isKept && !isKnown
+      ? { ...established, environment: [...established.environment, name] }
+      : established;
+  }
+
   /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
   deny(messages: readonly PamMessage[]): AuthReply {
     this.host.log.fatal(
@@ -486,7 +520,7 @@ export class Authentication {
   async accept(
     method: AuthMethod,
     submethod: string,
-    logged: LoggedKey | undefined,
+    logged: LoggedProof | undefined,
     key: KeyOptions | undefined,
     accounted?: { readonly messages: readonly PamMessage[] },
   ): Promise<AuthReply> {
@@ -538,7 +572,7 @@ export class Authentication {
       config,
       mustChangePassword,
       messages: textOf(messages),
-      established: this.leader.establish('ssh'),
+      established: this.#establish(config),
       hasNoSession: false,
     };
     login.established.then(

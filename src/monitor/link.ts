@@ -90,6 +90,9 @@ export const authIs = {
   prompt: 3,
   disconnect: 4,
   acceptable: 5,
+  mechanism: 6,
+  token: 7,
+  lastToken: 8,
 } as const;
 /** One shape for every answer of authentication; what `is` does not need is empty. */
 const authReply = {
@@ -101,6 +104,7 @@ const authReply = {
   prompts: list(record({ text: string, echo: bool }), 256),
   reason: uint32,
   peerText: text,
+  token: string /* RFC 4462: the mechanism, a token, with `refused` an error token */,
 };
 /** The first USERAUTH_REQUEST fixes the user; also method `none`. */
 export const UserauthBegin = call(
@@ -154,6 +158,22 @@ export const RefuseMethod = call(
 
 /** `none` as the first request, which PermitEmptyPasswords may let in. */
 export const TryNone = call(27, 'try-none', { connection: uint32 }, authReply);
+
+/** OIDs in DER (RFC 4462 §3.2); as many as a worker lets through. */
+export const StartGssapi = call(
+  28,
+  'start-gssapi',
+  { connection: uint32, mechanisms: list(string, 64) },
+  authReply,
+);
+export const GssapiToken = call(
+  29,
+  'gssapi-token',
+  { connection: uint32, token: string },
+  authReply,
+);
+/** The monitor builds what is signed itself (RFC 4462 §3.5). */
+export const GssapiMic = call(30, 'gssapi-mic', { connection: uint32, mic: string }, authReply);
 
 /** Takes one of MaxSessions. A failure's code is the reason of CHANNEL_OPEN_FAILURE. */
 export const SessionOpen = call(40, 'session-open', { connection: uint32 }, { session: uint32 });

@@ -19,7 +19,14 @@ import type { LogLevel } from '../audit/log.ts';
 import type { ServerConfig } from '../policy/config.ts';
 
 /** What the log says of a key or certificate. */
-export interface LoggedKey {
+/** By what somebody logs in, in their lines. */
+export interface LoggedProof {
+  /** Behind the colon. */
+  readonly text: string;
+  readonly fields: Partial<LoggedKey['fields']> & { readonly principal?: string };
+}
+
+export interface LoggedKey extends LoggedProof {
   /** `ED25519 SHA256:…`, with all of a certificate that a line tells. */
   readonly text: string;
   readonly fields: {

@@ -29,7 +29,10 @@ const maxChains = 256;
 export function offersMethod(
   config: Pick<
     ServerConfig,
-    'pubkeyAuthentication' | 'passwordAuthentication' | 'kbdInteractiveAuthentication'
+    | 'pubkeyAuthentication'
+    | 'gssapiAuthentication'
+    | 'passwordAuthentication'
+    | 'kbdInteractiveAuthentication'
   >,
   method: string,
 ): boolean {
@@ -38,6 +41,8 @@ export function offersMethod(
       return true;
     case 'publickey':
       return config.pubkeyAuthentication;
+    case 'gssapi-with-mic':
+      return config.gssapiAuthentication;
     case 'password':
       return config.passwordAuthentication;
     case 'keyboard-interactive':

@@ -128,6 +128,10 @@ export interface ServerConfig {
   readonly passwordAuthentication: boolean;
   readonly kbdInteractiveAuthentication: boolean;
   readonly permitEmptyPasswords: boolean;
+  readonly gssapiAuthentication: boolean;
+  readonly gssapiCleanupCredentials: boolean;
+  readonly gssapiStrictAcceptorCheck: boolean;
+  readonly gssapiDelegateCredentials: boolean;
   readonly allowUsers: readonly string[];
   readonly denyUsers: readonly string[];
   readonly allowGroups: readonly string[];

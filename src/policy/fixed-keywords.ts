@@ -3,6 +3,12 @@
  * narrow is not here, and a file that leaves it off is a good file. Any other value stops the start:
  * to ignore a restriction would be a hole. Runs in: monitor, launcher.
  */
+import {
+  gssapiAuthenticationRow,
+  gssapiCleanupCredentialsRow,
+  gssapiDelegateCredentialsRow,
+  gssapiStrictAcceptorCheckRow,
+} from './gssapi-keywords.ts';
 import { fixed, inert } from './inert-row.ts';
 import { userKeyNames } from './public-key-keywords.ts';
 import { algorithmList } from './algorithm-list.ts';
@@ -13,7 +19,7 @@ import type { Words } from './words.ts';
 
 const hosts = 'Authentication by host is not offered.';
 const kerberos = 'Passwords are PAM’s affair, of Kerberos too.';
-const gssapi = 'GSSAPI is not offered yet.';
+const gssapi = 'Keys are exchanged without Kerberos.';
 
 /** Debian's names; each goes on with a mechanism, or with nothing. */
 const gssapiExchanges = [
@@ -56,12 +62,12 @@ export const kerberosRows: readonly ServerRow[] = [
   fixed('KerberosOrLocalPasswd', ['yes', 'no'], kerberos),
   fixed('KerberosTicketCleanup', ['yes', 'no'], kerberos),
   fixed('KerberosGetAFSToken', ['no'], kerberos, false),
-  fixed('GSSAPIAuthentication', ['no'], gssapi),
-  fixed('GSSAPICleanupCredentials', ['yes', 'no'], gssapi, true, ['GSSAPICleanupCreds']),
+  gssapiAuthenticationRow,
+  gssapiCleanupCredentialsRow,
   fixed('GSSAPIKeyExchange', ['no'], gssapi),
-  fixed('GSSAPIStrictAcceptorCheck', ['yes', 'no'], gssapi),
+  gssapiStrictAcceptorCheckRow,
   fixed('GSSAPIStoreCredentialsOnRekey', ['no'], gssapi),
-  fixed('GSSAPIDelegateCredentials', ['yes', 'no'], gssapi, false),
+  gssapiDelegateCredentialsRow,
 ];
 
 export const useDnsRow = fixed(

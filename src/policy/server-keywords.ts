@@ -43,6 +43,7 @@ import {
   streamLocalBindMaskRow,
   streamLocalBindUnlinkRow,
 } from './forwarding-keywords.ts';
+import { gssapiDefaults } from './gssapi-keywords.ts';
 import {
   hostCertificateRow,
   hostKeyAgentRow,
@@ -226,4 +227,5 @@ export const serverDefaults: ServerDraft = {
   inert: {},
   ...authenticationDefaults,
   ...sourceDefaults,
+  ...gssapiDefaults,
 };

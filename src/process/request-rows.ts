@@ -17,6 +17,7 @@ import {
 } from '../monitor/requests/keyboard-interactive.ts';
 import { CommandPace } from '../monitor/failure-delay.ts';
 import { KeyFiles } from '../monitor/key-files.ts';
+import { gssapiMic, gssapiToken, startGssapi } from '../monitor/requests/gssapi-with-mic.ts';
 import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
 import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
 import { refuseMethod } from '../monitor/requests/refuse-method.ts';
@@ -67,6 +68,9 @@ export class RequestRows {
       tryNone(),
       startKeyboardInteractive(),
       answerKeyboardInteractive(),
+      startGssapi(),
+      gssapiToken(),
+      gssapiMic(),
       queryKey(userKeys),
       checkKey(userKeys),
       refuseMethod(),

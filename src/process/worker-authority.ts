@@ -15,7 +15,12 @@ function outcomeOf(reply: Reply): AuthOutcome {
     case link.authIs.partial:
       return { is: 'partial', canContinue: reply.canContinue, ...banner };
     case link.authIs.refused:
-      return { is: 'refused', canContinue: reply.canContinue, ...banner };
+      return {
+        is: 'refused',
+        canContinue: reply.canContinue,
+        ...(reply.token.length === 0 ? {} : { errorToken: reply.token }),
+        ...banner,
+      };
     case link.authIs.prompt:
       return {
         is: 'prompt',
@@ -26,6 +31,11 @@ function outcomeOf(reply: Reply): AuthOutcome {
       };
     case link.authIs.acceptable:
       return { is: 'acceptable', ...banner };
+    case link.authIs.mechanism:
+      return { is: 'mechanism', mechanism: reply.token };
+    case link.authIs.token:
+    case link.authIs.lastToken:
+      return { is: 'token', token: reply.token, isLast: reply.is === link.authIs.lastToken };
     default:
       return { is: 'disconnect', reason: reply.reason, peerText: reply.peerText, ...banner };
   }
@@ -66,6 +76,15 @@ export class MonitorAuthority implements Authority {
   }
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
     return this.#ask(link.AnswerKeyboardInteractive, { answers });
+  }
+  startGssapi(mechanisms: readonly Buffer[]): Promise<AuthOutcome> {
+    return this.#ask(link.StartGssapi, { mechanisms });
+  }
+  gssapiToken(token: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.GssapiToken, { token });
+  }
+  gssapiMic(mic: Buffer): Promise<AuthOutcome> {
+    return this.#ask(link.GssapiMic, { mic });
   }
   queryKey(algorithm: string, blob: Buffer, hostKey: Buffer): Promise<AuthOutcome> {
     return this.#ask(link.QueryKey, { algorithm, blob, hostKey });

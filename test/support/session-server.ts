@@ -64,6 +64,15 @@ class LocalAuthority implements Authority {
       ? { is: 'accepted' }
       : refused;
   }
+  async startGssapi(): Promise<AuthOutcome> {
+    return refused;
+  }
+  async gssapiToken(): Promise<AuthOutcome> {
+    return refused;
+  }
+  async gssapiMic(): Promise<AuthOutcome> {
+    return refused;
+  }
   async queryKey(): Promise<AuthOutcome> {
     return { is: 'acceptable' };
   }

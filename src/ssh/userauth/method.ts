@@ -9,11 +9,12 @@ import type { Authority, AuthOutcome } from './authority.ts';
 export type MethodMessages = ReadonlyMap<number, (payload: Buffer) => Promise<MethodStep>>;
 
 export type MethodStep =
-  | { readonly is: 'outcome'; readonly outcome: AuthOutcome }
-  /** A message of the method's own. Without `next` the method is over: PK_OK. */
+  /** `before` goes out in front of the answer. */
+  | { readonly is: 'outcome'; readonly outcome: AuthOutcome; readonly before?: Buffer }
+  /** A message of the method's own, or none. Without `next` the method is over: PK_OK. */
   | {
       readonly is: 'message';
-      readonly payload: Buffer;
+      readonly payload?: Buffer;
       readonly banner?: Buffer;
       readonly next?: MethodMessages;
     };

@@ -255,6 +255,9 @@ export class UserauthService {
 
   #take(step: MethodStep): void {
     if (step.is === 'outcome') {
+      if (step.before !== undefined && !this.#isClosed) {
+        this.#send(step.before);
+      }
       this.#takeOutcome(step.outcome);
       return;
     }
@@ -263,7 +266,9 @@ export class UserauthService {
     }
     this.#sendBanner(step.banner);
     this.#live = step.next ?? noMessages;
-    this.#send(step.payload);
+    if (step.payload !== undefined) {
+      this.#send(step.payload);
+    }
   }
 
   #takeOutcome(outcome: AuthOutcome): void {
@@ -294,6 +299,8 @@ export class UserauthService {
         );
       case 'prompt':
       case 'acceptable':
+      case 'mechanism':
+      case 'token':
         throw new Error(`the authority answered "${outcome.is}" where that is no answer`);
     }
   }

@@ -55,6 +55,16 @@ class StrictAuthority implements Authority {
   async keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
     return this.#accept(answers.length === 1 && answers[0]?.equals(Buffer.from('secret')) === true);
   }
+  async startGssapi(mechanisms: readonly Buffer[]): Promise<AuthOutcome> {
+    const [mechanism] = mechanisms;
+    return mechanism === undefined ? refused : { is: 'mechanism', mechanism };
+  }
+  async gssapiToken(token: Buffer): Promise<AuthOutcome> {
+    return { is: 'token', token, isLast: token.length % 2 === 0 };
+  }
+  async gssapiMic(): Promise<AuthOutcome> {
+    return refused;
+  }
   async queryKey(): Promise<AuthOutcome> {
     return { is: 'acceptable' };
   }

@@ -55,6 +55,15 @@ class ScriptedAuthority implements Authority {
   keyboardAnswers(answers: readonly Buffer[]): Promise<AuthOutcome> {
     return this.#ask('keyboardAnswers', ...answers.map(String));
   }
+  startGssapi(mechanisms: readonly Buffer[]): Promise<AuthOutcome> {
+    return this.#ask('startGssapi', ...mechanisms.map((one) => one.toString('hex')));
+  }
+  gssapiToken(token: Buffer): Promise<AuthOutcome> {
+    return this.#ask('gssapiToken', token.toString());
+  }
+  gssapiMic(mic: Buffer): Promise<AuthOutcome> {
+    return this.#ask('gssapiMic', mic.toString());
+  }
   queryKey(algorithm: string, blob: Buffer, hostKey: Buffer): Promise<AuthOutcome> {
     return this.#ask('queryKey', algorithm, blob.toString(), ...textsOf(hostKey));
   }
