@@ -448,7 +448,7 @@ describe('serve with a configuration', lab, () => {
       for (const line of [
         'perSourcePenaltyExemptList 10.0.0.0/8',
         'ChrootDirectory /srv',
-        'GSSAPIAuthentication yes',
+        'GSSAPIKeyExchange yes',
         'PerSourcePenalties yes',
         'HostbasedAuthentication yes',
       ]) {
