@@ -3,8 +3,8 @@
  * A call's failure carries a code of `desktopFailure` and the text for the user; lines of the
  * engine's log follow the first line, separated by LF. `session` counts from 1.
  */
-import { byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
-import { call, notice } from '../ssh/wire/call.ts';
+import { type AnyFields, byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
+import { type Call, call, notice } from '../ssh/wire/call.ts';
 
 /** Why a desktop request failed, so that each front can say it in its own words. No errno. */
 export const desktopFailure = {
@@ -58,3 +58,13 @@ export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, {
 export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });
 export const DesktopSuspend = call(85, 'desktop-suspend', { ...from, id: text }, {});
 export const DesktopTerminate = call(86, 'desktop-terminate', { ...from, id: text }, {});
+
+/** All that a session of a desktop subsystem asks. */
+export const desktopCalls: readonly Call<AnyFields, AnyFields>[] = [
+  DesktopList,
+  DesktopStart,
+  DesktopFind,
+  DesktopAttach,
+  DesktopSuspend,
+  DesktopTerminate,
+];

@@ -1,7 +1,9 @@
 /**
- * Desktops for the logins of another monitor on this machine (one that drains, or serves a single
- * connection with -i): the same requests, over a SEQPACKET socket that only monitors of the same uid
- * reach; such a peer has decided who its user is, and is believed. Runs in: monitor.
+ * Desktops for those who are no login of this monitor: the same requests over a SEQPACKET socket.
+ * Another monitor of this machine and uid (one that drains, or serves a single connection with -i)
+ * has decided who its user is, and is believed. A process of a user (`sshdesk subsystem` under
+ * another sshd) gets what is its own, and no more of it at a time than a person has use for.
+ * Runs in: monitor.
  */
 import { call } from '../ssh/wire/call.ts';
 import { text, uint32 } from '../ssh/wire/field.ts';
@@ -15,6 +17,17 @@ import { type DesktopCaller, type DesktopRequest, valueOf } from './requests/con
 /** The first call: in whose name the others are made. */
 export const DesktopHello = call(87, 'desktop-hello', { user: text, uid: uint32 }, {});
 
+/** The first call of a user's process; who it runs as is the kernel's word. from: see `LocalClaim`. */
+export const DesktopHelloLocal = call(89, 'desktop-hello-local', { user: text, from: text }, {});
+
+/** What a user's process says of itself. */
+export interface LocalClaim {
+  /** Which of the names of its uid; looked up before it is believed. */
+  readonly user: string;
+  /** The address that its sshd wrote into SSH_CONNECTION; for people to read, and for nothing else. */
+  readonly from: string;
+}
+
 /**
  * A viewer whose stream the asking monitor has from an earlier owner of the desktops is counted by
  * this one. viewer: as ViewerEnd and DesktopDetach name it from here on.
@@ -23,6 +36,8 @@ export const DesktopKeep = call(88, 'desktop-keep', { id: text }, { viewer: uint
 
 /** Beyond every number that the monitor gives its own connections. */
 const firstRemoteNumber = 0x8000_0000;
+/** The dialogue asks one thing at a time, and a viewer nothing. */
+export const localCallsAtOnce = 8;
 
 class RemoteCaller implements DesktopCaller {
   readonly #peer: Peer;
@@ -71,26 +86,61 @@ export class RemoteDesktops {
   }
 
   /** The caller has checked that the peer runs as this monitor's own uid. */
-  serve(peer: Peer, onEnd: () => void): void {
-    const caller = new RemoteCaller(peer, ++this.#lastNumber);
+  serveMonitor(peer: Peer, onEnd: () => void): void {
+    const caller = this.#serve(peer, Number.POSITIVE_INFINITY, onEnd);
     peer.onCall(DesktopHello, async ({ user, uid }) => {
       caller.owned = { user, uid };
       return { values: {} };
     });
-    peer.onCall(DesktopKeep, async ({ id }) => {
-      const { viewer } = valueOf(await this.#broker.keep(caller.owner(), id, caller.opener));
-      return { values: { viewer } };
+  }
+
+  /** `admit`: whose desktops they are, or a CallFailure. */
+  serveLocal(peer: Peer, admit: (claim: LocalClaim) => Promise<Owner>, onEnd: () => void): void {
+    const caller = this.#serve(peer, localCallsAtOnce, onEnd);
+    let isAsked = false;
+    peer.onCall(DesktopHelloLocal, async (claim) => {
+      if (isAsked) {
+        throw new CallFailure(desktopFailure.refused, 'Whose desktops these are was said before.');
+      }
+      isAsked = true;
+      caller.owned = await admit(claim);
+      return { values: {} };
     });
+  }
+
+  #serve(peer: Peer, mostAtOnce: number, onEnd: () => void): RemoteCaller {
+    const caller = new RemoteCaller(peer, ++this.#lastNumber);
+    let underWay = 0;
+    const bounded = async <T>(run: () => Promise<T> | T): Promise<T> => {
+      if (underWay >= mostAtOnce) {
+        throw new CallFailure(desktopFailure.refused, 'Too many requests at once.');
+      }
+      underWay++;
+      try {
+        return await run();
+      } finally {
+        underWay--;
+      }
+    };
+    peer.onCall(DesktopKeep, ({ id }) =>
+      bounded(async () => {
+        const { viewer } = valueOf(await this.#broker.keep(caller.owner(), id, caller.opener));
+        return { values: { viewer } };
+      }),
+    );
     for (const { schema, handle } of this.#requests) {
-      peer.onCall(schema, async (values) => {
-        const { values: reply, descriptors = [] } = await handle(caller, values);
-        return { values: reply, descriptors };
-      });
+      peer.onCall(schema, (values) =>
+        bounded(async () => {
+          const { values: reply, descriptors = [] } = await handle(caller, values);
+          return { values: reply, descriptors };
+        }),
+      );
     }
     peer.onNotice(DesktopDetach, ({ viewer }) => this.#broker.detach(caller.number, viewer));
     peer.onEnd = () => {
       this.#broker.connectionClosed(caller.number);
       onEnd();
     };
+    return caller;
   }
 }

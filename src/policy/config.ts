@@ -210,6 +210,8 @@ export interface DesktopConfig {
   readonly workers: number;
   readonly logTag: string;
   readonly logFormat: 'sshd' | 'json';
+  /** Whether `sshdesk subsystem` gives desktops to whoever runs it. */
+  readonly localDesktops: boolean;
   /** The command of a desktop's X session; undefined: the machine's default. */
   readonly xSession: string | undefined;
 }

@@ -5,7 +5,7 @@
 import type { DesktopConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { desktopLogDefaults, logRows } from './log-keywords.ts';
-import { commandLine, integer, oneOf } from './values.ts';
+import { commandLine, integer, oneOf, yesNo } from './values.ts';
 
 export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
   /** `none`: the machine's default. */
@@ -13,7 +13,7 @@ export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
 };
 
 /** What can be another for another user; the rest is the daemon's. */
-export const desktopMatchKeywords: ReadonlySet<string> = new Set(['xsession']);
+export const desktopMatchKeywords: ReadonlySet<string> = new Set(['localdesktops', 'xsession']);
 /** Of a desktop its owner is known, and no connection. */
 export const desktopCriteria: readonly string[] = ['user', 'group'];
 
@@ -68,6 +68,16 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     dump: (config) => config.workerConfinement,
   }),
   row({
+    name: 'LocalDesktops',
+    argument: 'yes | no',
+    summary:
+      'Whether a user of this machine has desktops without a login here: `sshdesk subsystem`, as another sshd runs it.',
+    defaultText: 'yes',
+    field: 'localDesktops',
+    parse: yesNo,
+    dump: (config) => (config.localDesktops ? 'yes' : 'no'),
+  }),
+  row({
     name: 'XSession',
     argument: 'command | none',
     summary: "What a desktop runs, by the user's shell.",
@@ -85,6 +95,7 @@ export function desktopDefaults(cores: number): DesktopDraft {
     workerConnections: 1000,
     workerIsolation: 'shared',
     workerConfinement: 'strict',
+    localDesktops: true,
     xSession: 'none',
     ...desktopLogDefaults,
   };

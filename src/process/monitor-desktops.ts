@@ -18,25 +18,37 @@ import { processLeftovers } from '../broker/leftovers.ts';
 import { brokerLimits } from '../broker/limits.ts';
 import { DesktopDetach } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
-import { RemoteDesktops } from '../broker/remote.ts';
-import type { DesktopRequest } from '../broker/requests/context.ts';
+import type { Owner } from '../broker/outcome.ts';
+import { DesktopHello, RemoteDesktops } from '../broker/remote.ts';
+import {
+  type DesktopRequest,
+  type Onlooker,
+  openerOf,
+  ownerOf,
+} from '../broker/requests/context.ts';
 import { underForcedCommand } from '../broker/forced-desktop.ts';
 import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
 import { ViewerHolds } from '../broker/viewer-holds.ts';
 import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
-import type { AnyRow } from '../monitor/request-table.ts';
+import type { Answer, AnyRow } from '../monitor/request-table.ts';
+import type { ServerConfig } from '../policy/config.ts';
+import type { AnyFields, Values } from '../ssh/wire/field.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
 import { ControlSocket } from './control-socket.ts';
-import { DesktopsElsewhere, DesktopsSocket } from './desktops-socket.ts';
+import { DesktopsElsewhere } from './desktops-elsewhere.ts';
+import { DesktopsSocket } from './desktops-socket.ts';
 import type { Leaders } from './leaders.ts';
+import { LocalSocket } from './local-socket.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Places } from './places.ts';
 
 /** What of a policy holds for desktops that are started. */
-export type DesktopPolicy = Pick<MonitorPolicy, 'config' | 'desktopConfigFor'>;
+export interface DesktopPolicy extends Pick<MonitorPolicy, 'desktopConfigFor'> {
+  readonly config: Pick<ServerConfig, 'usePam' | 'pamServiceName'>;
+}
 
 export interface MonitorDesktopsOptions {
   readonly policy: DesktopPolicy;
@@ -56,9 +68,10 @@ export class MonitorDesktops {
   readonly #holds: ViewerHolds;
   readonly #requests: readonly DesktopRequest[];
   /** They look at desktops, or did. */
-  readonly #onlookers = new Set<Connection>();
+  readonly #onlookers = new Map<Onlooker, Owner>();
   readonly #control: ControlSocket;
   readonly #socket: DesktopsSocket;
+  readonly #local: LocalSocket;
   readonly #elsewhere: DesktopsElsewhere;
   #policy: DesktopPolicy;
   #locks: readonly number[] = [];
@@ -82,7 +95,16 @@ export class MonitorDesktops {
     const { places, log } = options;
     const remote = new RemoteDesktops(this.#broker, this.#requests);
     this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
-    this.#elsewhere = new DesktopsElsewhere(places.desktopsSocket, this.#holds, log);
+    this.#local = new LocalSocket(remote, leaders, {
+      ...options,
+      configFor: (owner) => this.#policy.desktopConfigFor(owner),
+    });
+    const door = {
+      path: places.desktopsSocket,
+      servedBy: process.getuid?.() ?? 0,
+      hello: (peer: Peer, owner: Owner) => peer.call(DesktopHello, owner),
+    };
+    this.#elsewhere = new DesktopsElsewhere(door, this.#holds, log);
   }
 
   /** For desktops that are started from here on. */
@@ -95,18 +117,51 @@ export class MonitorDesktops {
     const rows = desktopRows(this.#requests, this.#holds).map(
       (row): AnyRow => ({
         ...row,
-        handle: async (connection, values) => {
-          await this.#settled;
-          if (!connection.closed) {
-            this.#onlookers.add(connection);
-          }
-          return this.#isOwner
-            ? row.handle(connection, values)
-            : this.#elsewhere.ask(row.schema, connection, values);
-        },
+        handle: (connection, values) =>
+          this.#answer(
+            row.schema,
+            connection,
+            values,
+            () => ownerOf(connection, Number(values['session'])),
+            () => row.handle(connection, values),
+          ),
       }),
     );
     return rows.map(underForcedCommand);
+  }
+
+  async #answer(
+    schema: AnyRow['schema'],
+    onlooker: Onlooker,
+    values: Values<AnyFields>,
+    ownerOfAll: () => Owner,
+    answer: () => Promise<Answer<AnyFields>> | Answer<AnyFields>,
+  ): Promise<Answer<AnyFields>> {
+    await this.#settled;
+    if (onlooker.closed) {
+      return answer();
+    }
+    const owner = ownerOfAll();
+    this.#onlookers.set(onlooker, owner);
+    return this.#isOwner ? answer() : this.#elsewhere.ask(schema, onlooker, values, owner);
+  }
+
+  /** For a user who is no login of this process: `sshdesk subsystem` without a daemon. */
+  serveUser(peer: Peer, onlooker: Onlooker, owner: Owner): void {
+    const caller = { opener: openerOf(onlooker, this.#holds), owner: () => owner };
+    for (const { schema, handle } of this.#requests) {
+      peer.onCall(schema, async (values) => {
+        const { values: reply, descriptors = [] } = await this.#answer(
+          schema,
+          onlooker,
+          values,
+          () => owner,
+          () => handle(caller, values),
+        );
+        return { values: reply, descriptors };
+      });
+    }
+    peer.onNotice(DesktopDetach, ({ viewer }) => this.#detach(onlooker, viewer));
   }
 
   #makeBroker(): Broker {
@@ -181,6 +236,7 @@ export class MonitorDesktops {
     this.#isOwner = true;
     this.#control.listen();
     this.#socket.listen();
+    this.#local.listen();
   }
 
   /** Of a successor that waits for the old daemon nothing need be said: it is asked meanwhile. */
@@ -197,19 +253,22 @@ export class MonitorDesktops {
   serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
     peer.onNotice(DesktopDetach, ({ connection, viewer }) => {
       const found = owned(connection);
-      if (found === undefined) {
-        return;
+      if (found !== undefined) {
+        this.#detach(found, viewer);
       }
-      this.#holds.end(connection, viewer);
-      if (this.#isOwner) {
-        this.#broker.detach(connection, viewer);
-      }
-      // It may be from a time when another one owned them.
-      this.#elsewhere.detach(found, viewer);
     });
   }
 
-  connectionEnded(connection: Connection): void {
+  #detach(onlooker: Onlooker, viewer: number): void {
+    this.#holds.end(onlooker.number, viewer);
+    if (this.#isOwner) {
+      this.#broker.detach(onlooker.number, viewer);
+    }
+    // It may be from a time when another one owned them.
+    this.#elsewhere.detach(onlooker, viewer);
+  }
+
+  connectionEnded(connection: Onlooker): void {
     this.#onlookers.delete(connection);
     this.#holds.endAll(connection.number);
     this.#elsewhere.connectionEnded(connection);
@@ -227,10 +286,11 @@ export class MonitorDesktops {
     this.#isOwner = false;
     this.#control.close();
     this.#socket.close();
+    this.#local.close();
     this.#broker.close();
     this.#locks.forEach(closeSync);
-    for (const connection of this.#onlookers) {
-      this.#elsewhere.rejoin(connection);
+    for (const [onlooker, owner] of this.#onlookers) {
+      this.#elsewhere.rejoin(onlooker, owner);
     }
   }
 }

@@ -9,25 +9,41 @@ export interface Places {
   readonly controlSocket: string;
   /** For other monitors of the same uid. */
   readonly desktopsSocket: string;
+  /** For processes of users: `sshdesk subsystem` under another sshd. */
+  readonly localSocket: string;
   readonly desktopsDirectory: string;
   readonly storeFile: string;
 }
 
-export function placesFor(isRoot: boolean, environment: NodeJS.ProcessEnv): Places {
-  const state = join(homedir(), '.local/state/sshdesk');
-  const session = environment.XDG_RUNTIME_DIR;
-  const runtimeDirectory = isRoot
-    ? '/run/sshdesk'
-    : session !== undefined && existsSync(session)
-      ? join(session, 'sshdesk')
-      : join(state, 'run');
+function placesOf(runtimeDirectory: string, storeFile: string): Places {
   return {
     runtimeDirectory,
     controlSocket: join(runtimeDirectory, 'control.sock'),
     desktopsSocket: join(runtimeDirectory, 'desktops.sock'),
+    localSocket: join(runtimeDirectory, 'local.sock'),
     desktopsDirectory: join(runtimeDirectory, 'desktops'),
-    storeFile: isRoot ? '/var/lib/sshdesk/state.db' : join(state, 'state.db'),
+    storeFile,
   };
+}
+
+export function placesFor(isRoot: boolean, environment: NodeJS.ProcessEnv): Places {
+  if (isRoot) {
+    return placesOf('/run/sshdesk', '/var/lib/sshdesk/state.db');
+  }
+  const atHome = placesIn(homedir());
+  const session = environment.XDG_RUNTIME_DIR;
+  return session !== undefined && existsSync(session)
+    ? placesOf(join(session, 'sshdesk'), atHome.storeFile)
+    : atHome;
+}
+
+/**
+ * Below a home alone: what lies in XDG_RUNTIME_DIR goes with the last login, and without a daemon
+ * desktops are to be there at the next one.
+ */
+export function placesIn(home: string): Places {
+  const state = join(home, '.local/state/sshdesk');
+  return placesOf(join(state, 'run'), join(state, 'state.db'));
 }
 
 /** The checkout or package that this file is part of. */

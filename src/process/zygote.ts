@@ -31,11 +31,12 @@ export class Zygote {
   /** The zygote is gone: nothing can be started any more. */
   onGone: () => void = () => {};
 
-  /** softFiles: the soft limit of open files that users' programs get; undefined: the usual one. */
+  /** errors: where it and its leaders complain. softFiles: the soft limit of open files that users' programs get; undefined: the usual one. */
   constructor(
     executable: string,
     softFiles: number | undefined,
     onFault: (error: unknown, name: string) => void,
+    errors: 2 | 'ignore' = 2,
   ) {
     const [ours, theirs] = socketPair();
     // A process group of its own: a Ctrl-C at the terminal is the monitor's to handle.
@@ -45,7 +46,7 @@ export class Zygote {
       {
         detached: true,
         env: {},
-        stdio: ['ignore', 'ignore', 2, theirs],
+        stdio: ['ignore', 'ignore', errors, theirs],
       },
     );
     closeDescriptor(theirs);

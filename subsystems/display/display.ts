@@ -1,11 +1,10 @@
 /** The subsystem `display`: the dialogue on a channel, then the desktop itself. Runs in: worker. */
-import type { Channel } from '../../src/ssh/connection/channel.ts';
 import { displayCommands } from './commands/index.ts';
 import type { DisplayContext } from './desktops.ts';
 import { Dialogue } from './dialogue.ts';
-import { closeWithText, joinViewer } from './viewer-channel.ts';
+import { closeWithText, type DisplayChannel, joinViewer } from './viewer-channel.ts';
 
-export function display(channel: Channel, context: DisplayContext): void {
+export function display(channel: DisplayChannel, context: DisplayContext): void {
   const dialogue: Dialogue = new Dialogue(
     {
       ...context,

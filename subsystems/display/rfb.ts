@@ -2,9 +2,8 @@
  * The subsystem `rfb` and the reserved host name of a direct-tcpip channel: the channel *is* RFB of
  * the user's default desktop, started if there is none. Runs in: worker.
  */
-import type { Channel } from '../../src/ssh/connection/channel.ts';
 import type { DesktopAnswer, Desktops, DisplayContext, Viewer } from './desktops.ts';
-import { closeWithText, joinViewer } from './viewer-channel.ts';
+import { closeWithText, type DisplayChannel, joinViewer } from './viewer-channel.ts';
 
 /** For a channel that is not open yet: a refusal becomes CHANNEL_OPEN_FAILURE 2 with its text. */
 export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAnswer<Viewer>> {
@@ -12,7 +11,7 @@ export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAns
   return found.is === 'done' ? desktops.attach(found.value.id) : found;
 }
 
-async function open(channel: Channel, desktops: Desktops): Promise<void> {
+async function open(channel: DisplayChannel, desktops: Desktops): Promise<void> {
   const opened = await openDefaultDesktop(desktops);
   if (opened.is === 'failed') {
     closeWithText(channel, [opened.text, ...opened.logTail], 1);
@@ -24,6 +23,6 @@ async function open(channel: Channel, desktops: Desktops): Promise<void> {
 }
 
 /** Without a desktop: why on stderr, exit status 1 and no byte of RFB. */
-export function rfb(channel: Channel, { desktops, fault }: DisplayContext): void {
+export function rfb(channel: DisplayChannel, { desktops, fault }: DisplayContext): void {
   open(channel, desktops).catch(fault);
 }

@@ -1,17 +1,31 @@
 /**
  * A channel that is RFB: joins it with the stream of a viewer. A viewer always meets this process,
- * never the X server's socket itself. Runs in: worker.
+ * never the X server's socket itself. Runs in: worker, user (`sshdesk subsystem`).
  */
 import type { Channel } from '../../src/ssh/connection/channel.ts';
-import { destroyWhenWritten, feed, pump } from '../../src/ssh/connection/pump.ts';
+import {
+  destroyWhenWritten,
+  type FeedChannel,
+  feed,
+  type PumpOutlet,
+  pump,
+} from '../../src/ssh/connection/pump.ts';
 import type { Viewer } from './desktops.ts';
+
+/** What a subsystem needs of its channel: one of ours, or the standard streams under another sshd. */
+export interface DisplayChannel
+  extends FeedChannel,
+    Pick<Channel, 'isClosed' | 'onClose' | 'sendEof' | 'sendExitStatus' | 'close'> {
+  readonly out: PumpOutlet;
+  readonly err: Pick<PumpOutlet, 'write'>;
+}
 
 /** A session channel has stderr and an exit status; a forwarded one (direct-tcpip) has neither. */
 export type ChannelKind = 'session' | 'forwarded';
 
 /** `unread`: bytes that a dialogue has read already and that belong to RFB. */
 export function joinViewer(
-  channel: Channel,
+  channel: DisplayChannel,
   viewer: Viewer,
   kind: ChannelKind,
   unread?: Buffer,
@@ -49,7 +63,11 @@ export function joinViewer(
 }
 
 /** The end of a channel on which nothing but text went: `lines` on stderr, then the status. */
-export function closeWithText(channel: Channel, lines: readonly string[], status: number): void {
+export function closeWithText(
+  channel: DisplayChannel,
+  lines: readonly string[],
+  status: number,
+): void {
   if (lines.length > 0) {
     channel.err.write(Buffer.from(lines.map((line) => `${line}\r\n`).join('')));
   }

@@ -97,6 +97,12 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     ['2', 'usage'],
     ['255', 'no daemon is reached'],
   ],
+  subsystem: [
+    ['0', 'done; the client left, or the desktop was suspended'],
+    ['1', 'no desktop: why is on stderr; or it has ended'],
+    ['2', 'usage'],
+    ['255', 'whoever has the desktops cannot be reached; why is on stderr'],
+  ],
 };
 
 function statusOf(name: string): readonly (readonly [string, string])[] {
@@ -200,6 +206,7 @@ export function serveManual(version: string): string {
     ['/etc/ssh/sshd_config', 'the configuration; docs/reference/config.md has every keyword'],
     ['/etc/sshdesk/sshdesk_config', 'desktops and workers; need not exist'],
     ['/run/sshdesk/control.sock', 'where `sshdesk sessions` asks'],
+    ['/run/sshdesk/local.sock', 'where `sshdesk subsystem` asks'],
     ['/run/sshdesk/desktops', 'what live desktops need'],
     ['/var/lib/sshdesk/state.db', 'desktops, live and past'],
   ];

@@ -225,9 +225,26 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'a display has gone: the monitor may say why',
   ],
   [
-    'src/process/desktops-socket.ts',
+    'src/process/desktops-elsewhere.ts',
     'rejoinMs',
     'between attempts to find the next owner of the desktops',
+  ],
+  [
+    'src/process/local-socket.ts',
+    'connectionsPerUid',
+    '`sshdesk subsystem`: viewers and dialogues of one user',
+  ],
+  ['src/process/local-socket.ts', 'connections', '`sshdesk subsystem`: of all'],
+  ['src/process/local-socket.ts', 'helloMs', '`sshdesk subsystem`: until it is known who asks'],
+  [
+    'src/broker/remote.ts',
+    'localCallsAtOnce',
+    '`sshdesk subsystem`: questions of one that wait for their answer',
+  ],
+  [
+    'src/cli/subsystem/doors.ts',
+    'restartMs',
+    '`sshdesk subsystem`: a daemon that is started again is waited for',
   ],
   ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],

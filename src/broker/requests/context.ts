@@ -1,6 +1,6 @@
 /** What the desktop requests share: who may, and how an outcome is answered. Runs in: monitor. */
 import { MonitorRefusal } from '../../base/errors.ts';
-import type { Connection, Login } from '../../monitor/connection.ts';
+import type { Connection, Login, WorkerPort } from '../../monitor/connection.ts';
 import { loginOf } from '../../monitor/login.ts';
 import { mayOpenDesktop } from '../../monitor/session-plan.ts';
 import type { Answer } from '../../monitor/request-table.ts';
@@ -76,7 +76,14 @@ export function wireDesktop(view: DesktopView) {
   };
 }
 
-function openerOf(connection: Connection, holds: ViewerHolds): Opener {
+/** Who looks at desktops through this process: a login, or the user of `sshdesk subsystem`. */
+export interface Onlooker {
+  readonly number: number;
+  readonly closed: boolean;
+  readonly worker: Pick<WorkerPort, 'viewerEnd' | 'viewerWarning'>;
+}
+
+export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
   const { number, worker } = connection;
   return {
     connection: number,

@@ -12,4 +12,5 @@ export const commands: readonly CommandRow[] = [
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
   { name: 'connect', load: async () => (await import('./connect.ts')).connect },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
+  { name: 'subsystem', load: async () => (await import('./subsystem.ts')).subsystem },
 ];

@@ -20,6 +20,11 @@ export interface LendingSource {
   destroy(): void;
 }
 
+/** What is asked of an outlet here; a process that is a subsystem itself has another one. */
+export type PumpOutlet = Pick<Outlet, 'write' | 'writeLent' | 'onDrain' | 'onUnwanted'>;
+/** The same of a channel's input. */
+export type FeedChannel = Pick<Channel, 'receive' | 'sinkReady' | 'discardInput'>;
+
 /** A stream may be one too (`DescriptorSocket`): it is then read as one. */
 function isLending(source: Readable | LendingSource): source is LendingSource {
   return 'start' in source;
@@ -32,7 +37,7 @@ function isLending(source: Readable | LendingSource): source is LendingSource {
  */
 export function pump(
   source: Readable | LendingSource,
-  outlet: Outlet,
+  outlet: PumpOutlet,
   onEnd: (error?: Error) => void,
 ): void {
   let sentInTurn = 0;
@@ -106,7 +111,7 @@ function writeLent(target: DirectWritable, data: Buffer): boolean {
  * own end or an error. `unread` goes first. `pace`: what more there is to wait for than the target.
  */
 export function feed(
-  channel: Channel,
+  channel: FeedChannel,
   target: DirectWritable,
   onGone: (error?: Error) => void,
   unread?: Buffer,

@@ -289,6 +289,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     workerConnections: 1000,
     workerIsolation: 'shared',
     workerConfinement: 'strict',
+    localDesktops: true,
     xSession: undefined,
     logTag: 'sshd',
     logFormat: 'sshd',
@@ -298,7 +299,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     8,
   );
   const text =
-    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n';
+    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
     {
@@ -306,6 +307,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
       workerConnections: 1,
       workerIsolation: 'connection',
       workerConfinement: 'relaxed',
+      localDesktops: false,
       xSession: 'startxfce4 --replace "a b"',
       logTag: 'sshd-session',
       logFormat: 'json',

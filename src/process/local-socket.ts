@@ -1,0 +1,155 @@
+/**
+ * Where `sshdesk subsystem`, run by another sshd as its user, asks for that user's desktops.
+ * Everybody may connect; who asks is the kernel's word (SO_PEERCRED), the name that belongs to it
+ * a leader's. Such a peer is as hostile as a worker and gets less. Runs in: monitor.
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import type { Log } from '../audit/log.ts';
+import {
+  Acceptor,
+  closeDescriptor,
+  listenSeqpacket,
+  peerCredentials,
+} from '../base/socket.native.ts';
+import { desktopFailure } from '../broker/link.ts';
+import type { Owner } from '../broker/outcome.ts';
+import type { LocalClaim, RemoteDesktops } from '../broker/remote.ts';
+import type { LoadedDesktop } from '../policy/load.ts';
+import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import type { Leaders } from './leaders.ts';
+import { localAccount } from './local-account.ts';
+import { peerOn } from './peer-on.ts';
+import type { Places } from './places.ts';
+
+export interface LocalLimits {
+  readonly connectionsPerUid: number;
+  readonly connections: number;
+  /** From connect to the answer of the first call. */
+  readonly helloMs: number;
+}
+export const localLimits: LocalLimits = {
+  /** A viewer, or a dialogue, each. */
+  connectionsPerUid: 64,
+  connections: 1024,
+  helloMs: 20_000,
+};
+
+const maxFromCharacters = 64;
+const backlog = 1024;
+
+export interface LocalSocketOptions {
+  readonly places: Places;
+  readonly log: Log;
+  readonly isRootless: boolean;
+  /** As it is now. */
+  readonly configFor: LoadedDesktop['configFor'];
+}
+
+export class LocalSocket {
+  readonly #desktops: RemoteDesktops;
+  readonly #leaders: Leaders;
+  readonly #options: LocalSocketOptions;
+  readonly #limits: LocalLimits;
+  readonly #peers = new Map<Peer, number>();
+  /** One lookup at a time for each uid. */
+  readonly #lookups = new Map<number, Promise<unknown>>();
+  #acceptor: Acceptor | undefined;
+
+  constructor(
+    desktops: RemoteDesktops,
+    leaders: Leaders,
+    options: LocalSocketOptions,
+    limits = localLimits,
+  ) {
+    this.#desktops = desktops;
+    this.#leaders = leaders;
+    this.#options = options;
+    this.#limits = limits;
+  }
+
+  /** Only the owner of the desktops listens, so a path that is there is a dead daemon's. */
+  listen(): void {
+    const { places, isRootless, log } = this.#options;
+    rmSync(places.localSocket, { force: true });
+    const descriptor = listenSeqpacket(places.localSocket, backlog);
+    chmodSync(places.localSocket, isRootless ? 0o600 : 0o666);
+    this.#acceptor = new Acceptor(descriptor, (accepted) => this.#accept(accepted.descriptor));
+    this.#acceptor.onTrouble = (error) => log.error(`local socket: ${error.message}`);
+  }
+
+  #accept(descriptor: number): void {
+    const { log } = this.#options;
+    let uid: number;
+    try {
+      uid = peerCredentials(descriptor).uid;
+    } catch (error) {
+      closeDescriptor(descriptor);
+      log.error(`local socket: ${String(error)}`);
+      return;
+    }
+    const ofUid = [...this.#peers.values()].filter((one) => one === uid).length;
+    if (this.#peers.size >= this.#limits.connections || ofUid >= this.#limits.connectionsPerUid) {
+      closeDescriptor(descriptor);
+      return;
+    }
+    const peer = peerOn(descriptor, log, true);
+    this.#peers.set(peer, uid);
+    const timer = setTimeout(() => end(), this.#limits.helloMs);
+    const end = (): void => {
+      clearTimeout(timer);
+      if (this.#peers.delete(peer)) {
+        peer.close();
+      }
+    };
+    const admit = async (claim: LocalClaim): Promise<Owner> => {
+      const owner = await this.#admit(uid, claim);
+      clearTimeout(timer);
+      return owner;
+    };
+    this.#desktops.serveLocal(peer, admit, end);
+  }
+
+  async #admit(uid: number, claim: LocalClaim): Promise<Owner> {
+    const { isRootless } = this.#options;
+    if (isRootless && uid !== process.getuid?.()) {
+      throw refusal('This server has desktops for its own user only.');
+    }
+    // Behind those that are under way for this uid: nobody keeps others waiting.
+    const before = this.#lookups.get(uid) ?? Promise.resolve();
+    const lookup = before.catch(() => {}).then(() => this.#lookUp(uid, claim));
+    this.#lookups.set(uid, lookup);
+    try {
+      return await lookup;
+    } finally {
+      if (this.#lookups.get(uid) === lookup) {
+        this.#lookups.delete(uid);
+      }
+    }
+  }
+
+  async #lookUp(uid: number, { user, from }: LocalClaim): Promise<Owner> {
+    const { log, configFor } = this.#options;
+    const account = await localAccount(this.#leaders, { user, uid }, configFor);
+    if (account.is === 'refused') {
+      log.info(`local socket: uid ${uid} is refused: ${account.detail}`);
+      throw refusal(account.text);
+    }
+    const where = from === '' ? '' : `, who says to come from ${from.slice(0, maxFromCharacters)}`;
+    log.verbose(`local socket: desktops of ${account.owner.user} (uid ${uid})${where}`);
+    return account.owner;
+  }
+
+  close(): void {
+    if (this.#acceptor !== undefined) {
+      this.#acceptor.close();
+      for (const peer of this.#peers.keys()) {
+        peer.close();
+      }
+      rmSync(this.#options.places.localSocket, { force: true });
+    }
+  }
+}
+
+function refusal(text: string): CallFailure {
+  return new CallFailure(desktopFailure.refused, text);
+}
