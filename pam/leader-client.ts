@@ -24,7 +24,8 @@ export type Accounted = ReplyOf<typeof protocol.Account>;
 export type Established = ReplyOf<typeof protocol.Establish>;
 type SpawnValues = typeof protocol.Spawn extends Call<infer Q, infer _R> ? Values<Q> : never;
 /** `before` absent: nothing. */
-export type SpawnOrder = Omit<SpawnValues, 'before'> & Partial<Pick<SpawnValues, 'before'>>;
+export type SpawnOrder = Omit<SpawnValues, 'before' | 'isSftpServer'> &
+  Partial<Pick<SpawnValues, 'before' | 'isSftpServer'>>;
 export type Preparation = SpawnValues['before'][number];
 export type X11UndoOrder =
   typeof protocol.X11Undo extends Call<infer Q, infer _R> ? Values<Q> : never;
@@ -121,6 +122,7 @@ export class LeaderClient {
     return this.#order(protocol.ChangePassword, {}, 0);
   }
 
+<<<<<<< HEAD
   gssStart(strict: boolean): Promise<ReplyOf<typeof protocol.GssStart>> {
     return this.#order(protocol.GssStart, { strict }, remoteStepMs);
   }
@@ -139,6 +141,11 @@ export class LeaderClient {
 
   establish(tty: string, authInfo = ''): Promise<Established> {
     return this.#order(protocol.Establish, { tty, authInfo }, remoteStepMs);
+=======
+  /** root: ChrootDirectory; empty: none. */
+  establish(tty: string, authInfo = '', root = ''): Promise<Established> {
+    return this.#order(protocol.Establish, { tty, authInfo, root }, remoteStepMs);
+>>>>>>> d561711 (policy, pam/leader, monitor: ChrootDirectory and internal-sftp)
   }
 
   /** The descriptor of a sealed memfd, or why there is none. */
@@ -179,7 +186,7 @@ export class LeaderClient {
     readonly tty: string;
     readonly descriptors: readonly number[];
   }> {
-    const complete: SpawnValues = { before: [], ...order };
+    const complete: SpawnValues = { before: [], isSftpServer: false, ...order };
     const { values, descriptors } = await this.#peer.call(protocol.Spawn, complete, [], {
       timeoutMs: localStepMs,
     });

@@ -108,18 +108,22 @@ export const ChangePassword = call(
 
 /**
  * initgroups, pam_setcred(ESTABLISH), pam_open_session, pam_getenvlist. Once. A code that is not 0
- * is told, not acted on. environment: `NAME=value`.
+ * is told, not acted on. environment: `NAME=value`. root: a ChrootDirectory (empty: none), looked at
+ * behind pam_open_session; everything that is done as the user from then on is done inside it, but for
+ * names of hosts and TCP. rootRefusal not empty: it is not fit for it, or cannot be had, and nothing
+ * is done as the user any more; sshd's words.
  */
 export const Establish = call(
   7,
   'establish',
-  { tty: text, authInfo: text /* as in Account */ },
+  { tty: text, authInfo: text /* as in Account */, root: text },
   {
     setcredCode: uint32,
     sessionCode: uint32,
     sessionText: text,
     environment: strings,
     messages: pamMessages,
+    rootRefusal: text,
   },
 );
 
@@ -160,6 +164,8 @@ const preparations = list(
  * stderrText: written to the user's stderr before the program starts (warnings).
  * With something in `before` the program counts as started once that is: should it fail to start
  * then, its own stderr says so and it exits with 1.
+ * isSftpServer: in a ChrootDirectory the program is run outside and enters it by itself
+ * (`subsystems/sftp/enter-root.c`); nothing of `before` runs in front of it then.
  * environment is complete: nothing is inherited; with a pty an entry `SSH_TTY=` gets its path.
  * A pty of a login, with root, has its records in utmp, wtmp and lastlog from before the program
  * starts until it has ended.
@@ -184,6 +190,7 @@ export const Spawn = call(
     essential: bool,
     stderrText: string,
     before: preparations,
+    isSftpServer: bool,
   },
   { handle: uint32, pid: uint32, tty: text },
 );

@@ -14,6 +14,8 @@ struct account {
   gid_t gid;
   gid_t *groups; /* what children get by setgroups */
   size_t group_count;
+  bool has_root; /* a ChrootDirectory is in effect: nothing is done outside it */
+  int root;      /* it, O_PATH; -1: it cannot be had, so nothing is done at all */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "process.h"
 
 static bool ids_are(const struct account *account) {
@@ -23,20 +24,28 @@ static bool ids_are(const struct account *account) {
   return true;
 }
 
+bool drop_ids(const struct account *account) {
+  return setgroups(account->group_count, account->groups) == 0 &&
+         setresgid(account->gid, account->gid, account->gid) == 0 &&
+         setresuid(account->uid, account->uid, account->uid) == 0 && ids_are(account);
+}
+
 bool drop_for_good(const struct account *account) {
   if (geteuid() != 0) {
     uid_t uids[3];
     return getresuid(&uids[0], &uids[1], &uids[2]) == 0 && uids[0] == account->uid &&
            uids[1] == account->uid && uids[2] == account->uid;
   }
-  if (setgroups(account->group_count, account->groups) != 0 ||
-      setresgid(account->gid, account->gid, account->gid) != 0 ||
-      setresuid(account->uid, account->uid, account->uid) != 0 || !ids_are(account)) {
+  if (!drop_ids(account)) {
     return false;
   }
   /* A copy of the leader's memory is in here, and other ids may have made it readable again. */
   return prctl(PR_SET_DUMPABLE, 0) == 0 &&
          (account->uid == 0 || (setuid(0) != 0 && seteuid(0) != 0));
+}
+
+bool become_user(const struct account *account) {
+  return chroot_enter(account) && drop_for_good(account);
 }
 
 bool drop_effective(const struct account *account) {

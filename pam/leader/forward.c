@@ -22,16 +22,29 @@ static int family_of(uint8_t number) {
   return number == 4 ? AF_INET : number == 6 ? AF_INET6 : AF_UNSPEC;
 }
 
-static void start(struct leader *leader, const struct call *call, helper_work *work,
-                  const void *input, helper_done *done, int64_t patience_ms) {
+static void start_as(struct leader *leader, const struct account *account,
+                     const struct call *call, helper_work *work, const void *input,
+                     helper_done *done, int64_t patience_ms) {
   int error = leader->has_no_session
                   ? EPERM
-                  : helper_start(&leader->helpers, &leader->account, call, work, input, done,
-                                 patience_ms);
+                  : helper_start(&leader->helpers, account, call, work, input, done, patience_ms);
   if (error != 0) {
     const struct helper_result result = {.error = error, .descriptor = -1};
     done(leader, call, &result);
   }
+}
+
+static void start(struct leader *leader, const struct call *call, helper_work *work,
+                  const void *input, helper_done *done, int64_t patience_ms) {
+  start_as(leader, &leader->account, call, work, input, done, patience_ms);
+}
+
+/* Ports are outside every ChrootDirectory, and so are the files that say what a host's name means. */
+static void start_for_ports(struct leader *leader, const struct call *call, helper_work *work,
+                            const void *input, helper_done *done, int64_t patience_ms) {
+  struct account account = leader->account;
+  account.has_root = false;
+  start_as(leader, &account, call, work, input, done, patience_ms);
 }
 
 /* ---- connecting ---- */
@@ -65,7 +78,8 @@ void order_connect_tcp(struct leader *leader, const struct call *call, struct re
   }
   input.family = family_of(family);
   input.patience_ms = patience_ms;
-  start(leader, call, connect_tcp, &input, is_connected, (int64_t)patience_ms + HELPER_PATIENCE_MS);
+  start_for_ports(leader, call, connect_tcp, &input, is_connected,
+                  (int64_t)patience_ms + HELPER_PATIENCE_MS);
 }
 
 /* ---- listening ---- */
@@ -187,7 +201,7 @@ void order_listen_tcp(struct leader *leader, const struct call *call, struct rea
   }
   input.family = family_of(family);
   if (announce(leader, call, NULL) != NULL) {
-    start(leader, call, listen_tcp, &input, listens, HELPER_PATIENCE_MS);
+    start_for_ports(leader, call, listen_tcp, &input, listens, HELPER_PATIENCE_MS);
   }
 }
 
@@ -266,8 +280,9 @@ void listeners_end(struct listeners *listeners, const struct account *account) {
   pid_t pid = fork();
   if (pid == 0) {
     signals_reset();
+    bool is_user = become_user(account);
     close_range(STDERR_FILENO + 1, ~0U, 0);
-    for (size_t i = 0; drop_for_good(account) && i < listeners->count; i++) {
+    for (size_t i = 0; is_user && i < listeners->count; i++) {
       const struct listener *listener = &listeners->list[i];
       if (listener->is_ready && listener->path != NULL) {
         listen_unix_remove(listener->path, &listener->file);

@@ -40,6 +40,7 @@ _Noreturn static void run(const struct account *account, int out, helper_work *w
                           const void *input) {
   signals_reset();
   setpgid(0, 0); /* the leader does the same: whoever is first */
+  bool is_user = become_user(account);
   int to = fcntl(out, F_DUPFD_CLOEXEC, 3);
   if (to < 0 || dup2(to, 3) != 3) {
     _exit(1);
@@ -48,7 +49,7 @@ _Noreturn static void run(const struct account *account, int out, helper_work *w
     _exit(1);
   }
   struct helper_result result = {.descriptor = -1};
-  if (drop_for_good(account)) {
+  if (is_user) {
     work(input, &result);
   } else {
     result.error = EPERM;

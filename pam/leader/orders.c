@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "connect.h"
 #include "forward.h"
 #include "process.h"
@@ -284,14 +287,30 @@ static void write_environment(struct leader *leader, struct writer *writer) {
   set_count(writer, where, count);
 }
 
+/* From here on whatever is done as the user is done inside, or not at all. */
+static bool take_root(struct leader *leader, const char *path, char *why, size_t room) {
+  leader->account.has_root = true;
+  leader->account.root = -1;
+  if (!leader->is_root) {
+    snprintf(why, room, "server lacks privileges to chroot to ChrootDirectory");
+    return false;
+  }
+  leader->account.root = chroot_open(path, why, room);
+  return leader->account.root >= 0;
+}
+
 static void establish(struct leader *leader, const struct call *call, struct reader *reader) {
   const char *tty = read_text(reader);
   const char *info = read_text(reader);
+  char root[PATH_MAX] = "";
+  char root_refusal[PATH_MAX + 128] = "";
+  int root_length = snprintf(root, sizeof root, "%s", read_text(reader));
   if (!reader_done(reader)) {
     return;
   }
   struct account *account = &leader->account;
-  if (!account->exists || reader->has_nul) {
+  if (!account->exists || reader->has_nul || root_length < 0 ||
+      (size_t)root_length >= sizeof root) {
     link_fail(&leader->link, call, account->exists ? EINVAL : ENOENT, NULL);
     return;
   }
@@ -320,11 +339,13 @@ static void establish(struct leader *leader, const struct call *call, struct rea
       return;
     }
   }
-  leader->has_no_session = session != PAM_SUCCESS;
   if (!limits_take(&ours, &leader->limits)) {
     link_fail(&leader->link, call, errno, "limits");
     return;
   }
+  /* Behind the modules: one of them may make the directory. */
+  bool has_its_root = root[0] == '\0' || take_root(leader, root, root_refusal, sizeof root_refusal);
+  leader->has_no_session = session != PAM_SUCCESS || !has_its_root;
   struct writer writer;
   reply_code(call, credentials, &writer);
   write_uint32(&writer, (uint32_t)session);
@@ -332,6 +353,7 @@ static void establish(struct leader *leader, const struct call *call, struct rea
              session == PAM_SUCCESS ? "" : pam_strerror(leader->pam.handle, session));
   write_environment(leader, &writer);
   conversation_write_kept(&leader->conversation, &writer);
+  write_text(&writer, root_refusal);
   link_reply(&leader->link, call, &writer, NULL, 0);
 }
 
@@ -486,7 +508,9 @@ static void order_spawn(struct leader *leader, const struct call *call, struct r
   order.report = read_bool(reader);
   order.essential = read_bool(reader);
   order.stderr_text = read_string(reader);
-  if (preparations_read(reader, &order.before) && reader_done(reader)) {
+  bool has_preparations = preparations_read(reader, &order.before);
+  order.is_sftp_server = read_bool(reader);
+  if (has_preparations && reader_done(reader)) {
     int error = leader->has_no_session ? EPERM
                 : reader->has_nul
                     ? EINVAL

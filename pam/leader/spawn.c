@@ -13,10 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "drop.h"
 #include "process.h"
+#include "sftp-server.h"
 
 enum { NOTICE_EXITED = 10, CHILD_DESCRIPTORS = 5, MOVED_FROM = 10, PIPE_BYTES = 256 * 1024 };
+enum { PLACES_MAX = 6, CHILD_OBJECT = 5 };
 
 /* What the child gets: 0, 1, 2, report (-1: none) and the error pipe. */
 struct child_ends {
@@ -166,28 +169,28 @@ _Noreturn static void give_up(int error_pipe, int error) {
   _exit(127);
 }
 
-/* Puts the descriptors where they belong; whatever their numbers are, none is overwritten. */
-static int place_descriptors(const struct child_ends *ends) {
-  int moved[CHILD_DESCRIPTORS];
-  const int from[CHILD_DESCRIPTORS] = {ends->stdio[0], ends->stdio[1], ends->stdio[2],
-                                       ends->report, ends->error};
-  for (int i = 0; i < CHILD_DESCRIPTORS; i++) {
-    moved[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD_CLOEXEC, MOVED_FROM);
-    if (from[i] >= 0 && moved[i] < 0) {
-      give_up(ends->error, errno);
+/*
+ * Puts the descriptors of `from` into the places 0, 1, 2 and so on, and the error pipe behind them;
+ * whatever their numbers are, none is overwritten. All others are closed.
+ */
+static int place_descriptors(const int *from, int count, int error) {
+  int moved[PLACES_MAX];
+  int error_pipe = fcntl(error, F_DUPFD_CLOEXEC, MOVED_FROM);
+  for (int i = 0; i < count; i++) {
+    moved[i] = fcntl(from[i], F_DUPFD_CLOEXEC, MOVED_FROM);
+    if (moved[i] < 0) {
+      give_up(error, errno);
     }
   }
-  int error_pipe = moved[4];
-  for (int i = 0; i < 4; i++) {
-    if (moved[i] >= 0 && dup2(moved[i], i) != i) {
+  for (int i = 0; i < count; i++) {
+    if (dup2(moved[i], i) != i) {
       give_up(error_pipe, errno);
     }
   }
-  int next = moved[3] >= 0 ? 4 : 3;
-  if (dup3(error_pipe, next, O_CLOEXEC) != next || close_range((unsigned)next + 1, ~0U, 0) != 0) {
+  if (dup3(error_pipe, count, O_CLOEXEC) != count || close_range((unsigned)count + 1, ~0U, 0) != 0) {
     give_up(error_pipe, errno);
   }
-  return next;
+  return count;
 }
 
 /* Never waits: what reads here is told of this process only once it runs the program. */
@@ -202,49 +205,86 @@ static void say(const void *text, size_t length) {
 }
 
 /* The monitor leaves `SSH_TTY=` empty, because only here is known which terminal it is. */
-static void name_terminal(char **environment) {
-  static char entry[sizeof "SSH_TTY=" + PATH_MAX] = "SSH_TTY=";
+static void name_terminal(char **environment, const char *path) {
+  static char entry[sizeof "SSH_TTY=" + sizeof((struct pty *)NULL)->path];
   for (char **at = environment; *at != NULL; at++) {
-    size_t length = strlen(entry);
-    if (strcmp(*at, "SSH_TTY=") == 0 &&
-        ttyname_r(STDIN_FILENO, entry + length, sizeof entry - length) == 0) {
+    if (strcmp(*at, "SSH_TTY=") == 0) {
+      snprintf(entry, sizeof entry, "SSH_TTY=%s", path);
       *at = entry;
       return;
     }
   }
 }
 
-_Noreturn static void run_child(const struct account *account, const struct spawn_order *order,
-                                const struct child_ends *ends) {
-  signals_reset();
-  if (setsid() < 0 || (order->stdio == STDIO_PTY && ioctl(ends->stdio[0], TIOCSCTTY, 0) != 0)) {
-    give_up(ends->error, errno);
+/* In a ChrootDirectory as in sshd: without a home inside it is the root, and nothing is said. */
+static void go_home(const struct account *account, const struct spawn_order *order,
+                    int error_pipe) {
+  if (chdir(order->directory) == 0) {
+    return;
   }
-  int error_pipe = place_descriptors(ends);
-  if (!limits_apply(order->limits) || !drop_for_good(account)) {
-    give_up(error_pipe, EPERM);
-  }
-  say(order->stderr_text.at, order->stderr_text.length);
-  if (chdir(order->directory) != 0) {
+  if (!account->has_root) {
     char line[4608];
     int length = snprintf(line, sizeof line, "Could not chdir to home directory %.4096s: %s\n",
                           order->directory, strerror(errno));
     say(line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
-    if (chdir("/") != 0) {
-      give_up(error_pipe, errno);
-    }
   }
+  if (chdir("/") != 0) {
+    give_up(error_pipe, errno);
+  }
+}
+
+/* Stdin and stdout are nobody's until it is inside. */
+_Noreturn static void run_sftp_server(const struct account *account,
+                                      const struct spawn_order *order,
+                                      const struct child_ends *ends) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  int object = sftp_server_object();
+  if (null < 0 || object < 0 || fchdir(account->root) != 0) {
+    give_up(ends->error, errno);
+  }
+  const int places[] = {null, null, ends->stdio[2], ends->stdio[0], ends->stdio[1], object};
+  _Static_assert(sizeof places / sizeof places[0] == CHILD_OBJECT + 1, "the last one");
+  int error_pipe = place_descriptors(places, CHILD_OBJECT + 1, ends->error);
+  if (!limits_apply(order->limits) || !sftp_server_drop(account)) {
+    give_up(error_pipe, EPERM);
+  }
+  sftp_server_run(order);
+  give_up(error_pipe, errno);
+}
+
+_Noreturn static void run_child(const struct account *account, const struct spawn_order *order,
+                                const struct child_ends *ends, const char *terminal) {
+  signals_reset();
+  if (setsid() < 0 || (order->stdio == STDIO_PTY && ioctl(ends->stdio[0], TIOCSCTTY, 0) != 0)) {
+    give_up(ends->error, errno);
+  }
+  if (order->is_sftp_server && account->has_root) {
+    run_sftp_server(account, order, ends);
+  }
+  if (!chroot_enter(account)) {
+    give_up(ends->error, errno);
+  }
+  const int places[] = {ends->stdio[0], ends->stdio[1], ends->stdio[2], ends->report};
+  int error_pipe = place_descriptors(places, ends->report < 0 ? 3 : 4, ends->error);
+  if (!limits_apply(order->limits) || !drop_for_good(account)) {
+    give_up(error_pipe, EPERM);
+  }
+  say(order->stderr_text.at, order->stderr_text.length);
+  go_home(account, order, error_pipe);
   if (order->stdio == STDIO_PTY) {
-    name_terminal(order->environment);
+    name_terminal(order->environment, terminal);
   }
   const struct program *first = preparations_choose(&order->before);
-  if (first == NULL) {
+  if (first == NULL && !account->has_root) {
     execve(order->file, order->arguments, order->environment);
     give_up(error_pipe, errno);
   }
-  /* It counts as started: what the one in front of it writes must find its reader. */
+  /*
+   * It counts as started: what the one in front of it writes must find its reader; and that a
+   * ChrootDirectory has no shell inside is for the user to read.
+   */
   close(error_pipe);
-  int error = program_run(first, order->environment);
+  int error = first == NULL ? 0 : program_run(first, order->environment);
   if (error != 0) {
     dprintf(STDERR_FILENO, "Could not run %s: %s\n", first->file, strerror(error));
   }
@@ -341,7 +381,7 @@ int spawn_start(struct children *children, const struct account *account, const 
   }
   pid_t pid = error == 0 ? fork() : -1;
   if (pid == 0) {
-    run_child(account, order, &plumbing.child);
+    run_child(account, order, &plumbing.child, plumbing.pty.path);
   }
   error = error == 0 && pid < 0 ? errno : error;
   close_child_ends(&plumbing);

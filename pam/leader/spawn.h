@@ -50,6 +50,7 @@ struct spawn_order {
   bool essential;
   struct bytes stderr_text;
   struct preparations before; /* the program */
+  bool is_sftp_server; /* in a ChrootDirectory it is run outside and enters by itself */
   const struct limits *limits; /* that the user's processes get */
   const struct origin *origin; /* for the records of a terminal; NULL: there are none */
 };

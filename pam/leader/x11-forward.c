@@ -343,8 +343,9 @@ static pid_t start_undo(const struct leader *leader, const struct x11_display *d
   pid_t pid = fork();
   if (pid == 0) {
     signals_reset();
+    bool is_user = become_user(&leader->account);
     close_others(display);
-    if (drop_for_good(&leader->account)) {
+    if (is_user) {
       be_quiet();
       program_run(&display->undo, display->environment);
     }

@@ -68,6 +68,8 @@ export interface AuthenticationHost {
   startLeader(connection: Connection): Promise<LeaderClient>;
   /** Called once, before the client hears of it. */
   authenticated(connection: Connection, login: Login): void;
+  /** Ends the connection without a word; the log has it. */
+  cut(connection: Connection): void;
   readonly nowMs: () => number;
   readonly sleepMs: (ms: number) => Promise<void>;
 }
@@ -85,6 +87,7 @@ function hostOf(
     isRootless: host.isRootless,
     startLeader: (connection) => host.startLeader(connection),
     authenticated: (connection, login) => host.authenticated(connection, login),
+    cut: (connection) => host.cut(connection),
     nowMs: host.nowMs,
     sleepMs: host.sleepMs,
   };
@@ -572,17 +575,28 @@ export class Authentication {
       config,
       mustChangePassword,
       messages: textOf(messages),
+<<<<<<< HEAD
       established: this.#establish(config),
+=======
+      established: this.leader.establish('ssh', '', grant.chrootDirectory ?? ''),
+>>>>>>> d561711 (policy, pam/leader, monitor: ChrootDirectory and internal-sftp)
       hasNoSession: false,
     };
     login.established.then(
-      ({ setcredCode, sessionCode, sessionText }) => {
+      ({ setcredCode, sessionCode, sessionText, rootRefusal }) => {
         if (setcredCode !== 0) {
           log.error(`PAM: pam_setcred(): code ${setcredCode} for ${this.#loggedUser}`);
         }
         if (sessionCode !== 0) {
           login.hasNoSession = true;
           log.error(`PAM: pam_open_session(): ${sessionText}`);
+        }
+        if (rootRefusal !== '') {
+          login.hasNoSession = true;
+          log.fatal(rootRefusal);
+          this.host.cut(connection);
+        } else if (grant.chrootDirectory !== undefined) {
+          log.verbose(`Changed root directory to "${grant.chrootDirectory}"`);
         }
       },
       // Sessions that wait for it fail with it; a connection that ends first has no use for it.

@@ -198,13 +198,13 @@ export const SessionEnv = call(
   { connection: uint32, session: uint32, name: string, value: string },
   { allowed: bool },
 );
-export const startedAs = { refused: 0, process: 1, internal: 2, told: 3 } as const;
+export const startedAs = { refused: 0, process: 1, internal: 2, told: 3, printed: 4 } as const;
 /**
  * kind `shell`, `exec`, `subsystem` (command: its name). Once per session. `process`: descriptors as
  * `Spawn`, [stdin, stdout, stderr] or [pty master]; `internal`: the worker runs the subsystem
  * `internalName` on the channel itself (`rfb`, `display`). greeting: goes out before the process's own
  * output (PAM's messages in front of a shell without a terminal). `told`: nothing runs; greeting goes
- * to stderr and the session exits with `status`.
+ * to stderr and the session exits with `status`; `printed`: the same, to stdout.
  */
 export const SessionStart = call(
   43,

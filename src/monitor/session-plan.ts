@@ -3,6 +3,7 @@
  * subsystem, or no. Decided from the monitor's own knowledge only. Pure.
  */
 import { basename } from 'node:path';
+import { internalSftpArguments, isInternalSftp, sftpServerFile } from '../policy/internal-sftp.ts';
 import type { Verdict } from '../policy/verdict.ts';
 import type { Login, Session } from './connection.ts';
 
@@ -13,13 +14,22 @@ export type Plan =
   | { readonly is: 'refused'; readonly why: string }
   | { readonly is: 'internal'; readonly name: Internal }
   /** Nothing runs: the user reads why, and the session exits with `status`. */
-  | { readonly is: 'told'; readonly text: string; readonly status: number }
+  | {
+      readonly is: 'told';
+      readonly text: string;
+      readonly status: number;
+      readonly isOutput: boolean;
+      /** For the log; empty: nothing. */
+      readonly error: string;
+    }
   | {
       readonly is: 'program';
       readonly file: string;
       readonly arguments: readonly string[];
       readonly originalCommand: string | undefined;
       readonly wasForced: boolean;
+      /** It sees none of the user's environment, and enters a ChrootDirectory by itself. */
+      readonly isSftpServer: boolean;
       /** For the VERBOSE line `Starting session: …`. */
       readonly logged: string;
       /** For the user, before the program starts. */
@@ -27,7 +37,6 @@ export type Plan =
     };
 
 const passwordProgram = '/usr/bin/passwd';
-const sftpServer = '/usr/lib/openssh/sftp-server';
 const internalNames: readonly string[] = ['rfb', 'display'] satisfies readonly Internal[];
 
 export function isInternal(name: string): name is Internal {
@@ -46,26 +55,42 @@ export function mayOpenDesktop(login: Login): Verdict {
   if (grant.forcedCommand !== undefined && !isInternal(grant.forcedCommand)) {
     return { allowed: false, reason: 'forced-command', detail: 'a forced command is in effect' };
   }
+  if (grant.chrootDirectory !== undefined) {
+    return { allowed: false, reason: 'chroot', detail: 'ChrootDirectory is in effect' };
+  }
   if (!grant.permitTty) {
     return { allowed: false, reason: 'no-pty', detail: 'PermitTTY no or no-pty' };
   }
   return { allowed: true };
 }
 
-function shellProgram(
+/** internal-sftp without a shell, everything else by the user's. */
+function programOf(
   shell: string,
   command: string | undefined,
-): { file: string; arguments: string[] } {
+  isInternalSftpMeant: boolean,
+): {
+  readonly file: string;
+  readonly arguments: readonly string[];
+  readonly isSftpServer: boolean;
+} {
+  if (command !== undefined && isInternalSftpMeant && isInternalSftp(command)) {
+    return { file: sftpServerFile, arguments: internalSftpArguments(command), isSftpServer: true };
+  }
   const name = basename(shell);
   return command === undefined
-    ? { file: shell, arguments: [`-${name}`] }
-    : { file: shell, arguments: [name, '-c', command] };
+    ? { file: shell, arguments: [`-${name}`], isSftpServer: false }
+    : { file: shell, arguments: [name, '-c', command], isSftpServer: false };
 }
 
-/** `internal-sftp` with or without arguments runs Debian's sftp-server with the same arguments. */
-function subsystemCommand(configured: string): string {
-  const [first, ...more] = configured.split(/[ \t]+/);
-  return first === 'internal-sftp' ? [sftpServer, ...more].join(' ') : configured;
+function sftpOnly(hasTerminal: boolean): Plan {
+  return {
+    is: 'told',
+    text: `This service allows sftp connections only.${hasTerminal ? '\r' : ''}\n`,
+    status: 1,
+    isOutput: true,
+    error: 'refusing non-sftp session',
+  };
 }
 
 export function planSession(
@@ -83,6 +108,8 @@ export function planSession(
           is: 'told',
           text: 'Password change required but no TTY available.\r\n',
           status: 1,
+          isOutput: false,
+          error: '',
         }
       : {
           is: 'program',
@@ -90,6 +117,7 @@ export function planSession(
           arguments: ['passwd'],
           originalCommand: undefined,
           wasForced: true,
+          isSftpServer: false,
           logged: 'shell',
           stderrText:
             'WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n',
@@ -101,7 +129,7 @@ export function planSession(
   if (kind === 'subsystem') {
     const configured = subsystems.get(command);
     if (configured !== undefined) {
-      asked = subsystemCommand(configured);
+      asked = configured;
     } else if (isInternal(command)) {
       internal = command;
     } else {
@@ -117,13 +145,15 @@ export function planSession(
         ? { is: 'internal', name: forced }
         : { is: 'refused', why: `${forced}: ${verdict.detail}` };
     }
-    const run = subsystemCommand(forced);
+    if (isInternalSftp(forced) && kind !== 'subsystem') {
+      return sftpOnly(session.terminal !== undefined);
+    }
     return {
       is: 'program',
-      ...shellProgram(shell, run),
+      ...programOf(shell, forced, true),
       originalCommand: asked,
       wasForced: true,
-      logged: `forced-command (${grant.forcedCommandSource}) '${run}'`,
+      logged: `forced-command (${grant.forcedCommandSource}) '${forced}'`,
       stderrText: '',
     };
   }
@@ -135,7 +165,8 @@ export function planSession(
   }
   return {
     is: 'program',
-    ...shellProgram(shell, asked),
+    // Who types the name of internal-sftp as a command has it looked for by the shell, as in sshd.
+    ...programOf(shell, asked, kind === 'subsystem'),
     originalCommand: undefined,
     wasForced: false,
     logged,

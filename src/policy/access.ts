@@ -82,14 +82,18 @@ function mayByGroups(
 }
 
 export function mayLogin(
-  config: Pick<ServerConfig, 'allowUsers' | 'denyUsers' | 'allowGroups' | 'denyGroups'>,
+  config: Pick<
+    ServerConfig,
+    'allowUsers' | 'denyUsers' | 'allowGroups' | 'denyGroups' | 'chrootDirectory'
+  >,
   candidate: LoginCandidate,
 ): Verdict {
   if (candidate.isLocked) {
     return refused('locked', `User ${shown(candidate.user)} not allowed because account is locked`);
   }
   for (const verdict of [
-    mayUseShell(candidate),
+    // The shell of a login in a ChrootDirectory is the one inside.
+    config.chrootDirectory === undefined ? mayUseShell(candidate) : allowed,
     isDeniedUser(config.denyUsers, candidate),
     isAllowedUser(config.allowUsers, candidate),
   ]) {

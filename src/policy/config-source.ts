@@ -3,7 +3,16 @@
  * reader is tested through, and the real one. Runs in: monitor, launcher.
  */
 import { lookup } from 'node:dns/promises';
-import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import type { Place } from './values.ts';
 
@@ -95,10 +104,21 @@ export function globFiles(pattern: string): readonly string[] {
     .toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    // Missing, or behind something that is: the same to who wants to run it.
+    return false;
+  }
+}
+
 export function systemSource(): ConfigSource {
   return {
     workingDirectory: process.cwd(),
     homeDirectory: homedir(),
+    isExecutable,
     readFile: readFileBounded,
     glob: globFiles,
     resolve: (host, family) => lookup(host, { all: true, family, order: 'verbatim' }),

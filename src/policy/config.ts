@@ -175,6 +175,8 @@ export interface ServerConfig {
   /** The file that everybody is shown before authentication. */
   readonly banner: string | undefined;
   readonly forceCommand: string | undefined;
+  /** A pattern with tokens (`chrootDirectoryFor`); undefined: none. */
+  readonly chrootDirectory: string | undefined;
   readonly acceptEnv: readonly string[];
   /** SetEnv: wins over the client, the user's files and PAM. */
   readonly setEnv: readonly (readonly [name: string, value: string])[];
@@ -189,7 +191,7 @@ export interface ServerConfig {
   readonly streamLocalBindMask: number;
   readonly streamLocalBindUnlink: boolean;
   readonly permitTunnel: 'no';
-  /** Name to command with its arguments, for the user's shell; also `internal-sftp`. */
+  /** Name to command with its arguments, for the user's shell, or `internal-sftp` and flags. */
   readonly subsystems: ReadonlyMap<string, string>;
   /** How keys are named in the log and to AuthorizedKeysCommand. */
   readonly fingerprintHash: FingerprintHash;

@@ -114,12 +114,6 @@ export const inertKeywords: readonly ServerRow[] = [
   moduliFileRow,
 ];
 
-export const chrootDirectoryRow = fixed(
-  'ChrootDirectory',
-  ['none'],
-  'Sessions see the whole file system.',
-);
-
 export const securityKeyProviderRow = fixed(
   'SecurityKeyProvider',
   ['internal'],
@@ -145,7 +139,6 @@ export const fixedKeywords: readonly ServerRow[] = [
   ...kerberosRows,
   useDnsRow,
   ...informationRows,
-  chrootDirectoryRow,
   securityKeyProviderRow,
   ...sourceRows,
 ];

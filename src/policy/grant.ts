@@ -6,6 +6,7 @@ import type { KeyOptions } from '../../keys/authorized-keys.ts';
 import type { Destination } from '../../keys/destination.ts';
 import { matchPatternList } from '../../keys/pattern.ts';
 import { isUserEnvironmentName } from './accept-env.ts';
+import { chrootDirectoryFor } from './chroot-directory.ts';
 import type { AddressFamily, GatewayPorts, ServerConfig, TcpForwarding } from './config.ts';
 
 /** The part of a key's options that restricts the login it opens. */
@@ -28,6 +29,8 @@ export interface Grant {
   readonly forcedCommand: string | undefined;
   /** As sshd's log says it: `forced-command (config) 'command'`. */
   readonly forcedCommandSource: 'config' | 'key-option' | undefined;
+  /** What everything of this login is done in; undefined: no ChrootDirectory. */
+  readonly chrootDirectory: string | undefined;
   readonly permitTty: boolean;
   /** ~/.ssh/environment may be read; each name of it against `mayTakeUserEnvironment`. */
   readonly permitUserEnvironment: boolean;
@@ -98,11 +101,12 @@ function userEnvironmentOf(
 export function grantFor(
   config: ServerConfig,
   key: KeyRestrictions | undefined,
-  account: { readonly user: string },
+  account: { readonly user: string; readonly uid: number; readonly home: string },
 ): Grant {
   const grant: Grant = Object.freeze({
     user: account.user,
     ...forcedCommandOf(config, key),
+    chrootDirectory: chrootDirectoryFor(config, account),
     permitTty: config.permitTty && (key?.permitPty ?? true),
     ...userEnvironmentOf(config, key),
     tcpForwarding: (key?.permitPortForwarding ?? true) ? config.allowTcpForwarding : 'no',

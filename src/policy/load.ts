@@ -219,6 +219,7 @@ function finished(
     ...values,
     banner: unlessNone(draft.banner),
     forceCommand: unlessNone(draft.forceCommand),
+    chrootDirectory: unlessNone(draft.chrootDirectory),
     pidFile: unlessNone(draft.pidFile),
     trustedUserCaKeys: unlessNone(draft.trustedUserCaKeys),
     revokedKeys: unlessNone(draft.revokedKeys),
@@ -263,7 +264,13 @@ function matcher(
     }
     const { listenAddresses, hostKeyFiles, isHostKeyDefault } = config;
     return freeze({
-      ...finished({ ...draft, ...said, inert: { ...draft.inert, ...said.inert } }),
+      ...finished({
+        ...draft,
+        ...said,
+        inert: { ...draft.inert, ...said.inert },
+        // By name, as sshd from 9.6 on.
+        subsystems: new Map([...draft.subsystems, ...(said.subsystems ?? [])]),
+      }),
       listenAddresses,
       hostKeyFiles,
       isHostKeyDefault,

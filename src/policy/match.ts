@@ -175,7 +175,7 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
     ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
     ...['PubkeyAuthOptions', 'RequiredRSASize', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
-    ...['StreamLocalBindUnlink', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
+    ...['StreamLocalBindUnlink', 'Subsystem', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
     ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
     ...['AuthorizedKeysFile2', 'ChallengeResponseAuthentication', 'HostbasedAcceptedAlgorithms'],
     ...['HostbasedAcceptedKeyTypes', 'PubkeyAcceptedKeyTypes', 'RhostsRSAAuthentication'],
@@ -185,5 +185,5 @@ export const matchKeywords: ReadonlySet<string> = new Set(
 
 /** sshd takes them in a Match block; here they are the daemon's as yet, and are refused there. */
 export const matchKeywordsToCome: ReadonlySet<string> = new Set(
-  ['RekeyLimit', 'PAMServiceName', 'Subsystem'].map((name) => name.toLowerCase()),
+  ['RekeyLimit', 'PAMServiceName'].map((name) => name.toLowerCase()),
 );

@@ -15,6 +15,7 @@ export type ServerDraft = Omit<
   | 'pidFile'
   | 'banner'
   | 'forceCommand'
+  | 'chrootDirectory'
   | 'xauthLocation'
   | 'sourcePenalties'
   | keyof PublicKeyDraft
@@ -27,6 +28,7 @@ export type ServerDraft = Omit<
     readonly pidFile: string;
     readonly banner: string;
     readonly forceCommand: string;
+    readonly chrootDirectory: string;
     readonly xauthLocation: string;
     readonly sourcePenalties: PenaltiesDraft;
   };

@@ -2,6 +2,7 @@
  * The keywords of sshd_config(5) that are in effect, one row each, in the order in which `sshd -T`
  * prints them. The rows themselves are in files by theme. Pure. Runs in: monitor, launcher.
  */
+import { chrootDirectoryRow } from './chroot-directory.ts';
 import {
   authenticationDefaults,
   authenticationMethodsRow,
@@ -18,7 +19,6 @@ import {
   tcpKeepAliveRow,
 } from './connection-keywords.ts';
 import {
-  chrootDirectoryRow,
   gssapiKexAlgorithmsRow,
   hostbasedAcceptedAlgorithmsRow,
   hostbasedRows,

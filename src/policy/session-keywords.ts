@@ -3,9 +3,10 @@
  * Runs in: monitor, launcher.
  */
 import { ConfigError } from '../base/errors.ts';
+import { checkInternalSftp } from './internal-sftp.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { concatBounded, flag, maxListItems, row } from './server-row.ts';
-import { commandLine, integer, several, single } from './values.ts';
+import { commandLine, integer, type Place, several, single } from './values.ts';
 import type { Words } from './words.ts';
 
 function environmentPatterns(words: Words): readonly string[] {
@@ -17,7 +18,7 @@ function environmentPatterns(words: Words): readonly string[] {
   return several(words);
 }
 
-function subsystem({ words }: Words): ReadonlyMap<string, string> {
+function subsystem({ words }: Words, place: Place): ReadonlyMap<string, string> {
   const [name, ...command] = words;
   if (name === undefined || name === '') {
     throw new ConfigError('missing subsystem name');
@@ -25,7 +26,7 @@ function subsystem({ words }: Words): ReadonlyMap<string, string> {
   if (command.length === 0 || command[0] === '') {
     throw new ConfigError('missing subsystem command');
   }
-  return new Map([[name, command.join(' ')]]);
+  return new Map([[name, checkInternalSftp(command.join(' '), place)]]);
 }
 
 function assignments(words: Words): readonly (readonly [string, string])[] {
@@ -78,10 +79,10 @@ export const forceCommandRow = row({
   name: 'ForceCommand',
   argument: 'command | none',
   summary:
-    'Runs for every shell, command and subsystem instead of what was asked; beats command= of a key.',
+    'Runs for every shell, command and subsystem instead of what was asked; beats command= of a key. With `internal-sftp` and its flags there is sftp and nothing else.',
   defaultText: 'none',
   field: 'forceCommand',
-  parse: commandLine,
+  parse: (words, place) => checkInternalSftp(commandLine(words), place),
   dump: (config) => config.forceCommand ?? 'none',
 });
 
@@ -121,7 +122,8 @@ export const permitUserEnvironmentRow = row({
 export const subsystemRow = row({
   name: 'Subsystem',
   argument: 'name command ...',
-  summary: 'A subsystem and what it runs. `rfb` and `display` are built in.',
+  summary:
+    'A subsystem and what it runs: a program, or `internal-sftp` and flags of sftp-server(8). `rfb` and `display` are built in.',
   defaultText: 'none',
   field: 'subsystems',
   parse: subsystem,
@@ -135,6 +137,7 @@ export const sessionDefaults = {
   permitTty: true,
   permitUserRc: true,
   forceCommand: 'none',
+  chrootDirectory: 'none',
   acceptEnv: [],
   setEnv: [],
   permitUserEnvironment: 'no',

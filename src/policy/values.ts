@@ -10,6 +10,8 @@ import type { Words } from './words.ts';
 export interface Place {
   readonly workingDirectory: string;
   readonly homeDirectory: string;
+  /** A program of the machine's that the configuration relies on is there. */
+  isExecutable(path: string): boolean;
 }
 
 const maxInteger = 2 ** 31 - 1;

@@ -87,6 +87,7 @@ export class MonitorConnections {
       isRootless: this.isRootless,
       startLeader: (connection) => this.#startLeader(connection),
       authenticated: (connection, login) => this.#authenticated(connection, login),
+      cut: (connection) => this.#cut(connection),
       nowMs: () => performance.now(),
       sleepMs: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     };
@@ -249,6 +250,9 @@ export class MonitorConnections {
 
   /** Ends the socket under the worker's hands; the worker's report ends the rest. */
   #cut(connection: Connection): void {
+    if (connection.closed) {
+      return;
+    }
     const held = this.#unauthenticated.get(connection);
     if (held !== undefined) {
       try {

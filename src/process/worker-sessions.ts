@@ -165,9 +165,10 @@ class MonitorSession implements HostedSession {
       closeAll(descriptors);
       return { is: 'internal', name: values.internalName };
     }
-    if (values.is === link.startedAs.told) {
+    if (values.is === link.startedAs.told || values.is === link.startedAs.printed) {
       closeAll(descriptors);
-      return { is: 'told', text: values.greeting, status: values.status };
+      const { greeting: text, status } = values;
+      return { is: 'told', text, status, isOutput: values.is === link.startedAs.printed };
     }
     if (values.is !== link.startedAs.process) {
       closeAll(descriptors);

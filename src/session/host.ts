@@ -41,8 +41,13 @@ export type Started =
       readonly stderr: Readable | LendingSource;
     }
   | { readonly is: 'pty'; readonly pty: PtyStream }
-  /** Nothing runs: the user reads why on stderr, and the session exits with `status`. */
-  | { readonly is: 'told'; readonly text: Buffer; readonly status: number }
+  /** Nothing runs: the user reads why, on stderr or as output, and the session exits with `status`. */
+  | {
+      readonly is: 'told';
+      readonly text: Buffer;
+      readonly status: number;
+      readonly isOutput: boolean;
+    }
   /** A subsystem that runs in this process, on the channel itself. */
   | { readonly is: 'internal'; readonly name: string };
 

@@ -197,7 +197,8 @@ class SessionChannel {
     this.#state = 'running';
     if (started.is === 'told') {
       return () => {
-        this.#channel.err.write(started.text);
+        const stream = started.isOutput ? this.#channel.out : this.#channel.err;
+        stream.write(started.text);
         this.#channel.sendExitStatus(started.status);
         this.#channel.close();
       };

@@ -167,13 +167,17 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     encodeFields(leader.Answer.fields, { abort: false, answers: [text] }),
   ]);
   const start = (kind: number): Buffer => frame(leader.Begin, { ...begin, kind });
-  const enter = frame(leader.Establish, { tty: 'ssh', authInfo: 'password' });
+  const enter = frame(leader.Establish, { tty: 'ssh', authInfo: 'password', root: '' });
+  const enterRoot = frame(leader.Establish, {
+    ...{ tty: 'ssh', authInfo: '', root: '/srv/../tmp/./x' },
+  });
   const authenticate = (mode: number): Buffer =>
     frame(leader.Authenticate, { mode, password: text, allowEmpty: false, refused: false });
   const run1 = (stdio: number): Buffer =>
     frame(leader.Spawn, {
       ...order('exit 3', { stdio, modes: Buffer.from([3, 0, 0, 0, 8, 0]), stderrText: text }),
       reportDescriptor: true,
+      isSftpServer: false,
       before: [
         { exists: '/none', file: '/bin/true', arguments: [text], input: text },
         { exists: '', file: '/bin/cat', arguments: [Buffer.from('cat')], input: text },
@@ -197,7 +201,7 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
 
   /** What has to be said before, and what is spoiled then. */
   const scripts: readonly (readonly [before: readonly Buffer[], spoiled: readonly Buffer[]])[] = [
-    [[], [start(0), start(1), enter, frame(leader.End, { graceMs: 0 })]],
+    [[], [start(0), start(1), enter, enterRoot, frame(leader.End, { graceMs: 0 })]],
     [
       [start(0)],
       [

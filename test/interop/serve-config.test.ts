@@ -447,7 +447,7 @@ describe('serve with a configuration', lab, () => {
       await using ground = await Ground.make();
       for (const line of [
         'perSourcePenaltyExemptList 10.0.0.0/8',
-        'ChrootDirectory /srv',
+        'RDomain x',
         'GSSAPIKeyExchange yes',
         'PerSourcePenalties yes',
         'HostbasedAuthentication yes',

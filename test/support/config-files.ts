@@ -6,10 +6,12 @@ import { globExpression } from '../../src/policy/config-source.ts';
 export function memorySource(
   files: Readonly<Record<string, string | Buffer>>,
   names: Readonly<Record<string, readonly { address: string; family: 4 | 6 }[]>> = {},
+  missing: readonly string[] = [],
 ): ConfigSource {
   return {
     workingDirectory: '/place',
     homeDirectory: '/root',
+    isExecutable: (path) => !missing.includes(path),
     readFile(path, maxBytes) {
       const content = files[path];
       if (content === undefined) {

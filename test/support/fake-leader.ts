@@ -56,7 +56,14 @@ export class FakeLeader {
   async establish(tty: string) {
     this.orders.push(`establish ${tty}`);
     const { sessionCode, environment } = this;
-    return { setcredCode: 0, sessionCode, sessionText: '', environment, messages: [] };
+    return {
+      setcredCode: 0,
+      sessionCode,
+      sessionText: '',
+      environment,
+      messages: [],
+      rootRefusal: '',
+    };
   }
   async desktopBegin(values: Parameters<DesktopLeader['desktopBegin']>[0]) {
     this.orders.push('desktop-begin');

@@ -7,7 +7,7 @@ import { CallFailure } from '../../ssh/wire/peer.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
 import { DirectStreamLocal } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
-import { mayOpenDesktop } from '../session-plan.ts';
+import { placeToAvoid } from '../place-to-avoid.ts';
 
 /** sshd answers a refusal so too. */
 const connectFailed = 2;
@@ -32,7 +32,7 @@ export function directStreamLocal(runtimeDirectory: string): AnyRow {
         throw new CallFailure(connectFailed, 'open failed');
       }
       try {
-        const notBelow = mayOpenDesktop(login).allowed ? '' : runtimeDirectory;
+        const notBelow = placeToAvoid(login, runtimeDirectory);
         return { values: {}, descriptors: [await leader.connectUnix(path, notBelow)] };
       } catch (error) {
         if (error instanceof CallFailure) {

@@ -52,10 +52,9 @@ async function userEnvironment(
   );
 }
 
-function told(greeting: Buffer, status: number): Answer<StartReply> {
-  return {
-    values: { is: startedAs.told, isPty: false, internalName: '', greeting, status },
-  };
+function told(greeting: Buffer, status: number, isOutput = false): Answer<StartReply> {
+  const is = isOutput ? startedAs.printed : startedAs.told;
+  return { values: { is, isPty: false, internalName: '', greeting, status } };
 }
 
 function onTerminal(text: Buffer): string {
@@ -76,8 +75,10 @@ async function orderFor(
   const established = await login.established;
   const { terminal } = session;
   const x11 = session.x11 === 'opening' ? undefined : session.x11;
+  // What a user may set is not for a program that is meant to do sftp and nothing else.
+  const ofUser = !plan.isSftpServer;
   const environment = buildEnvironment({
-    client: session.environment,
+    client: ofUser ? session.environment : [],
     account: {
       ...login.account,
       shell: login.account.shell === '' ? '/bin/sh' : login.account.shell,
@@ -85,10 +86,10 @@ async function orderFor(
     usePam: host.config.usePam,
     timeZone: process.env.TZ,
     term: terminal?.term.toString('utf8'),
-    key: login.grant.environment,
-    userFile: await userEnvironment(host, login),
-    set: login.config.setEnv,
-    pam: established.environment.map((line) => line.toString('utf8')),
+    key: ofUser ? login.grant.environment : [],
+    userFile: ofUser ? await userEnvironment(host, login) : [],
+    set: login.config.setEnv.filter(([name]) => ofUser || name === 'TZ'),
+    pam: ofUser ? established.environment.map((line) => line.toString('utf8')) : [],
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,
     display: x11?.name,
@@ -113,6 +114,7 @@ async function orderFor(
     essential: false,
     stderrText: Buffer.from(onTerminal(greeting) + plan.stderrText),
     before: preparationsFor(login, kind, x11, xauthLocation),
+    isSftpServer: plan.isSftpServer,
   };
 }
 
@@ -158,13 +160,17 @@ async function start(
   command: Buffer,
 ): Promise<Answer<StartReply>> {
   await login.established;
-  const plan = planSession(login, session, kind, command.toString('utf8'), host.config.subsystems);
+  const { subsystems } = login.config;
+  const plan = planSession(login, session, kind, command.toString('utf8'), subsystems);
   if (plan.is === 'refused') {
     connection.log.info(plan.why);
     return refused;
   }
   if (plan.is === 'told') {
-    return told(Buffer.from(plan.text), plan.status);
+    if (plan.error !== '') {
+      connection.log.error(`Connection from user ${login.user} ${connection.from}: ${plan.error}`);
+    }
+    return told(Buffer.from(plan.text), plan.status, plan.isOutput);
   }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;

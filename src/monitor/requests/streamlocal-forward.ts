@@ -8,7 +8,7 @@ import { forwardingLogin } from '../forwarding-login.ts';
 import { StreamLocalForward } from '../link.ts';
 import { makeListener } from '../listeners.ts';
 import { type AnyRow, row } from '../request-table.ts';
-import { mayOpenDesktop } from '../session-plan.ts';
+import { placeToAvoid } from '../place-to-avoid.ts';
 
 const administrativelyProhibited = 1;
 
@@ -23,7 +23,7 @@ export function streamLocalForward(runtimeDirectory: string): AnyRow {
     async handle(connection, { path }) {
       const login = await forwardingLogin(connection);
       const { grant, leader } = login;
-      const notBelow = mayOpenDesktop(login).allowed ? '' : runtimeDirectory;
+      const notBelow = placeToAvoid(login, runtimeDirectory);
       if (!mayListenOnSocket(grant).allowed) {
         connection.log.info(
           `Received request from ${connection.from} to remote forward to path "${path}", but the request was denied.`,

@@ -85,7 +85,12 @@ function sessionHost(opened: () => void): SessionHost {
     env: async () => true,
     forwardAgent: async () => true,
     forwardX11: async () => true,
-    start: async () => ({ is: 'told' as const, text: Buffer.from('no'), status: 1 }),
+    start: async () => ({
+      is: 'told' as const,
+      text: Buffer.from('no'),
+      status: 1,
+      isOutput: false,
+    }),
     signal: async () => true,
     close: () => {},
   } satisfies Partial<HostedSession>;

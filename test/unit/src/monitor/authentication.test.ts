@@ -76,6 +76,7 @@ async function begun(authenticationMethods: readonly string[] = []) {
     isRootless: false,
     startLeader: async () => pam as unknown as LeaderClient,
     authenticated: (one: Connection) => void (one.phase = 'postauth'),
+    cut: () => assert.fail('a connection was cut'),
     nowMs: () => 0,
     sleepMs: async () => {},
   };

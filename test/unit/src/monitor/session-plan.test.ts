@@ -65,14 +65,42 @@ test('a forced command replaces shell, command and subsystem; what was asked is 
   }
 });
 
+const sftpServer = '/usr/lib/openssh/sftp-server';
+
 test('the configured command of a subsystem runs; one that is not configured is refused', () => {
-  assert.deepEqual(plan(testLogin(), 'subsystem', 'inner')['run' as never], [
-    '/bin/bash',
-    'bash',
-    '-c',
-    '/usr/lib/openssh/sftp-server -R',
+  assert.deepEqual(plan(testLogin(), 'subsystem', 'sftp')['run' as never], [
+    ...['/bin/bash', 'bash', '-c'],
+    `${sftpServer} -l INFO`,
   ]);
   assert.equal(plan(testLogin(), 'subsystem', 'nothing')['is' as never], 'refused');
+});
+
+test('internal-sftp runs sftp-server with its flags and no shell; typed as a command it is a name', () => {
+  const inner = plan(testLogin(), 'subsystem', 'inner');
+  assert.deepEqual(inner['run' as never], [sftpServer, 'internal-sftp', '-R']);
+  for (const forcedCommandSource of ['config', 'key-option'] as const) {
+    const forcedCommand = 'internal-sftp \t-d  /in -u 027';
+    const forced = testLogin({ grant: { forcedCommand, forcedCommandSource } });
+    const planned = plan(forced, 'subsystem', 'sftp');
+    const flags = ['-d', '/in', '-u', '027'];
+    assert.deepEqual(planned['run' as never], [sftpServer, 'internal-sftp', ...flags]);
+    assert.equal(planned['original' as never], `${sftpServer} -l INFO`);
+    for (const kind of ['exec', 'shell'] as const) {
+      const { is, isOutput, status } = plan(forced, kind, 'id') as Readonly<
+        Record<string, unknown>
+      >;
+      assert.deepEqual([is, isOutput, status], ['told', true, 1]);
+    }
+    assert.equal(plan(forced, 'subsystem', 'nothing')['is' as never], 'refused');
+  }
+  const typed = plan(testLogin(), 'exec', 'internal-sftp -R');
+  assert.deepEqual(typed['run' as never], ['/bin/bash', 'bash', '-c', 'internal-sftp -R']);
+  const other = plan(
+    testLogin({ grant: { forcedCommand: 'internal-sftpd', forcedCommandSource: 'config' } }),
+    'exec',
+    'id',
+  );
+  assert.deepEqual(other['run' as never], ['/bin/bash', 'bash', '-c', 'internal-sftpd']);
 });
 
 test('the desktop subsystems run inside, unless opening a desktop is not allowed', () => {
@@ -91,9 +119,10 @@ test('a forced command that is the desktop itself opens the desktop and nothing 
   assert.equal(mayOpenDesktop(login).allowed, true);
 });
 
-test('forced command, no-pty, an expired password and a failed session refuse a desktop', () => {
+test('forced command, ChrootDirectory, no-pty, an expired password and a failed session refuse a desktop', () => {
   for (const login of [
     testLogin({ grant: { forcedCommand: 'x', forcedCommandSource: 'config' } }),
+    testLogin({ grant: { chrootDirectory: '/' } }),
     testLogin({ grant: { permitTty: false } }),
     testLogin({ mustChangePassword: true }),
     testLogin({ hasNoSession: true }),
@@ -109,5 +138,7 @@ test('an expired password runs passwd on a terminal, and nothing without one', (
     is: 'told',
     text: 'Password change required but no TTY available.\r\n',
     status: 1,
+    isOutput: false,
+    error: '',
   });
 });

@@ -32,6 +32,8 @@ function optionsOf(text: string): KeyOptions {
 async function grant(config: string, key?: string): Promise<Grant> {
   return grantFor(await configOf(config), key === undefined ? undefined : optionsOf(key), {
     user: 'me',
+    uid: 1000,
+    home: '/home/me',
   });
 }
 
@@ -44,7 +46,13 @@ const candidate: LoginCandidate = {
   isLocked: false,
 };
 
-const nobodyListed = { allowUsers: [], denyUsers: [], allowGroups: [], denyGroups: [] };
+const nobodyListed = {
+  allowUsers: [],
+  denyUsers: [],
+  allowGroups: [],
+  denyGroups: [],
+  chrootDirectory: undefined,
+};
 
 test('AllowUsers: no list admits everybody, a list only who is on it', () => {
   const rows: readonly (readonly [readonly string[], boolean])[] = [
@@ -88,6 +96,32 @@ test('a refused login says why, in sshd’s words', () => {
       reason: 'shell',
       detail: `User me not allowed because shell /bin/sh ${what}`,
     });
+  }
+});
+
+test('the shell is not looked at where there is a ChrootDirectory: it is the one inside', () => {
+  const missing = { ...candidate, shellState: 1 };
+  assert.equal(mayLogin({ ...nobodyListed, chrootDirectory: '/srv' }, missing).allowed, true);
+});
+
+test('ChrootDirectory: tokens, a home, and names that are no part of a path', async () => {
+  for (const [said, meant] of [
+    ['none', undefined],
+    ['/srv/sftp', '/srv/sftp'],
+    ['/srv/%u/%U/%%', '/srv/me/1000/%'],
+    ['%h', '/home/me'],
+    ['%h/in', '/home/me/in'],
+    ['~/in', '/home/me/in'],
+  ] as const) {
+    assert.equal((await grant(`ChrootDirectory ${said}`)).chrootDirectory, meant, said);
+  }
+  const config = await configOf('ChrootDirectory /srv/%u');
+  for (const user of ['../etc', 'a/b', '.', '..', 'a\nb', '']) {
+    const given = grantFor(config, undefined, { user, uid: 1, home: '/' }).chrootDirectory;
+    assert.ok(given !== undefined && !given.startsWith('/'), `${user}: ${given}`);
+  }
+  for (const line of ['srv', '%u', '%hx', '~you', '/srv/%x', '/srv/%']) {
+    await assert.rejects(configOf(`ChrootDirectory ${line}`), /c:1: ChrootDirectory: /, line);
   }
 });
 

@@ -1,7 +1,6 @@
 /** Reading sshd_config: grammar, precedence, Include, errors, typed values. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ServerConfig } from '../../../../src/policy/config.ts';
 import { ConfigFailure } from '../../../../src/policy/failure.ts';
 import { type LoadRequest, loadConfig, loadDesktopConfig } from '../../../../src/policy/load.ts';
 import { memorySource } from '../../../support/config-files.ts';
@@ -12,7 +11,7 @@ async function load(
   text: string,
   more: Partial<LoadRequest> = {},
   files: Readonly<Record<string, string>> = {},
-): Promise<{ config: ServerConfig; notices: readonly string[] }> {
+): ReturnType<typeof loadConfig> {
   const source = memorySource({ [file]: text, ...files });
   return loadConfig({ file, commandLine: [], source, ...more });
 }
@@ -82,6 +81,40 @@ test('the command line comes before the file', async () => {
   );
 });
 
+test('Subsystem in a Match: by name, in front of those outside', async () => {
+  const { config, configFor } = await load(
+    'Subsystem sftp /outside\nSubsystem x /y\nMatch User a\nSubsystem sftp internal-sftp -R\nSubsystem sftp /later\nMatch User *\nSubsystem sftp /last\nSubsystem z /z\n',
+  );
+  assert.equal(config.subsystems.get('sftp'), '/outside');
+  const subject = {
+    isInvalidUser: false,
+    groups: [],
+    remoteHost: '::1',
+    remoteAddress: '::1',
+    localAddress: '::1',
+    localPort: 22,
+    routingDomain: '',
+  };
+  assert.deepEqual(Object.fromEntries(configFor({ ...subject, user: 'a' }).subsystems), {
+    sftp: 'internal-sftp -R',
+    x: '/y',
+    z: '/z',
+  });
+  assert.equal(configFor({ ...subject, user: 'b' }).subsystems.get('sftp'), '/last');
+});
+
+test('internal-sftp without sftp-server: the line, and what to do', async () => {
+  const text =
+    'Subsystem sftp internal-sftp\nMatch Group sftponly\nForceCommand internal-sftp -R\nForceCommand internal-sftpd\n';
+  const source = memorySource({ [file]: text }, {}, ['/usr/lib/openssh/sftp-server']);
+  const wrong =
+    'internal-sftp needs /usr/lib/openssh/sftp-server, which is not there: install the package openssh-sftp-server';
+  assert.deepEqual(await errorsOf(text, { source }), [
+    `${file}:1: Subsystem: ${wrong}`,
+    `${file}:3: ForceCommand: ${wrong}`,
+  ]);
+});
+
 test('MaxStartups of the command line wins as every other keyword does', async () => {
   const { config } = await load('MaxStartups 9\n', { commandLine: ['MaxStartups 3:40:7'] });
   assert.deepEqual(config.maxStartups, { start: 3, ratePercent: 40, full: 7 });
@@ -90,7 +123,7 @@ test('MaxStartups of the command line wins as every other keyword does', async (
 test('all errors are listed at once, each with file, line and keyword', async () => {
   assert.deepEqual(
     await errorsOf(
-      'Foo bar\nPort x\n# fine\nUsePAM perhaps\nMatch Usr a\nChrootDirectory /x\nPort\nStrictModes "yes\n',
+      'Foo bar\nPort x\n# fine\nUsePAM perhaps\nMatch Usr a\nChrootDirectory x\nPort\nStrictModes "yes\n',
       { commandLine: ['Nonsense=1', 'LoginGraceTime 1y'] },
     ),
     [
@@ -100,7 +133,7 @@ test('all errors are listed at once, each with file, line and keyword', async ()
       `${file}:2: Port: "x" is not a port number`,
       `${file}:4: UsePAM: unsupported option "perhaps" (one of yes, no)`,
       `${file}:5: Match: Unsupported Match attribute Usr`,
-      `${file}:6: ChrootDirectory: "/x" is not supported. Sessions see the whole file system. Say "none", or leave the line out`,
+      `${file}:6: ChrootDirectory: "x" does not begin at the root: a path from / on, or with %h`,
       `${file}:7: Port: no argument after the keyword`,
       `${file}:8: StrictModes: a quote is not closed`,
     ],
@@ -125,7 +158,7 @@ test('what is accepted without effect and what is deprecated is told once', asyn
 });
 
 test('a restriction that is not in effect stops the start', async () => {
-  for (const line of ['ChrootDirectory /x', 'RDomain blue']) {
+  for (const line of ['GSSAPIKeyExchange yes', 'RDomain blue']) {
     const [keyword, value] = line.split(' ');
     const [error = ''] = await errorsOf(`${line}\n`);
     assert.ok(error.startsWith(`${file}:1: ${keyword}: "${value}" is not supported.`), error);

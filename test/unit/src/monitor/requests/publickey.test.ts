@@ -42,6 +42,7 @@ async function asked(exists: boolean, read: () => { readonly is: 'absent' }) {
     isRootless: false,
     startLeader: async () => leader as unknown as LeaderClient,
     authenticated: () => assert.fail('a key that is nowhere opened a login'),
+    cut: () => assert.fail('a connection was cut'),
     nowMs: () => 0,
     sleepMs: async (ms: number) => void (sleptMs += ms),
   };

@@ -10,7 +10,7 @@ import { CallFailure } from '../../../../../src/ssh/wire/peer.ts';
 import { testConnection, testLogin } from '../../../../support/monitor-connection.ts';
 
 const start = sessionStart({
-  config: { usePam: true, subsystems: new Map() } as unknown as ServerConfig,
+  config: { usePam: true } as unknown as ServerConfig,
   readMemfd: () => Buffer.alloc(0),
 });
 
