@@ -14,14 +14,9 @@ export type Plan =
   | { readonly is: 'refused'; readonly why: string }
   | { readonly is: 'internal'; readonly name: Internal }
   /** Nothing runs: the user reads why, and the session exits with `status`. */
-  | {
-      readonly is: 'told';
-      readonly text: string;
-      readonly status: number;
-      readonly isOutput: boolean;
-      /** For the log; empty: nothing. */
-      readonly error: string;
-    }
+  | { readonly is: 'told'; readonly text: string; readonly status: number }
+  /** A forced internal-sftp, and something else was asked for: nothing runs. */
+  | { readonly is: 'sftp-only'; readonly logged: string }
   | {
       readonly is: 'program';
       readonly file: string;
@@ -83,16 +78,6 @@ function programOf(
     : { file: shell, arguments: [name, '-c', command], isSftpServer: false };
 }
 
-function sftpOnly(hasTerminal: boolean): Plan {
-  return {
-    is: 'told',
-    text: `This service allows sftp connections only.${hasTerminal ? '\r' : ''}\n`,
-    status: 1,
-    isOutput: true,
-    error: 'refusing non-sftp session',
-  };
-}
-
 export function planSession(
   login: Login,
   session: Session,
@@ -108,8 +93,6 @@ export function planSession(
           is: 'told',
           text: 'Password change required but no TTY available.\r\n',
           status: 1,
-          isOutput: false,
-          error: '',
         }
       : {
           is: 'program',
@@ -145,15 +128,16 @@ export function planSession(
         ? { is: 'internal', name: forced }
         : { is: 'refused', why: `${forced}: ${verdict.detail}` };
     }
+    logged = `forced-command (${grant.forcedCommandSource}) '${forced}'`;
     if (isInternalSftp(forced) && kind !== 'subsystem') {
-      return sftpOnly(session.terminal !== undefined);
+      return { is: 'sftp-only', logged };
     }
     return {
       is: 'program',
       ...programOf(shell, forced, true),
       originalCommand: asked,
       wasForced: true,
-      logged: `forced-command (${grant.forcedCommandSource}) '${forced}'`,
+      logged,
       stderrText: '',
     };
   }

@@ -151,6 +151,21 @@ export function sessionStart(host: SessionStartHost): AnyRow {
   });
 }
 
+/** terminal: empty: none. */
+function logStart(
+  connection: Connection,
+  login: Login,
+  session: Session,
+  sessionKind: string,
+  terminal: string,
+): void {
+  const where = terminal === '' ? '' : ` on ${terminal}`;
+  connection.log.verbose(
+    `Starting session: ${sessionKind}${where} for ${login.user} from ${connection.from} id ${session.number}`,
+    { event: 'session.started', session: session.number, sessionKind, terminal },
+  );
+}
+
 async function start(
   host: SessionStartHost,
   connection: Connection,
@@ -167,21 +182,19 @@ async function start(
     return refused;
   }
   if (plan.is === 'told') {
-    if (plan.error !== '') {
-      connection.log.error(`Connection from user ${login.user} ${connection.from}: ${plan.error}`);
-    }
-    return told(Buffer.from(plan.text), plan.status, plan.isOutput);
+    return told(Buffer.from(plan.text), plan.status);
+  }
+  if (plan.is === 'sftp-only') {
+    logStart(connection, login, session, plan.logged, '');
+    connection.log.error(
+      `Connection from user ${login.user} ${connection.from}: refusing non-sftp session`,
+    );
+    const text = `This service allows sftp connections only.${session.terminal === undefined ? '' : '\r'}\n`;
+    return told(Buffer.from(text), 1, true);
   }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;
-    connection.log.verbose(
-      `Starting session: subsystem '${plan.name}' for ${login.user} from ${connection.from} id ${session.number}`,
-      {
-        event: 'session.started',
-        session: session.number,
-        sessionKind: `subsystem '${plan.name}'`,
-      },
-    );
+    logStart(connection, login, session, `subsystem '${plan.name}'`, '');
     return {
       values: {
         is: startedAs.internal,
@@ -213,16 +226,7 @@ async function start(
   const spawned = await login.leader.spawn(order);
   session.startedAs = 'process';
   connection.assignHandle(session, spawned.handle);
-  const where = spawned.tty === '' ? '' : ` on ${spawned.tty.replace('/dev/', '')}`;
-  connection.log.verbose(
-    `Starting session: ${plan.logged}${where} for ${login.user} from ${connection.from} id ${session.number}`,
-    {
-      event: 'session.started',
-      session: session.number,
-      sessionKind: plan.logged,
-      terminal: spawned.tty.replace('/dev/', ''),
-    },
-  );
+  logStart(connection, login, session, plan.logged, spawned.tty.replace('/dev/', ''));
   return {
     values: {
       is: startedAs.process,
