@@ -149,7 +149,7 @@ describe('sftp and nothing else', lab, () => {
     }
     for (const server of [servers.theirs, servers.ours]) {
       await server.logged(
-        /Starting session: forced-command \(config\) 'internal-sftp' (?:on pts\/\d+ )?for alice from 127\.0\.0\.1 port \d+ id 0/,
+        /Starting session: forced-command \(config\) 'internal-sftp' (?:on pts\/\d+ )?for alice from 127\.0\.0\.1 port \d+ id \d/,
       );
     }
     await servers.ours.logged(/Connection from user alice 127.* refusing non-sftp session/);
