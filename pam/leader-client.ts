@@ -122,7 +122,6 @@ export class LeaderClient {
     return this.#order(protocol.ChangePassword, {}, 0);
   }
 
-<<<<<<< HEAD
   gssStart(strict: boolean): Promise<ReplyOf<typeof protocol.GssStart>> {
     return this.#order(protocol.GssStart, { strict }, remoteStepMs);
   }
@@ -139,13 +138,9 @@ export class LeaderClient {
     return this.#order(protocol.GssKeepTickets, { removes }, remoteStepMs);
   }
 
-  establish(tty: string, authInfo = ''): Promise<Established> {
-    return this.#order(protocol.Establish, { tty, authInfo }, remoteStepMs);
-=======
   /** root: ChrootDirectory; empty: none. */
   establish(tty: string, authInfo = '', root = ''): Promise<Established> {
     return this.#order(protocol.Establish, { tty, authInfo, root }, remoteStepMs);
->>>>>>> d561711 (policy, pam/leader, monitor: ChrootDirectory and internal-sftp)
   }
 
   /** The descriptor of a sealed memfd, or why there is none. */

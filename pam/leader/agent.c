@@ -2,7 +2,6 @@
 #include "agent.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -13,9 +12,8 @@
 
 #include "drop.h"
 #include "leader.h"
-#include "process.h"
 
-enum { NAME_LENGTH = 10, BACKLOG = 128, REMOVE_PATIENCE_MS = 1000 };
+enum { NAME_LENGTH = 10, BACKLOG = 128 };
 
 bool random_letters(char *name, size_t length) {
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -108,23 +106,15 @@ void order_agent_listen(struct leader *leader, const struct call *call, struct r
   }
 }
 
+/* Others' files in it are others' to remove: it stays then. */
+static void remove_socket(const void *data) {
+  const struct agent *agent = data;
+  unlink(agent->socket);
+  rmdir(agent->directory);
+}
+
 void agent_remove(const struct agent *agent, const struct account *account) {
-  if (agent->directory[0] == '\0') {
-    return;
-  }
-  pid_t pid = fork();
-  if (pid == 0) {
-    signals_reset();
-    if (become_user(account)) {
-      /* Others' files in it are others' to remove: it stays then. */
-      unlink(agent->socket);
-      rmdir(agent->directory);
-    }
-    _exit(0);
-  }
-  /* A file system that hangs must not keep the leader. */
-  if (pid > 0 && !wait_for_end(pid, REMOVE_PATIENCE_MS)) {
-    kill(pid, SIGKILL);
-    wait_for_end(pid, REMOVE_PATIENCE_MS);
+  if (agent->directory[0] != '\0') {
+    do_as_user(account, remove_socket, agent);
   }
 }

@@ -75,10 +75,13 @@ void order_auth_info(struct leader *leader, const struct call *call, struct read
   }
 }
 
-void auth_info_remove(const struct auth_info *info, const struct account *account) {
-  if (info->path[0] == '\0' || !drop_effective(account)) {
-    return;
-  }
+static void remove_file(const void *data) {
+  const struct auth_info *info = data;
   unlink(info->path); /* gone, or somebody else's: not ours to remove */
-  drop_restore();
+}
+
+void auth_info_remove(const struct auth_info *info, const struct account *account) {
+  if (info->path[0] != '\0') {
+    do_as_user(account, remove_file, info);
+  }
 }

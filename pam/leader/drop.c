@@ -2,12 +2,15 @@
 #include "drop.h"
 
 #include <grp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "chroot.h"
 #include "process.h"
+
+enum { WORK_PATIENCE_MS = 1000 };
 
 static bool ids_are(const struct account *account) {
   uid_t uids[3];
@@ -46,6 +49,21 @@ bool drop_for_good(const struct account *account) {
 
 bool become_user(const struct account *account) {
   return chroot_enter(account) && drop_for_good(account);
+}
+
+void do_as_user(const struct account *account, void (*work)(const void *), const void *input) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    signals_reset();
+    if (become_user(account)) {
+      work(input);
+    }
+    _exit(0);
+  }
+  if (pid > 0 && !wait_for_end(pid, WORK_PATIENCE_MS)) {
+    kill(pid, SIGKILL);
+    wait_for_end(pid, WORK_PATIENCE_MS);
+  }
 }
 
 bool drop_effective(const struct account *account) {

@@ -484,16 +484,16 @@ export class Authentication {
   }
 
   /** The tickets come first: what PAM opens for the session may want them. */
-  async #establish(config: ServerConfig): Promise<Established> {
+  async #establish(config: ServerConfig, root: string): Promise<Established> {
     if (!this.hasTickets || !config.gssapiDelegateCredentials) {
-      return this.leader.establish('ssh');
+      return this.leader.establish('ssh', '', root);
     }
     const { verdict, text } = await this.leader.gssKeepTickets(config.gssapiCleanupCredentials);
     const isKept = verdict === gssKeep.kept;
     if (!isKept && text !== '') {
       this.host.log.error(`tickets of ${this.#loggedUser} are not kept: ${text}`);
     }
-    const established = await this.leader.establish('ssh');
+    const established = await this.leader.establish('ssh', '', root);
     const name = Buffer.from(`KRB5CCNAME=${text}`);
     const isKnown = established.environment.some((entry) => entry.equals(name));
     return isKept && !isKnown
@@ -575,11 +575,7 @@ export class Authentication {
       config,
       mustChangePassword,
       messages: textOf(messages),
-<<<<<<< HEAD
-      established: this.#establish(config),
-=======
-      established: this.leader.establish('ssh', '', grant.chrootDirectory ?? ''),
->>>>>>> d561711 (policy, pam/leader, monitor: ChrootDirectory and internal-sftp)
+      established: this.#establish(config, grant.chrootDirectory ?? ''),
       hasNoSession: false,
     };
     login.established.then(
