@@ -241,6 +241,9 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       .map((file) => `[127.0.0.1]:${port} ${readFileSync(`${file}.pub`, 'utf8')}`)
       .join(''),
   );
+  const config = options.config ?? [];
+  const blocks = config.findIndex((line) => /^Match\b/i.test(line));
+  const blocksAt = blocks < 0 ? config.length : blocks;
   writeFileSync(
     configFile,
     [
@@ -248,9 +251,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       'ListenAddress 127.0.0.1',
       ...hostKeyFiles.map((file) => `HostKey ${file}`),
       `PidFile ${path.join(folder, 'pid')}`,
-      ...(options.config ?? []),
+      ...config.slice(0, blocksAt),
       // Tests fail logins on purpose, all from one address; those about penalties say `yes`.
       ...(kind === 'sshdesk' ? ['PerSourcePenalties no'] : []),
+      ...config.slice(blocksAt),
       '',
     ].join('\n'),
   );
