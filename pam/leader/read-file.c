@@ -134,7 +134,7 @@ void read_file(const void *data, struct helper_result *result) {
     if (errno == ENOENT || errno == ENOTDIR) {
       result->verdict = READ_FILE_ABSENT;
     } else {
-      refuse(result, "cannot be opened: %s", strerror(errno));
+      refuse(result, "%.400s cannot be opened: %s", input->path, strerror(errno));
     }
     return;
   }

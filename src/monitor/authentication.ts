@@ -94,7 +94,12 @@ function hostOf(
 }
 
 const maxUserBytes = 256;
+/** As in sshd, whatever MaxAuthTries says. */
+const maxFailures = 1024;
+/** Of keys that would do: a client asks and signs. Each may run AuthorizedKeysCommand. */
+const maxAcceptableQueries = 16;
 /** `shadowState` of leader-protocol.ts; with PAM it is the account stack's to say. */
+const shadowLocked = 1;
 const shadowExpired = 2;
 
 const attemptEvents = {
@@ -144,6 +149,9 @@ export class Authentication {
   #account: Account | undefined;
   #isValid = false;
   #failures = 0;
+  #acceptableQueries = 0;
+  /** Without PAM only a password that has let somebody in can be too old, as in sshd. */
+  #hasUsedPassword = false;
   #isOver = false;
   #wasAttempted = false;
   #isRefused = false;
@@ -256,23 +264,24 @@ export class Authentication {
       log.info(`Invalid user ${this.#loggedUser} from ${from}`, { event: 'user.invalid' });
       return;
     }
+    // sshd has two lines for it: this one, and that the account is locked.
+    const isExpired = this.#account.shadowState === shadowExpired && !config.usePam;
+    if (isExpired) {
+      log.info(`Account ${this.#loggedUser} has expired`, {
+        event: 'user.refused',
+        reason: 'expired',
+      });
+    }
     const verdict = mayLogin(config, {
       user: this.#account.user,
       groups: this.#account.groups,
       remoteAddress: endpoints.remoteAddress,
       shell: this.#account.shell,
       shellState: this.#account.shellState,
-      isLocked: this.#account.shadowState === 1 && !config.usePam,
+      isLocked: isExpired || (this.#account.shadowState === shadowLocked && !config.usePam),
     });
     if (!verdict.allowed) {
       log.info(verdict.detail, { event: 'user.refused', reason: verdict.reason });
-      return;
-    }
-    if (this.#account.shadowState === shadowExpired && !config.usePam) {
-      log.info(`Account ${this.#loggedUser} has expired`, {
-        event: 'user.refused',
-        reason: 'expired',
-      });
       return;
     }
     this.#isValid = true;
@@ -354,33 +363,52 @@ export class Authentication {
    * of its own has said why, or the method was not even tried: sshd has no further one.
    */
   refuse(method: string, key?: LoggedProof, isTold = true): AuthReply {
-    const { config, log } = this.host;
-    const { from } = this.connection;
     this.#failures++;
     if (isTold) {
       this.#logAttempt('Failed', method, key);
     }
-    if (this.#failures >= config.maxAuthTries) {
-      log.error(
-        `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,
-        { event: 'authentication.exceeded', isValidUser: this.#isValid },
-      );
-      const who = this.#isValid ? 'authenticating user' : 'invalid user';
-      log.info(
-        `Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`,
-        {
-          event: 'connection.closed',
-          isValidUser: this.#isValid,
-          reason: 'Too many authentication failures',
-        },
-      );
-      this.#isOver = true;
-      return authReply(authIs.disconnect, {
-        reason: 2,
-        peerText: 'Too many authentication failures',
-      });
-    }
-    return authReply(authIs.refused, { canContinue: this.methods });
+    return this.hasTriesLeft
+      ? authReply(authIs.refused, { canContinue: this.methods })
+      : this.tooManyFailures();
+  }
+
+  /** False from the start with MaxAuthTries 0: nobody gets in. */
+  get hasTriesLeft(): boolean {
+    return this.#failures < Math.min(this.host.config.maxAuthTries, maxFailures);
+  }
+
+  tooManyFailures(): AuthReply {
+    const { log } = this.host;
+    const { from } = this.connection;
+    log.error(
+      `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,
+      { event: 'authentication.exceeded', isValidUser: this.#isValid },
+    );
+    const who = this.#isValid ? 'authenticating user' : 'invalid user';
+    log.info(
+      `Disconnecting ${who} ${this.#loggedUser} ${from}: Too many authentication failures [preauth]`,
+      {
+        event: 'connection.closed',
+        isValidUser: this.#isValid,
+        reason: 'Too many authentication failures',
+      },
+    );
+    this.#isOver = true;
+    return authReply(authIs.disconnect, {
+      reason: 2,
+      peerText: 'Too many authentication failures',
+    });
+  }
+
+  /** False: so many keys that would do were asked about, and none has signed, that it is an attack. */
+  get mayAskForKeys(): boolean {
+    return this.#acceptableQueries < maxAcceptableQueries;
+  }
+
+  /** The key would do; nobody has signed with it. */
+  acceptable(): AuthReply {
+    this.#acceptableQueries++;
+    return this.postponed('publickey', authReply(authIs.acceptable));
   }
 
   /** Attempts of nobody, and those of a user who has used up half of the tries, are told. */
@@ -546,6 +574,7 @@ export class Authentication {
       return this.refuse(fullMethod, logged);
     }
     this.#accountMessages ??= accounted?.messages;
+    this.#hasUsedPassword ||= method === 'password' || method === 'none';
     this.factors.take(met, joined.options);
     if (met.is === 'partial') {
       this.#logAttempt('Partial', fullMethod, logged);
@@ -558,7 +587,7 @@ export class Authentication {
       if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
         return this.deny(account.messages);
       }
-      mustChangePassword = account.newPasswordRequired;
+      mustChangePassword = account.newPasswordRequired && (config.usePam || this.#hasUsedPassword);
       messages = account.messages;
     }
     const granted = grantFor(config, joined.options, this.account);

@@ -8,6 +8,7 @@ import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
 import type { Authentication } from './authentication.ts';
 import type { OfferedKey } from './offered-key.ts';
 import { runPolicyCommand } from './policy-command.ts';
+import { refusedFileLine } from './refused-file.ts';
 
 /** sshd has no limit; a key file beyond this is somebody's mistake or attack. */
 const maxKeyFileBytes = 1024 * 1024;
@@ -46,7 +47,7 @@ export async function* keyFilesOf(
     if (read.is === 'absent') {
       log.debug(`Could not open authorized keys '${file}'`);
     } else if (read.is === 'refused') {
-      log.info(`Authentication refused: ${read.reason}`);
+      log.info(refusedFileLine(account.user, 'authorized keys', read.reason));
     } else {
       yield { file, content: readMemfd(read.descriptor, maxKeyFileBytes) };
     }

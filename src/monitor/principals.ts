@@ -11,6 +11,7 @@ import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
 import type { Authentication } from './authentication.ts';
 import type { ReadMemfd } from './authorized-keys-source.ts';
 import { runPolicyCommand } from './policy-command.ts';
+import { refusedFileLine } from './refused-file.ts';
 
 export type PrincipalsDecision =
   /** Nothing else is configured: the certificate has to list the account's name. */
@@ -54,7 +55,7 @@ async function lookInFile(
     return undefined;
   }
   if (read.is === 'refused') {
-    log.info(`Authentication refused: ${read.reason}`);
+    log.info(refusedFileLine(account.user, 'authorized principals', read.reason));
     return undefined;
   }
   return look(host, path, readMemfd(read.descriptor, maxListBytes), certificate);

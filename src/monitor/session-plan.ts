@@ -31,6 +31,7 @@ export type Plan =
       readonly stderrText: string;
     };
 
+const expiredWarning = 'WARNING: Your password has expired.';
 const passwordProgram = '/usr/bin/passwd';
 const internalNames: readonly string[] = ['rfb', 'display'] satisfies readonly Internal[];
 
@@ -91,7 +92,7 @@ export function planSession(
     return session.terminal === undefined
       ? {
           is: 'told',
-          text: 'Password change required but no TTY available.\r\n',
+          text: `${expiredWarning}\nPassword change required but no TTY available.\n`,
           status: 1,
         }
       : {
@@ -102,8 +103,7 @@ export function planSession(
           wasForced: true,
           isSftpServer: false,
           logged: 'shell',
-          stderrText:
-            'WARNING: Your password has expired.\r\nYou must change your password now and login again!\r\n',
+          stderrText: `${expiredWarning}\r\nYou must change your password now and login again!\r\n`,
         };
   }
   let asked = kind === 'shell' ? undefined : command;

@@ -2,7 +2,7 @@
  * Several factors on one connection of a raw client: what each attempt was answered with.
  * Runs in: test.
  */
-import { Fields, no, payload, type RawKey, RawSsh, str } from './raw-ssh.ts';
+import { Fields, no, payload, type RawKey, type RawOptions, RawSsh, str } from './raw-ssh.ts';
 import { type Answer, keyboardInteractive } from './userauth.ts';
 
 /** `accepted`; `closed`, with the text of DISCONNECT; or the lists of FAILURE. */
@@ -38,8 +38,8 @@ export class FactorClient {
     this.user = user;
   }
 
-  static async open(port: number, user: string): Promise<FactorClient> {
-    const raw = await RawSsh.shaken(port);
+  static async open(port: number, user: string, options?: RawOptions): Promise<FactorClient> {
+    const raw = await RawSsh.shaken(port, options);
     await raw.requestUserauth();
     return new FactorClient(raw, user);
   }

@@ -93,6 +93,16 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/base/socket.native.ts', 'exhaustedPauseMs', 'pause of accepting when descriptors ran out'],
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
   ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
+  [
+    'src/monitor/authentication.ts',
+    'maxFailures',
+    'failed attempts of one connection, whatever MaxAuthTries says; as in sshd',
+  ],
+  [
+    'src/monitor/authentication.ts',
+    'maxAcceptableQueries',
+    'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
+  ],
   ['src/monitor/banner.ts', 'maxBannerBytes', 'Banner'],
   [
     'src/monitor/admission.ts',

@@ -98,6 +98,10 @@ export interface RawOptions {
   readonly version?: string;
   /** Announce kex-strict-c-v00@openssh.com (default yes). */
   readonly strict?: boolean;
+  /** Where the server is; default 127.0.0.1. */
+  readonly host?: string;
+  /** The address to come from. */
+  readonly localAddress?: string;
 }
 
 export interface Ending {
@@ -110,7 +114,7 @@ export interface Ending {
 
 export class RawSsh {
   readonly socket: Socket;
-  readonly #options: Required<RawOptions>;
+  readonly #options: Required<Pick<RawOptions, 'cipher' | 'version' | 'strict'>>;
   #incoming: Buffer = Buffer.alloc(0);
   readonly #queue: Buffer[] = [];
   #closed = false;
@@ -154,7 +158,8 @@ export class RawSsh {
   }
 
   static async open(port: number, options: RawOptions = {}): Promise<RawSsh> {
-    const socket = connect(port, '127.0.0.1');
+    const { host = '127.0.0.1', localAddress } = options;
+    const socket = connect({ port, host, ...(localAddress === undefined ? {} : { localAddress }) });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve).once('error', reject);
     });

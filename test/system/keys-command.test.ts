@@ -218,6 +218,35 @@ describe('AuthorizedKeysCommand', lab, () => {
     );
   });
 
+  test(
+    'who knows a public key and has no other makes it run 16 times and no more',
+    ours,
+    async () => {
+      script(`echo run >> ${witness}; ${print(listed)}`);
+      const server = await serverWith(...usual, asLookup);
+      const runs = (): number => readFileSync(witness, 'utf8').trim().split('\n').length;
+      {
+        using client = await FactorClient.open(server.port, 'alice');
+        const replies: string[] = [];
+        while (replies.length < 40 && !replies.at(-1)?.startsWith('closed')) {
+          replies.push(await client.query(listed));
+        }
+        assert.deepEqual(replies, [
+          ...Array.from({ length: 16 }, () => 'acceptable'),
+          ...Array.from({ length: 19 }, () => 'refused: publickey,password'),
+          'closed 2: Too many authentication failures',
+        ]);
+        assert.equal(runs(), 16);
+      }
+      // Whoever signs in the end is let in, however often he has asked.
+      using client = await FactorClient.open(server.port, 'alice');
+      for (let asked = 0; asked < 18; asked++) {
+        await client.query(listed);
+      }
+      assert.equal(await client.sign(listed), 'accepted');
+    },
+  );
+
   test('how long a refusal takes does not tell who has an account', ours, async () => {
     script('sleep 0.13');
     const server = await serverWith(...usual, asLookup);

@@ -67,9 +67,12 @@ describe('a leader', lab, () => {
     assert.equal(await read(`${keys}/below`), 'absent');
     assert.equal(
       await read('/home/bob/.ssh/authorized_keys'),
-      'refused: cannot be opened: Permission denied',
+      'refused: /home/bob/.ssh/authorized_keys cannot be opened: Permission denied',
     );
-    assert.equal(await read('/etc/shadow', false), 'refused: cannot be opened: Permission denied');
+    assert.equal(
+      await read('/etc/shadow', false),
+      'refused: /etc/shadow cannot be opened: Permission denied',
+    );
   });
 
   test('does not follow a link to where its user may not read', async () => {

@@ -9,13 +9,8 @@ import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import {
-  type Authentication,
-  authenticationOf,
-  type AuthReply,
-  authReply,
-} from '../authentication.ts';
-import { authIs, CheckKey, QueryKey } from '../link.ts';
+import { type Authentication, authenticationOf, type AuthReply } from '../authentication.ts';
+import { CheckKey, QueryKey } from '../link.ts';
 import { keyFilesOf } from '../authorized-keys-source.ts';
 import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
@@ -137,12 +132,14 @@ export function queryKey(place: UserKeyPlace): AnyRow {
       if (offered === undefined) {
         return { values: authentication.refuse('publickey', undefined, false) };
       }
-      const permitted = await permit(authentication, offered, place);
+      const permitted = authentication.mayAskForKeys
+        ? await permit(authentication, offered, place)
+        : undefined;
       return {
         values:
           permitted === undefined
             ? authentication.refuse('publickey', offered.logged)
-            : authentication.postponed('publickey', authReply(authIs.acceptable)),
+            : authentication.acceptable(),
       };
     },
   });

@@ -4,8 +4,8 @@ import { loginOf } from '../login.ts';
 import { SessionOpen } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
-/** RFC 4254 §5.1 SSH_OPEN_ADMINISTRATIVELY_PROHIBITED; sshd answers MaxSessions so. */
-const administrativelyProhibited = 1;
+/** RFC 4254 §5.1 SSH_OPEN_CONNECT_FAILED; sshd answers MaxSessions so. */
+const connectFailed = 2;
 
 export function sessionOpen(): AnyRow {
   return row({
@@ -16,7 +16,7 @@ export function sessionOpen(): AnyRow {
     serial: false,
     handle(connection) {
       if (connection.sessions.size >= loginOf(connection).grant.maxSessions) {
-        throw new CallFailure(administrativelyProhibited, 'open failed');
+        throw new CallFailure(connectFailed, 'open failed');
       }
       return { values: { session: connection.openSession().number } };
     },

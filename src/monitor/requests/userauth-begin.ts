@@ -29,6 +29,9 @@ export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
       if (authentication.host.config.refuseConnection) {
         return { values: authentication.turnAway() };
       }
+      if (!authentication.hasTriesLeft) {
+        return { values: authentication.tooManyFailures() };
+      }
       return {
         values: authentication.factors.areImpossible
           ? authentication.impossible()

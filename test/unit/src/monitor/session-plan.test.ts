@@ -133,7 +133,7 @@ test('an expired password runs passwd on a terminal, and nothing without one', (
   assert.deepEqual(plan(login, 'exec', 'id', true)['run' as never], ['/usr/bin/passwd', 'passwd']);
   assert.deepEqual(plan(login, 'exec', 'id'), {
     is: 'told',
-    text: 'Password change required but no TTY available.\r\n',
+    text: 'WARNING: Your password has expired.\nPassword change required but no TTY available.\n',
     status: 1,
   });
 });
