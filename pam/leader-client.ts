@@ -293,6 +293,12 @@ export class LeaderClient {
     await this.#order(protocol.DesktopBegin, values);
   }
 
+  /** Empty: they are there; else why not. */
+  async takeTickets(from: string): Promise<string> {
+    const taken = await this.#order(protocol.TakeTickets, { from }, remoteStepMs);
+    return taken.verdict === protocol.ticketsTaken.done ? '' : taken.text;
+  }
+
   desktopDescribe(): Promise<ReplyOf<typeof protocol.DesktopDescribe>> {
     return this.#order(protocol.DesktopDescribe, {});
   }

@@ -419,6 +419,13 @@ export const GssKeepTickets = call(
   { verdict: byte, text: text },
 );
 
+export const ticketsTaken = { done: 0, unreadable: 1 } as const;
+/**
+ * Desktops: the tickets in the cache `from`, read as the user, take the place of what is in
+ * `directory/user/tickets`, at once.
+ */
+export const TakeTickets = call(94, 'take-tickets', { from: text }, { verdict: byte, text: text });
+
 export const ranAs = { done: 0, noUser: 1, notFound: 2, unsafe: 3, tooMuch: 4 } as const;
 /**
  * Runs `file` (absolute; it and every directory above it root's and writable by nobody else) as

@@ -1,11 +1,8 @@
 /* The acceptor of GSSAPI, Kerberos alone. Runs in: leader and its children. */
 #include "gss.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gssapi/gssapi_krb5.h>
-#include <krb5.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +10,7 @@
 #include <unistd.h>
 
 #include "drop.h"
+#include "kerberos.h"
 #include "leader.h"
 #include "process.h"
 
@@ -24,42 +22,8 @@ enum { MORE = 0, COMPLETE = 1, FAILED = 2 };
 enum { AUTHORISED = 0, BAD_MIC = 1, NOT_AUTHORISED = 2 };
 enum { KEPT = 0, NOT_KEPT = 1 };
 
-#define OF_GSSAPI(DO)                                                                              \
-  DO(gss_import_name)                                                                              \
-  DO(gss_release_name)                                                                             \
-  DO(gss_display_name)                                                                             \
-  DO(gss_display_status)                                                                           \
-  DO(gss_acquire_cred)                                                                             \
-  DO(gss_release_cred)                                                                             \
-  DO(gss_accept_sec_context)                                                                       \
-  DO(gss_delete_sec_context)                                                                       \
-  DO(gss_verify_mic)                                                                               \
-  DO(gss_release_buffer)                                                                           \
-  DO(gss_krb5_copy_ccache)
-
-#define OF_KRB5(DO)                                                                                \
-  DO(krb5_init_context)                                                                            \
-  DO(krb5_free_context)                                                                            \
-  DO(krb5_parse_name)                                                                              \
-  DO(krb5_free_principal)                                                                          \
-  DO(krb5_kuserok)                                                                                 \
-  DO(krb5_cc_default_name)                                                                         \
-  DO(krb5_cc_new_unique)                                                                           \
-  DO(krb5_cc_resolve)                                                                              \
-  DO(krb5_cc_initialize)                                                                           \
-  DO(krb5_cc_get_full_name)                                                                        \
-  DO(krb5_cc_close)                                                                                \
-  DO(krb5_cc_destroy)                                                                              \
-  DO(krb5_free_string)
-
-#define DECLARE(name) __typeof__(&name) name;
-struct library {
-  OF_GSSAPI(DECLARE)
-  OF_KRB5(DECLARE)
-};
-
 struct gss {
-  struct library of;
+  struct kerberos of;
   gss_cred_id_t acceptor;
   gss_ctx_id_t context;
   gss_cred_id_t delegated;
@@ -71,7 +35,7 @@ struct gss {
 };
 
 struct kuserok_input {
-  const struct library *of;
+  const struct kerberos *of;
   const char *principal;
   const char *user;
 };
@@ -86,30 +50,8 @@ static gss_OID_desc kerberos = {.length = 9, .elements = "\x2a\x86\x48\x86\xf7\x
 static gss_OID_desc host_based = {.length = 10,
                                   .elements = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04"};
 
-/* ---- the libraries ---- */
-
-static bool load(struct library *library) {
-  void *gssapi = dlopen("libgssapi_krb5.so.2", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  void *krb5 = gssapi == NULL ? NULL : dlopen("libkrb5.so.3", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (krb5 == NULL) {
-    complain("Kerberos: %s", dlerror());
-    return false;
-  }
-#define FIND(from, name)                                                                           \
-  *(void **)&library->name = dlsym(from, #name);                                                   \
-  if (library->name == NULL) {                                                                     \
-    complain("Kerberos: no " #name);                                                               \
-    return false;                                                                                  \
-  }
-#define FIND_GSSAPI(name) FIND(gssapi, name)
-#define FIND_KRB5(name) FIND(krb5, name)
-  OF_GSSAPI(FIND_GSSAPI)
-  OF_KRB5(FIND_KRB5)
-  return true;
-}
-
 /* Both halves of a status as people read them. */
-static void describe(const struct library *of, OM_uint32 major, OM_uint32 minor, char *to) {
+static void describe(const struct kerberos *of, OM_uint32 major, OM_uint32 minor, char *to) {
   const struct {
     OM_uint32 code;
     int type;
@@ -200,7 +142,7 @@ void order_gss_start(struct leader *leader, const struct call *call, struct read
       link_fail(&leader->link, call, ENOMEM, NULL);
       return;
     }
-    if (!load(&gss->of)) {
+    if (!kerberos_load(&gss->of)) {
       free(gss);
       reply_verdict(leader, call, NO_LIBRARY, "libgssapi_krb5.so.2 cannot be loaded");
       return;
@@ -326,7 +268,7 @@ void order_gss_token(struct leader *leader, const struct call *call, struct read
 /* As the user: ~/.k5login is a user's file, and may lie where root reads nothing. */
 static void check_kuserok(const void *given, struct helper_result *result) {
   const struct kuserok_input *input = given;
-  const struct library *of = input->of;
+  const struct kerberos *of = input->of;
   krb5_context context = NULL;
   krb5_principal principal = NULL;
   result->verdict = NOT_AUTHORISED;
@@ -393,7 +335,7 @@ void order_gss_check(struct leader *leader, const struct call *call, struct read
 /* ---- tickets ---- */
 
 /* A cache of its own of the kind that is usual here. Returns 0 or an error of krb5. */
-static krb5_error_code new_cache(const struct library *of, krb5_context context, unsigned uid,
+static krb5_error_code new_cache(const struct kerberos *of, krb5_context context, unsigned uid,
                                  krb5_ccache *cache) {
   const char *usual = of->krb5_cc_default_name(context);
   const char *colon = usual == NULL ? NULL : strchr(usual, ':');
@@ -435,7 +377,7 @@ static krb5_error_code copy_tickets(const struct gss *gss, krb5_context context,
 /* As the user, in a fork that has a copy of what the client passed on. */
 static void keep(const void *given, struct helper_result *result) {
   const struct keep_input *input = given;
-  const struct library *of = &input->gss->of;
+  const struct kerberos *of = &input->gss->of;
   krb5_context context = NULL;
   krb5_ccache cache = NULL;
   char *name = NULL;
@@ -513,7 +455,7 @@ void order_gss_keep_tickets(struct leader *leader, const struct call *call, stru
 }
 
 _Noreturn static void remove_tickets(const struct leader *leader) {
-  const struct library *of = &leader->gss->of;
+  const struct kerberos *of = &leader->gss->of;
   krb5_context context;
   krb5_ccache cache;
   signals_reset();

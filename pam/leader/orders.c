@@ -17,6 +17,7 @@
 #include "record-orders.h"
 #include "run-command.h"
 #include "shadow.h"
+#include "tickets.h"
 #include "x11.h"
 
 enum { GROUP_ENTRY_MAX = 64 * 1024 * 1024, FILE_MAX_BYTES = 16 * 1024 * 1024, WATCH_MAX_MS = 120000 };
@@ -720,6 +721,7 @@ static const struct {
     {91, BEGUN, order_gss_token},
     {92, BEGUN, order_gss_check},
     {93, BEGUN, order_gss_keep_tickets},
+    {94, DESKTOP, order_take_tickets},
 };
 
 static unsigned phase_of(const struct leader *leader) {

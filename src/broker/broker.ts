@@ -20,6 +20,7 @@ import {
   type Owner,
 } from './outcome.ts';
 import { DesktopRecovery } from './recovery.ts';
+import { bringTickets } from './start.ts';
 import { isLive } from './states.ts';
 import type { DesktopRecord } from './store.ts';
 
@@ -89,6 +90,10 @@ export class Broker {
     }
     const { desktop, leader, viewer } = admitted.value;
     let descriptor: number | undefined;
+    // First of all: what the user's programs touch next may want fresh ones.
+    await bringTickets(leader, owner.tickets ?? '', (why) =>
+      log.info(`desktop ${id}: the tickets of the login are not there: ${why}`),
+    );
     try {
       descriptor = await leader.connectUnix(desktop.engine.socketPath(desktop.userDirectory));
       if (desktop.viewers.has(viewer)) {

@@ -28,7 +28,12 @@ const neverFromPam = new Set([
 /** `pamEnvironment`: `NAME=value`, as pam_getenvlist gave it. */
 export function desktopEnvironment(
   account: SessionAccount,
-  place: { readonly display: number; readonly userDirectory: string },
+  place: {
+    readonly display: number;
+    readonly userDirectory: string;
+    /** A login may bring tickets, now or when it comes back. */
+    readonly hasPlaceForTickets: boolean;
+  },
   pamEnvironment: readonly Buffer[],
 ): readonly Buffer[] {
   const entries = new Map<string, string>([
@@ -51,6 +56,9 @@ export function desktopEnvironment(
     ['LOGNAME', account.user],
     ['SHELL', account.shell],
     ['XDG_SESSION_TYPE', 'x11'],
+    ...(place.hasPlaceForTickets
+      ? ([['KRB5CCNAME', `FILE:${place.userDirectory}/tickets`]] as const)
+      : []),
   ];
   for (const [name, value] of own) {
     entries.set(name, Buffer.from(value, 'utf8').toString('latin1'));

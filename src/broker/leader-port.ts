@@ -15,6 +15,7 @@ export type DesktopLeader = Pick<
   | 'desktopNote'
   | 'spawn'
   | 'connectUnix'
+  | 'takeTickets'
   | 'watchWindows'
   | 'displaySize'
   | 'logTail'

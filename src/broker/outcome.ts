@@ -4,6 +4,8 @@ import type { DesktopFailure } from './link.ts';
 export interface Owner {
   readonly user: string;
   readonly uid: number;
+  /** The cache of Kerberos tickets of the login that asks; empty or absent: it has none. */
+  readonly tickets?: string;
 }
 
 /** Who asks about desktops that exist: the owner's uid, or everybody's. */

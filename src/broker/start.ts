@@ -20,12 +20,16 @@ export interface StartOrder extends EngineOrder {
   readonly directory: string;
   readonly cookie: Buffer;
   readonly engine: DisplayEngine;
+  /** The cache of the login that wants it; empty: it has no tickets. */
+  readonly tickets: string;
 }
 
 export interface StartHost {
   readonly leaders: LeaderPort;
   /** Of the daemon as it is configured now; empty without PAM. */
   pamService(): string;
+  /** A login may bring tickets. */
+  takesTickets(): boolean;
   /** Of a desktop of this user. */
   sessionCommand(owner: { readonly user: string; readonly groups: readonly string[] }): string;
   readonly x11Directory: string;
@@ -74,6 +78,25 @@ export function lastLines(tail: string): readonly string[] {
       .slice(-shownLines)
       .map((line) => line.slice(0, shownLineCharacters))
   );
+}
+
+/** A desktop without the login's tickets is still a desktop. */
+export async function bringTickets(
+  leader: Pick<DesktopLeader, 'takeTickets'>,
+  tickets: string,
+  failed: (why: string) => void,
+): Promise<void> {
+  if (tickets === '') {
+    return;
+  }
+  try {
+    const why = await leader.takeTickets(tickets);
+    if (why !== '') {
+      failed(why);
+    }
+  } catch (error) {
+    failed(error instanceof Error ? error.message : String(error));
+  }
 }
 
 const leaderKindDesktop = 1;
@@ -251,7 +274,12 @@ async function establish(
   if (established.sessionCode !== 0) {
     return refused(`session: ${established.sessionCode} ${established.sessionText}`);
   }
-  const environment = desktopEnvironment(account, order, established.environment);
+  const hasPlaceForTickets = order.tickets !== '' || host.takesTickets();
+  const environment = desktopEnvironment(
+    account,
+    { ...order, hasPlaceForTickets },
+    established.environment,
+  );
   return { is: 'established', account, environment };
 }
 
@@ -272,6 +300,10 @@ async function bringUp(
     startedAt: order.startedAt,
     xauthority: xauthority(order.cookie),
   });
+  // Before anything of the user's runs: what it touches first may be on a file system that wants them.
+  await bringTickets(leader, order.tickets, (why) =>
+    host.log.info(`desktop ${order.id}: the tickets of the login are not there: ${why}`),
+  );
   const server = await startServer(order, host, leader, watch, environment);
   if (server === 'display taken') {
     return { is: 'display taken' };

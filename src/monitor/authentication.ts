@@ -138,6 +138,13 @@ export function authenticationOf(connection: Connection): Authentication {
   return authentication;
 }
 
+/** Whoever put them there: a client that passed them on, or a module of PAM. */
+function ticketsIn(environment: readonly Buffer[]): string {
+  const name = 'KRB5CCNAME=';
+  const entry = environment.find((one) => one.toString('latin1').startsWith(name));
+  return entry?.subarray(name.length).toString('utf8') ?? '';
+}
+
 export class Authentication {
   readonly connection: Connection;
   readonly claimedUser: Buffer;
@@ -606,9 +613,11 @@ export class Authentication {
       messages: textOf(messages),
       established: this.#establish(config, grant.chrootDirectory ?? ''),
       hasNoSession: false,
+      tickets: '',
     };
     login.established.then(
-      ({ setcredCode, sessionCode, sessionText, rootRefusal }) => {
+      ({ setcredCode, sessionCode, sessionText, rootRefusal, environment }) => {
+        login.tickets = ticketsIn(environment);
         if (setcredCode !== 0) {
           log.error(`PAM: pam_setcred(): code ${setcredCode} for ${this.#loggedUser}`);
         }

@@ -88,6 +88,8 @@ export interface Login {
   readonly established: Promise<Established>;
   /** pam_open_session has failed: nothing is opened in this login. Set when it is known. */
   hasNoSession: boolean;
+  /** The cache of its Kerberos tickets; empty: it has none. Set when it is known. */
+  tickets: string;
 }
 
 /** What is said of an attempt, and done about one that fails; `authentication.ts` has the rest. */

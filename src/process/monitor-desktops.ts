@@ -172,6 +172,7 @@ export class MonitorDesktops {
         const { usePam, pamServiceName } = this.#policy.config;
         return usePam && !isRootless ? pamServiceName : '';
       },
+      takesTickets: () => this.#policy.config.gssapiAuthentication && !isRootless,
       sessionCommand: (owner) =>
         sessionCommand(this.#policy.desktopConfigFor(owner).xSession ?? ''),
       x11Directory,

@@ -3,14 +3,28 @@
  * what Debian's sshd does. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chownSync, readdirSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { eventually } from '../support/child.ts';
+import { Child, eventually } from '../support/child.ts';
 import { noRealm, Realm } from '../support/kerberos.ts';
-import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import { startServer, type TestServer } from '../support/server.ts';
-import { type ClientOutcome, ssh } from '../support/stock-client.ts';
+import {
+  checkout,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  run,
+  type TestKey,
+} from '../support/lab.ts';
+import {
+  allProcesses,
+  type ProcessEntry,
+  readProcFile,
+  startServer,
+  type TestServer,
+} from '../support/server.ts';
+import { type ClientOutcome, ssh, sshArguments } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url);
 const missing = noRealm();
@@ -129,6 +143,36 @@ describe('Kerberos', { ...lab, skip: lab.skip === false ? (missing ?? false) : l
     );
     assert.equal(refused.status, 255);
     await strict.logged(/ROOT LOGIN REFUSED FROM 127\.0\.0\.1/);
+  });
+
+  test('a desktop has them under one name, and fresh ones when it is resumed', async () => {
+    const look = async (cache: string, passOn: boolean): Promise<void> => {
+      const args = [...realm.clientArguments(server.port), ...(passOn ? ['-K'] : []), '-s'];
+      const viewer = new Child('ssh', sshArguments(server, { user: 'alice', args }, 'rfb'), {
+        env: { PATH: '/usr/bin:/bin', HOME: '/root', KRB5CCNAME: cache },
+      });
+      await eventually('a picture', () => viewer.stdout.startsWith('RFB 003.008'), 20_000);
+      await viewer.stop();
+    };
+    const ofDesktop = (): ProcessEntry =>
+      allProcesses().find(({ title }) => /^\S*Xvnc/.test(title)) as ProcessEntry;
+    const klist = (place: string): string =>
+      run('runuser', ['-u', 'alice', '--', 'klist', '-c', place]);
+    await look(realm.tickets('alice', 'secret', { lifetime: '1h' }), true);
+    const xvnc = ofDesktop();
+    const place = /KRB5CCNAME=(FILE:[^\0]+)/.exec(readProcFile(xvnc.pid, 'environ'))?.[1] as string;
+    const first = klist(place);
+    assert.match(first, /Default principal: alice@LAB\.TEST[^]*krbtgt\/LAB\.TEST@LAB\.TEST/);
+    const file = place.slice('FILE:'.length);
+    assert.deepEqual([statSync(file).uid, statSync(file).mode & 0o777], [alice.uid, 0o600]);
+    await eventually('the login’s own go', () => cachesOf(alice.uid).length === 0);
+    await look(realm.tickets('alice', 'secret'), false);
+    assert.equal(klist(place), first, 'a login without tickets takes nothing away');
+    await look(realm.tickets('alice', 'secret', { lifetime: '9h' }), true);
+    assert.equal(ofDesktop().pid, xvnc.pid);
+    assert.notEqual(klist(place), first);
+    run(path.join(checkout, 'sshdesk'), ['sessions', 'terminate', 'default']);
+    await eventually('they end with the desktop', () => !existsSync(file));
   });
 
   test('after a key as a second factor', async () => {

@@ -104,6 +104,10 @@ export class FakeLeader {
   watchWindows() {
     return this.mapped;
   }
+  async takeTickets(from: string) {
+    this.orders.push(`take-tickets ${from}`);
+    return '';
+  }
   async logTail() {
     return Buffer.from(typeof this.server === 'object' ? this.server.log : (this.sessionLog ?? ''));
   }

@@ -60,6 +60,7 @@ export function testLogin(
       rootRefusal: '',
     }),
     hasNoSession: false,
+    tickets: '',
     ...rest,
     grant: { ...testGrant, ...grant },
   };

@@ -57,6 +57,7 @@ describe('broker', { timeout: 20_000 }, () => {
     return new Broker({
       leaders,
       pamService: () => 'sshd',
+      takesTickets: () => true,
       sessionCommand: () => "echo 'it is' & exec wm",
       x11Directory: join(root, 'X11'),
       log: new Log({ write: (_level, _prefix, line) => lines.push(line) }, 'DEBUG3'),
