@@ -47,7 +47,7 @@ import type { Places } from './places.ts';
 
 /** What of a policy holds for desktops that are started. */
 export interface DesktopPolicy extends Pick<MonitorPolicy, 'desktopConfigFor'> {
-  readonly config: Pick<ServerConfig, 'usePam' | 'pamServiceName'>;
+  readonly config: Pick<ServerConfig, 'usePam' | 'pamServiceName' | 'gssapiAuthentication'>;
 }
 
 export interface MonitorDesktopsOptions {

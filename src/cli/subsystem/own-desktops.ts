@@ -50,7 +50,10 @@ export async function ownDesktops(
   const owned = new MonitorDesktops(
     {
       // The service that sshd uses, whoever of the two serves.
-      policy: { config: { usePam: !isRootless, pamServiceName: 'sshd' }, desktopConfigFor },
+      policy: {
+        config: { usePam: !isRootless, pamServiceName: 'sshd', gssapiAuthentication: false },
+        desktopConfigFor,
+      },
       log,
       places,
       isRootless,
