@@ -33,8 +33,7 @@ static bool judge(struct walk *walk, const char *path, const struct stat *status
     return false;
   }
   if (!S_ISDIR(status->st_mode)) {
-    snprintf(walk->why, walk->room, "chroot path %s\"%s\" is not a directory",
-             is_root ? "" : "component ", path);
+    snprintf(walk->why, walk->room, "chroot path \"%s\" is not a directory", path);
     return false;
   }
   return true;
@@ -120,6 +119,10 @@ static bool step(struct walk *walk) {
     bool followed = follow(walk, next, path);
     close(next);
     return followed;
+  }
+  if (!S_ISDIR(status.st_mode) && !is_last(walk)) {
+    close(next);
+    return cannot(walk, path, ENOTDIR);
   }
   return take(walk, next, path, &status);
 }

@@ -129,7 +129,7 @@ export function planSession(
         : { is: 'refused', why: `${forced}: ${verdict.detail}` };
     }
     logged = `forced-command (${grant.forcedCommandSource}) '${forced}'`;
-    if (isInternalSftp(forced) && kind !== 'subsystem') {
+    if (isInternalSftp(forced) && (kind !== 'subsystem' || internal !== undefined)) {
       return { is: 'sftp-only', logged };
     }
     return {

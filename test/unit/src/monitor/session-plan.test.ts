@@ -89,6 +89,7 @@ test('internal-sftp runs sftp-server with its flags and no shell; typed as a com
       assert.equal(plan(forced, kind, 'id')['is' as never], 'sftp-only');
     }
     assert.equal(plan(forced, 'subsystem', 'nothing')['is' as never], 'refused');
+    assert.equal(plan(forced, 'subsystem', 'rfb')['is' as never], 'sftp-only');
   }
   const typed = plan(testLogin(), 'exec', 'internal-sftp -R');
   assert.deepEqual(typed['run' as never], ['/bin/bash', 'bash', '-c', 'internal-sftp -R']);
