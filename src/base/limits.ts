@@ -21,6 +21,9 @@ export const congestedReplyBytes = 256 * 1024;
 /** From one source in one turn of the loop; then the others have theirs. */
 export const sourceTurnBytes = 64 * 1024;
 
+/** The longest delay of a timer in Node: 24.8 days. A longer one would be over at once. */
+export const longestTimerMs = 2 ** 31 - 1;
+
 /** What an SFTP server may have been given and not answered: OpenSSH's client has 2 MiB on the way. */
 export const sftpBehindBytes = 2 * 1024 * 1024;
 /** The same in requests: more than any client reads ahead. */

@@ -19,6 +19,14 @@ export interface Endpoints {
   readonly localPort: number;
 }
 
+/** What a worker watches over once somebody is logged in. */
+export interface LoginSettings {
+  readonly aliveIntervalMs: number;
+  readonly aliveCountMax: number;
+  readonly channelTimeouts: readonly { readonly pattern: string; readonly seconds: number }[];
+  readonly unusedSeconds: number;
+}
+
 /** Notices to the worker that holds the connection. */
 export interface WorkerPort {
   readonly number: number;
@@ -30,10 +38,7 @@ export interface WorkerPort {
   ): void;
   /** The display of a session is over: no connection to it is taken any more. */
   x11End(connection: number, session: number): void;
-  loginSettings(
-    connection: number,
-    settings: { readonly aliveIntervalMs: number; readonly aliveCountMax: number },
-  ): void;
+  loginSettings(connection: number, settings: LoginSettings): void;
   viewerEnd(connection: number, viewer: number, why: string, status: number): void;
   viewerWarning(connection: number, viewer: number, line: string): void;
 }

@@ -39,6 +39,9 @@ export function logEnding(connection: Connection, why: string, initiator: number
     case endedBy.timeout:
       over(`Timeout, client not responding from ${who}${from}`, 'timeout');
       break;
+    case endedBy.unused:
+      over(`terminating inactive connection from ${who}${from}`, 'unused');
+      break;
     case endedBy.noAgreement:
       over(`Unable to negotiate with ${from}: ${why}${suffix}`, why);
       break;

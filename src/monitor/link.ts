@@ -291,12 +291,15 @@ export const X11Forward = call(
 export const X11End = notice(122, 'x11-end', { connection: uint32, session: uint32 });
 /**
  * monitor → worker, before the answer that makes a connection authenticated. aliveIntervalMs 0: the
- * client is not asked whether it is there; aliveCountMax 0: it may stay silent for ever.
+ * client is not asked whether it is there; aliveCountMax 0: it may stay silent for ever. The rest is
+ * ChannelTimeout and UnusedConnectionTimeout.
  */
 export const LoginSettings = notice(123, 'login-settings', {
   connection: uint32,
   aliveIntervalMs: uint32,
   aliveCountMax: uint32,
+  channelTimeouts: list(record({ pattern: text, seconds: uint32 }), 256),
+  unusedSeconds: uint32,
 });
 const maxHostKeys = 64;
 /** Proof for the client that the host has these keys (OpenSSH PROTOCOL §2.5), in their order. */
@@ -308,7 +311,7 @@ export const ProveHostKeys = call(
 );
 
 export const Log = notice(60, 'log', { level: text, connection: uint32, line: text });
-/** Who ended a connection, as the worker saw it; a log line, no more. */
+/** Who ended a connection, as the worker saw it: a log line, and whether its source is to wait. */
 export const endedBy = {
   peerClosed: 0,
   peerDisconnected: 1,
@@ -318,6 +321,8 @@ export const endedBy = {
   noAgreement: 5,
   /** Something of ours broke. */
   fault: 6,
+  /** UnusedConnectionTimeout. */
+  unused: 7,
 } as const;
 /**
  * The connection is over; the monitor ends everything it holds for it. why: the peer's

@@ -54,6 +54,15 @@ export interface StartupsSpec {
   readonly full: number;
 }
 
+/** One word of ChannelTimeout. */
+export interface ChannelTimeout {
+  /** As it was written. */
+  readonly text: string;
+  readonly pattern: string;
+  /** 0: none. */
+  readonly seconds: number;
+}
+
 /** What is done with one source more than the table of penalties holds. */
 export type PenaltyOverflow = 'permissive' | 'deny-all';
 
@@ -172,6 +181,10 @@ export interface ServerConfig {
   /** 0: an unanswered question ends nothing. */
   readonly clientAliveCountMax: number;
   readonly tcpKeepAlive: boolean;
+  /** The first that matches counts. */
+  readonly channelTimeouts: readonly ChannelTimeout[];
+  /** 0: a connection needs no channel. */
+  readonly unusedConnectionTimeoutSeconds: number;
   /** The file that everybody is shown before authentication. */
   readonly banner: string | undefined;
   readonly forceCommand: string | undefined;

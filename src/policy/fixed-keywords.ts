@@ -42,12 +42,6 @@ function gssapiExchangeList(words: Words): string {
   return text;
 }
 
-export const unusedConnectionTimeoutRow = fixed(
-  'UnusedConnectionTimeout',
-  ['none', '0'],
-  'Connections without a channel stay.',
-);
-
 /** In the order in which sshd prints them, behind PermitRootLogin. */
 export const hostbasedRows: readonly ServerRow[] = [
   fixed('IgnoreRhosts', ['yes'], hosts),
@@ -122,7 +116,6 @@ export const securityKeyProviderRow = fixed(
 
 /** Behind MaxStartups. */
 export const sourceRows: readonly ServerRow[] = [
-  fixed('ChannelTimeout', ['none'], 'Channels stay open while nothing happens.', false),
   fixed('RDomain', ['none'], 'The routing domain stays what it is.', false),
   fixed(
     'LogVerbose',
@@ -134,7 +127,6 @@ export const sourceRows: readonly ServerRow[] = [
 ];
 
 export const fixedKeywords: readonly ServerRow[] = [
-  unusedConnectionTimeoutRow,
   ...hostbasedRows,
   ...kerberosRows,
   useDnsRow,

@@ -27,7 +27,6 @@ import {
   moduliFileRow,
   securityKeyProviderRow,
   sourceRows,
-  unusedConnectionTimeoutRow,
   useDnsRow,
 } from './fixed-keywords.ts';
 import {
@@ -107,6 +106,11 @@ import {
   refuseConnectionRow,
   sourceDefaults,
 } from './source-keywords.ts';
+import {
+  channelTimeoutRow,
+  timeoutDefaults,
+  unusedConnectionTimeoutRow,
+} from './timeout-keywords.ts';
 import {
   ciphersRow,
   compressionRow,
@@ -199,6 +203,7 @@ export const serverKeywords: readonly ServerRow[] = [
   acceptEnvRow,
   setEnvRow,
   authenticationMethodsRow,
+  channelTimeoutRow,
   subsystemRow,
   maxStartupsRow,
   perSourceMaxStartupsRow,
@@ -228,4 +233,5 @@ export const serverDefaults: ServerDraft = {
   ...authenticationDefaults,
   ...sourceDefaults,
   ...gssapiDefaults,
+  ...timeoutDefaults,
 };

@@ -19,6 +19,7 @@ import {
 import { Admission } from '../monitor/admission.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
 import { Connection, type Login } from '../monitor/connection.ts';
+import { graceTimer, loginSettings } from '../monitor/login-settings.ts';
 import { logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
@@ -120,16 +121,12 @@ export class MonitorConnections {
       this.#turnAway(descriptor, admitted.refusal);
       return;
     }
-    const { loginGraceTimeMs } = this.#config;
     const waiting: Waiting = {
       descriptor,
       endpoints,
       leave: admitted.leave,
       output,
-      graceTimer:
-        loginGraceTimeMs === 0
-          ? undefined
-          : setTimeout(() => this.#letGo(waiting), loginGraceTimeMs),
+      graceTimer: graceTimer(this.#config, () => this.#letGo(waiting)),
     };
     this.#waiting.add(waiting);
     this.giveWaiting(pool);
@@ -194,7 +191,6 @@ export class MonitorConnections {
       { id: newId(), processNumber: this.#logNumbers + this.#lastNumber },
     );
     const { log } = connection;
-    const { loginGraceTimeMs } = this.#config;
     let copy: number;
     try {
       copy = duplicate(descriptor);
@@ -215,10 +211,7 @@ export class MonitorConnections {
     this.#unauthenticated.set(connection, {
       leave,
       duplicate: copy,
-      graceTimer:
-        loginGraceTimeMs === 0
-          ? undefined
-          : setTimeout(() => this.#graceIsOver(connection), loginGraceTimeMs),
+      graceTimer: graceTimer(this.#config, () => this.#graceIsOver(connection)),
     });
     this.#workerOf.set(connection, worker);
     this.#events.began(connection);
@@ -307,12 +300,9 @@ export class MonitorConnections {
   #authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
-    const { clientAliveIntervalMs, clientAliveCountMax } = login.config;
-    if (clientAliveIntervalMs > 0) {
-      connection.worker.loginSettings(connection.number, {
-        aliveIntervalMs: clientAliveIntervalMs,
-        aliveCountMax: clientAliveCountMax,
-      });
+    const settings = loginSettings(login.config);
+    if (settings !== undefined) {
+      connection.worker.loginSettings(connection.number, settings);
     }
     this.#release(connection);
   }

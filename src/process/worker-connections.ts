@@ -14,9 +14,11 @@ import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts'
 import { RemoteForwards } from '../forwarding/remote-forwards.ts';
 import { SocketRoom } from '../forwarding/room.ts';
 import { refuseTunnel } from '../forwarding/tun.ts';
+import type { LoginSettings } from '../monitor/connection.ts';
 import * as link from '../monitor/link.ts';
 import { type InternalSubsystems, sessionChannel } from '../session/session-channel.ts';
 import type { SessionExitStatus } from '../session/host.ts';
+import { Inactivity } from '../ssh/connection/inactivity.ts';
 import { Keepalive } from '../ssh/connection/keepalive.ts';
 import {
   announceHostKeys,
@@ -43,7 +45,7 @@ interface Live {
   readonly transport: Transport;
   readonly sessions: MonitorSessions;
   readonly viewers: ViewerTable;
-  keepAlive(intervalMs: number, countMax: number): void;
+  watch(settings: LoginSettings): void;
 }
 
 /** A socket, or the two ends of pipes that -i was given. */
@@ -111,8 +113,8 @@ export class WorkerConnections {
     this.#peer.onNotice(link.X11End, ({ connection, session }) =>
       this.#live.get(connection)?.sessions.displayEnded(session),
     );
-    this.#peer.onNotice(link.LoginSettings, ({ connection, aliveIntervalMs, aliveCountMax }) =>
-      this.#live.get(connection)?.keepAlive(aliveIntervalMs, aliveCountMax),
+    this.#peer.onNotice(link.LoginSettings, ({ connection, ...settings }) =>
+      this.#live.get(connection)?.watch(settings),
     );
     this.#peer.onNotice(link.ViewerEnd, ({ connection, viewer, why, status }) =>
       this.#live.get(connection)?.viewers.end(viewer, { why, status }),
@@ -223,18 +225,40 @@ export class WorkerConnections {
       return mux;
     });
     let keepalive: Keepalive | undefined;
-    let isSilent = false;
-    const keepAlive = (intervalMs: number, countMax: number): void => {
+    let inactivity: Inactivity | undefined;
+    let endedFor: typeof silence | typeof unused | undefined;
+    const watch = (settings: LoginSettings): void => {
       keepalive?.stop();
-      keepalive = new Keepalive({
-        intervalMs,
-        countMax,
-        ask: () => mux?.askAlive(),
-        onSilent: () => {
-          isSilent = true;
-          transport.destroy();
-        },
-      });
+      inactivity?.stop();
+      if (settings.aliveIntervalMs > 0) {
+        keepalive = new Keepalive({
+          intervalMs: settings.aliveIntervalMs,
+          countMax: settings.aliveCountMax,
+          ask: () => mux?.askAlive(),
+          onSilent: () => {
+            endedFor = silence;
+            transport.destroy();
+          },
+        });
+      }
+      if (settings.channelTimeouts.length > 0 || settings.unusedSeconds > 0) {
+        inactivity = new Inactivity({
+          channels: settings.channelTimeouts,
+          unusedSeconds: settings.unusedSeconds,
+          openChannels: () => mux?.openChannels ?? [],
+          isUnused: () => mux?.isUnused ?? true,
+          onInactive: ({ number, timeoutType }, seconds) =>
+            this.#log(
+              'DEBUG1',
+              connection,
+              `channel ${number} (${timeoutType}): closing after ${seconds} seconds of inactivity`,
+            ),
+          onUnused: () => {
+            endedFor = unused;
+            transport.disconnect(new ByApplication(unused.why, unused.why));
+          },
+        });
+      }
     };
     transport.onPayload = (payload) => {
       keepalive?.heard();
@@ -243,16 +267,17 @@ export class WorkerConnections {
     transport.onDrain = () => userauth.drained();
     transport.onClose = (error, peerReason) => {
       keepalive?.stop();
+      inactivity?.stop();
       userauth.closed();
       sessions.closed();
       connector.end();
       remoteForwards.end();
       this.#live.delete(connection);
-      const end = isSilent ? silence : ending(error, peerReason);
+      const end = endedFor ?? ending(error, peerReason);
       this.#peer.notify(link.ConnectionClosed, { connection, ...end });
       this.#exitIfDone();
     };
-    this.#live.set(connection, { transport, sessions, viewers, keepAlive });
+    this.#live.set(connection, { transport, sessions, viewers, watch });
   }
 
   #announceHostKeys(transport: Transport): void {
@@ -291,6 +316,7 @@ function forwardTargets(
 }
 
 const silence = { why: 'client not responding', initiator: link.endedBy.timeout } as const;
+const unused = { why: 'no channel for too long', initiator: link.endedBy.unused } as const;
 
 /** What the monitor's log says of the end; nothing is decided by it. */
 function ending(

@@ -5,7 +5,7 @@
 import { SeqpacketLink } from '../base/link.native.ts';
 import { closeDescriptor } from '../base/socket.native.ts';
 import type { Log } from '../audit/log.ts';
-import type { Connection, WorkerPort } from '../monitor/connection.ts';
+import type { Connection, LoginSettings, WorkerPort } from '../monitor/connection.ts';
 import * as link from '../monitor/link.ts';
 import { RecentNumbers } from '../monitor/recent-numbers.ts';
 import { Peer } from '../ssh/wire/peer.ts';
@@ -73,10 +73,7 @@ export class Worker implements WorkerPort {
   x11End(connection: number, session: number): void {
     this.peer.notify(link.X11End, { connection, session });
   }
-  loginSettings(
-    connection: number,
-    settings: { readonly aliveIntervalMs: number; readonly aliveCountMax: number },
-  ): void {
+  loginSettings(connection: number, settings: LoginSettings): void {
     this.peer.notify(link.LoginSettings, { connection, ...settings });
   }
   viewerEnd(connection: number, viewer: number, why: string, status: number): void {

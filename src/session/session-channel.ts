@@ -60,6 +60,13 @@ async function open(host: SessionHost, subsystems: InternalSubsystems): Promise<
 type State = 'idle' | 'starting' | 'running';
 type Size = readonly [columns: number, rows: number, widthPixels: number, heightPixels: number];
 
+/** By what was asked for, whatever was forced in its place: so it is in sshd. */
+function timeoutType(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): string {
+  return kind === 'subsystem'
+    ? `session:subsystem:${command.toString('latin1')}`
+    : { shell: 'session:shell', exec: 'session:command' }[kind];
+}
+
 class SessionChannel {
   readonly #channel: Channel;
   readonly #hosted: HostedSession;
@@ -191,6 +198,7 @@ class SessionChannel {
       this.#state = 'idle';
       return false;
     }
+    this.#channel.timeoutType = timeoutType(kind, command);
     if (started.is === 'internal') {
       return this.#runInternal(started.name);
     }

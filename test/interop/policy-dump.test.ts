@@ -73,6 +73,14 @@ const cases: readonly Case[] = [
     file: 'LoginGraceTime 1h30m\nMaxAuthTries 0\nMaxSessions 17\nMaxStartups 5\n',
   },
   {
+    name: 'what ends when nothing happens',
+    file: 'ChannelTimeout session:*=5m agent-connection=10 x=0\nChannelTimeout y=1\nUnusedConnectionTimeout 1h30\n',
+  },
+  {
+    name: 'nothing ends',
+    file: 'ChannelTimeout NONE\nUnusedConnectionTimeout None\nUnusedConnectionTimeout 5\n',
+  },
+  {
     name: 'limits of each source',
     file: 'PerSourceMaxStartups 4\nPerSourceNetBlockSize 24:64\nVerifyReverseMapping yes\n',
   },
@@ -240,6 +248,11 @@ const wrongLines = [
   'MaxStartups 3:30',
   'MaxStartups 0',
   'MaxStartups 10:0:20',
+  'ChannelTimeout x',
+  'ChannelTimeout x=',
+  'ChannelTimeout a=5q',
+  'ChannelTimeout =5',
+  'UnusedConnectionTimeout soon',
   'PerSourceMaxStartups -1',
   'PerSourceMaxStartups None',
   'PerSourceNetBlockSize 33',

@@ -75,6 +75,12 @@ export type ChannelRequestHandler = (fields: Reader) => RequestAnswer | Promise<
 
 const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
 
+/** Where sshd_config(5) has another name than the wire. */
+const timeoutTypes: Readonly<Record<string, string>> = {
+  x11: 'x11-connection',
+  'auth-agent@openssh.com': 'agent-connection',
+};
+
 export class Channel {
   /** Our number of it. */
   readonly number: number;
@@ -85,6 +91,10 @@ export class Channel {
   readonly err: Outlet;
   /** What is not in the table is answered with CHANNEL_FAILURE. Set it when the channel opens. */
   requests: ReadonlyMap<string, ChannelRequestHandler> = noRequests;
+
+  /** By what name ChannelTimeout knows it; a session says what runs in it. */
+  timeoutType: string;
+  #activity = 0;
 
   readonly #carrier: ChannelCarrier;
   readonly #peerNumber: number;
@@ -134,6 +144,7 @@ export class Channel {
   ) {
     this.#carrier = carrier;
     this.type = type;
+    this.timeoutType = timeoutTypes[type] ?? type;
     this.number = number;
     this.#peerNumber = peer.number;
     this.#peerMaxPacketBytes = Math.min(peer.maxPacketBytes, channelMaxPacketBytes);
@@ -147,6 +158,11 @@ export class Channel {
   /** CLOSE went one way, or the connection is over: no data leaves from now on. */
   get isClosed(): boolean {
     return this.#isOver;
+  }
+
+  /** Changes with every piece of data that came or went. */
+  get activity(): number {
+    return this.#activity;
   }
 
   /** Bytes from and to the client. Half-close: `end()` sends EOF, the client's EOF is `'end'`. */
@@ -308,6 +324,7 @@ export class Channel {
       }
       const slice = size === chunk.length ? chunk : chunk.subarray(at, at + size);
       this.#outbound.use(size);
+      this.#activity++;
       at += size;
       packets++;
       if (!this.#carrier.sendData(this.#peerNumber, slice, isStderr)) {
@@ -404,6 +421,7 @@ export class Channel {
   /** `data` is lent for the time of the call. */
   receiveData(data: Buffer): void {
     this.#expectOpenInput('data');
+    this.#activity++;
     this.#inbound.take(data.length);
     if (this.#isCloseSent) {
       return; // RFC 4254 §5.3: what was on its way when we closed

@@ -147,6 +147,16 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     return this.#channels.size;
   }
 
+  /** Without those that wait for nothing but the client's CLOSE. */
+  get openChannels(): readonly Channel[] {
+    return [...this.#channels.values()].filter(({ isClosed }) => !isClosed);
+  }
+
+  /** There is no channel, and none is being opened. */
+  get isUnused(): boolean {
+    return this.#openingChannels + this.#asked.size === 0 && this.openChannels.length === 0;
+  }
+
   /** A payload with a number of 80 or above. */
   receive(payload: Buffer): void {
     if (payload[0] === ChannelData.number) {

@@ -1,0 +1,31 @@
+/**
+ * The times of a connection: LoginGraceTime in front of the login, what the worker watches over behind
+ * it. Runs in: monitor.
+ */
+import { longestTimerMs } from '../base/limits.ts';
+import type { ServerConfig } from '../policy/config.ts';
+import type { LoginSettings } from './connection.ts';
+
+/** LoginGraceTime; undefined: no limit. */
+export function graceTimer(
+  { loginGraceTimeMs }: Pick<ServerConfig, 'loginGraceTimeMs'>,
+  onOver: () => void,
+): NodeJS.Timeout | undefined {
+  return loginGraceTimeMs === 0
+    ? undefined
+    : setTimeout(onOver, Math.min(loginGraceTimeMs, longestTimerMs));
+}
+
+/** Undefined: nothing. */
+export function loginSettings(config: ServerConfig): LoginSettings | undefined {
+  const settings = {
+    aliveIntervalMs: Math.min(config.clientAliveIntervalMs, longestTimerMs),
+    aliveCountMax: config.clientAliveCountMax,
+    channelTimeouts: config.channelTimeouts.map(({ pattern, seconds }) => ({ pattern, seconds })),
+    unusedSeconds: config.unusedConnectionTimeoutSeconds,
+  };
+  const { aliveIntervalMs, channelTimeouts, unusedSeconds } = settings;
+  return aliveIntervalMs > 0 || channelTimeouts.length > 0 || unusedSeconds > 0
+    ? settings
+    : undefined;
+}
