@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -80,12 +81,21 @@ int connect_unix_path(const char *path) {
   return descriptor;
 }
 
-int check_place(const char *not_below, const char *path, char *real) {
+int check_place(const char *not_below, int held) {
+  char name[sizeof "/proc/self/fd/" + 12];
+  char real[PATH_MAX];
   char limit[PATH_MAX];
-  if (realpath(path, real) == NULL) {
+  snprintf(name, sizeof name, "/proc/self/fd/%d", held);
+  ssize_t filled = readlink(name, real, sizeof real);
+  if (filled < 0) {
     return errno;
   }
-  if (realpath(not_below, limit) == NULL) {
+  if ((size_t)filled >= sizeof real) {
+    return ENAMETOOLONG;
+  }
+  real[filled] = '\0';
+  /* Without a slash in front it is no place of this file system. */
+  if (real[0] != '/' || realpath(not_below, limit) == NULL) {
     return EACCES;
   }
   size_t length = strlen(limit);
@@ -93,18 +103,35 @@ int check_place(const char *not_below, const char *path, char *real) {
   return is_below ? EACCES : 0;
 }
 
+/*
+ * What is judged is what is connected to, whatever becomes of its names meanwhile. A socket with a
+ * second name may have it below `not_below`.
+ */
+static int connect_outside(const char *path, const char *not_below) {
+  int held = open(path, O_PATH | O_CLOEXEC);
+  if (held < 0) {
+    return -1;
+  }
+  struct stat status;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", held);
+  int error = fstat(held, &status) != 0 ? errno
+              : status.st_nlink != 1    ? EACCES
+                                        : check_place(not_below, held);
+  int descriptor = -1;
+  if (error == 0) {
+    descriptor = connect_stream(&address);
+    error = errno;
+  }
+  close(held);
+  errno = error;
+  return descriptor;
+}
+
 void connect_unix(const void *given, struct helper_result *result) {
   const struct connect_unix_input *input = given;
-  const char *path = input->path;
-  char real[PATH_MAX];
-  if (input->not_below[0] != '\0') {
-    result->error = check_place(input->not_below, path, real);
-    if (result->error != 0) {
-      return;
-    }
-    path = real;
-  }
-  result->descriptor = connect_unix_path(path);
+  result->descriptor = input->not_below[0] == '\0' ? connect_unix_path(input->path)
+                                                   : connect_outside(input->path, input->not_below);
   if (result->descriptor < 0) {
     result->error = errno;
   }

@@ -5,10 +5,9 @@
 /* Returns a connected stream socket, or -1 with errno. */
 int connect_unix_path(const char *path);
 /*
- * 0, EACCES when `path` lies at or below `not_below`, or why it cannot be told; links and other names
- * are resolved, into `real` (PATH_MAX bytes).
+ * 0, EACCES when what `held` (O_PATH) stands for lies at or below `not_below`, or why it cannot be told.
  */
-int check_place(const char *not_below, const char *path, char *real);
+int check_place(const char *not_below, int held);
 
 struct connect_unix_input {
   const char *path;

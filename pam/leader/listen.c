@@ -2,6 +2,7 @@
 #include "listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -109,35 +110,34 @@ void listen_tcp(const void *given, struct helper_result *result) {
   freeaddrinfo(list);
 }
 
-/* Where the socket is to be made; its own name need not be there yet. */
-static int check_directory(const char *not_below, const char *path) {
+/* The directory of `path`, held (O_PATH): what is judged is where the socket is made. */
+static int hold_directory(const char *path, const char **name) {
   char directory[PATH_MAX];
-  char real[PATH_MAX];
-  const char *name = strrchr(path, '/');
-  size_t length = name == NULL ? 0 : (size_t)(name - path);
+  const char *slash = strrchr(path, '/');
+  size_t length = slash == NULL ? 0 : (size_t)(slash - path);
   if (length >= sizeof directory) {
-    return ENAMETOOLONG;
+    errno = ENAMETOOLONG;
+    return -1;
   }
   memcpy(directory, path, length);
   directory[length] = '\0';
-  const char *where = name == NULL ? "." : length == 0 ? "/" : directory;
-  return check_place(not_below, where, real);
+  *name = slash == NULL ? path : slash + 1;
+  const char *where = slash == NULL ? "." : length == 0 ? "/" : directory;
+  return open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int bind_unix(const struct listen_unix_input *input, struct listen_unix_file *file) {
+/* `name` in the directory `held`. */
+static int bind_in(int held, const char *name, const struct listen_unix_input *input,
+                   struct listen_unix_file *file) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  size_t length = strlen(input->path);
-  if (length == 0 || length >= sizeof address.sun_path) {
-    errno = length == 0 ? ENOENT : ENAMETOOLONG;
+  int written = held == AT_FDCWD ? snprintf(address.sun_path, sizeof address.sun_path, "%s", name)
+                                 : snprintf(address.sun_path, sizeof address.sun_path,
+                                            "/proc/self/fd/%d/%s", held, name);
+  if (written < 0 || (size_t)written >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
     return -1;
   }
-  memcpy(address.sun_path, input->path, length + 1);
-  int misplaced = input->not_below[0] == '\0' ? 0 : check_directory(input->not_below, input->path);
-  if (misplaced != 0) {
-    errno = misplaced;
-    return -1;
-  }
-  if (input->unlink_first && unlink(input->path) != 0 && errno != ENOENT) {
+  if (input->unlink_first && unlinkat(held, name, 0) != 0 && errno != ENOENT) {
     return -1;
   }
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -150,9 +150,10 @@ static int bind_unix(const struct listen_unix_input *input, struct listen_unix_f
   int error = 0;
   if (bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
     error = errno;
-  } else if (listen(descriptor, BACKLOG) != 0 || lstat(input->path, &made) != 0) {
+  } else if (listen(descriptor, BACKLOG) != 0 ||
+             fstatat(held, name, &made, AT_SYMLINK_NOFOLLOW) != 0) {
     error = errno;
-    unlink(input->path);
+    unlinkat(held, name, 0);
   }
   if (error != 0) {
     close(descriptor);
@@ -160,6 +161,28 @@ static int bind_unix(const struct listen_unix_input *input, struct listen_unix_f
     return -1;
   }
   *file = (struct listen_unix_file){.device = made.st_dev, .inode = made.st_ino};
+  return descriptor;
+}
+
+static int bind_unix(const struct listen_unix_input *input, struct listen_unix_file *file) {
+  size_t length = strlen(input->path);
+  if (length == 0 || length >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
+    errno = length == 0 ? ENOENT : ENAMETOOLONG;
+    return -1;
+  }
+  if (input->not_below[0] == '\0') {
+    return bind_in(AT_FDCWD, input->path, input, file);
+  }
+  const char *name;
+  int held = hold_directory(input->path, &name);
+  if (held < 0) {
+    return -1;
+  }
+  int error = check_place(input->not_below, held);
+  int descriptor = error == 0 ? bind_in(held, name, input, file) : -1;
+  error = error == 0 ? errno : error;
+  close(held);
+  errno = error;
   return descriptor;
 }
 

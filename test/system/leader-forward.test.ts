@@ -4,6 +4,8 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -14,17 +16,20 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { connect, Socket } from 'node:net';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { listenOn } from '../../pam/leader-protocol.ts';
 import { closeDescriptor } from '../../src/base/socket.native.ts';
-import { eventually } from '../support/child.ts';
+import { CallFailure } from '../../src/ssh/wire/peer.ts';
+import { Child, eventually } from '../support/child.ts';
 import { findUser, inLab, makeUser } from '../support/lab.ts';
 import { type DrivenLeader, ZygoteDriver } from '../support/leader-driver.ts';
 import { freePort } from '../support/server.ts';
 import { listeners, startService } from '../support/tunnel.ts';
 
 const lab = inLab(import.meta.url);
+const { EACCES } = constants.errno;
 
 describe('a leader that forwards', lab, () => {
   let zygote: ZygoteDriver;
@@ -240,5 +245,87 @@ describe('a leader that forwards', lab, () => {
     assert.equal(readFileSync(target, 'utf8'), 'precious');
     assert.equal(statSync(place).isSocket(), true);
     await leader.client.closeListener(made.listener);
+  });
+
+  /**
+   * `d/x` is by turns a folder of the user's own and a link to the forbidden one: whatever a name leads
+   * to when it is judged, it may lead elsewhere a moment later.
+   */
+  const flipping = async (act: (place: string, forbidden: string) => Promise<void>) => {
+    const top = mkdtempSync(path.join(folder, 'flip-'));
+    chmodSync(top, 0o755);
+    const [forbidden, own] = [path.join(top, 'forbidden'), path.join(top, 'x')];
+    const { uid, gid } = findUser('alice');
+    for (const place of [forbidden, own]) {
+      mkdirSync(place);
+      chownSync(place, uid, gid);
+    }
+    symlinkSync(forbidden, path.join(top, 'link'));
+    const script = [
+      "const { renameSync: move, writeSync } = require('node:fs');",
+      "writeSync(1, 'begun');",
+      "for (;;) { move('x', 'own'); move('link', 'x'); move('x', 'link'); move('own', 'x'); }",
+    ].join(' ');
+    await using flipper = new Child(process.execPath, ['-e', script], { cwd: top });
+    await eventually('the flipping begins', () => flipper.stdout === 'begun');
+    await act(path.join(own, 's'), forbidden);
+  };
+
+  test('a socket that is not to be had is not had by changing what its name leads to', async () => {
+    await flipping(async (place, forbidden) => {
+      await using good = await startService();
+      let reached = 0;
+      await using bad = await startService(
+        { path: path.join(forbidden, 's') },
+        () => void reached++,
+      );
+      chmodSync(path.join(forbidden, 's'), 0o777);
+      assert.ok(good.port > 0 && bad.port === 0);
+      const codes = new Set<number>();
+      for (let tries = 0; tries < 3000; tries++) {
+        const outcome = await leader.client
+          .connectUnix(place, forbidden)
+          .catch((error: unknown) => {
+            assert.ok(error instanceof CallFailure, String(error));
+            codes.add(error.code);
+          });
+        if (typeof outcome === 'number') {
+          closeDescriptor(outcome);
+          assert.fail(`connected in try ${tries}`);
+        }
+      }
+      // It was there to be had, and was seen.
+      assert.ok(codes.has(EACCES), [...codes].join(' '));
+      assert.equal(reached, 0);
+      closeDescriptor(await leader.client.connectUnix(path.join(forbidden, 's')));
+    });
+  });
+
+  test('nor is one made where none may be made', async () => {
+    await flipping(async (place, forbidden) => {
+      let made = 0;
+      for (let tries = 0; tries < 2000; tries++) {
+        const outcome = await leader.client.listenUnix(place, 0o177, true, forbidden);
+        if (outcome.is === 'listening') {
+          made++;
+          outcome.descriptors.forEach(closeDescriptor);
+          await leader.client.closeListener(outcome.listener);
+        }
+        assert.deepEqual(readdirSync(forbidden), [], `try ${tries}`);
+      }
+      assert.ok(made > 0, 'none was ever made');
+    });
+  });
+
+  test('a second name of a socket does not make it another', async () => {
+    const forbidden = mkdtempSync(path.join(folder, 'forbidden-'));
+    chmodSync(forbidden, 0o755);
+    const [inside, outside] = [path.join(forbidden, 's'), path.join(folder, 'second')];
+    await using _bad = await startService({ path: inside });
+    chmodSync(inside, 0o777);
+    linkSync(inside, outside);
+    await assert.rejects(leader.client.connectUnix(outside, forbidden), { code: EACCES });
+    rmSync(inside);
+    closeDescriptor(await leader.client.connectUnix(outside, forbidden));
   });
 });
