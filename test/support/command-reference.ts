@@ -213,7 +213,10 @@ export function serveManual(version: string): string {
   const signals: readonly (readonly [string, string])[] = [
     ['SIGTERM', 'Closes the listeners; live logins go on. A second one ends them. Desktops stay.'],
     ['SIGINT', 'Ends listeners and logins. Desktops stay.'],
-    ['SIGHUP', 'Logged; reading the configuration again is not supported yet.'],
+    [
+      'SIGHUP',
+      'Reads both configurations and the host keys again, for the connections that come then; those that are there keep what they had. If anything is wrong the log says where, and nothing changes. The log file of -E is opened anew.',
+    ],
   ];
   const list = (rows: readonly (readonly [string, string])[]) =>
     rows.map(([name, says]) => option(name, says)).join('\n');
