@@ -24,6 +24,7 @@
         'src/base/addon/confine.c',
         'src/base/addon/syslog.c',
         'src/base/addon/mount.c',
+        'src/base/addon/notify.c',
       ],
     },
     {

@@ -24,6 +24,7 @@ interface Addon {
   socketPair(ends: Int32Array): number;
   acceptConnection(listening: number): Accepted | number;
   connectionAddresses(descriptor: number): Accepted | number;
+  listeningAddress(descriptor: number): Pick<Accepted, 'localAddress' | 'localPort'> | number;
   setQuickAck(descriptor: number, on: 0 | 1): number;
   setNoDelay(descriptor: number, on: 0 | 1): number;
   setKeepAlive(descriptor: number, on: 0 | 1): number;
@@ -51,6 +52,7 @@ interface Addon {
   unmountDetached(path: string): number;
   connectLog(path: string): number;
   writeLog(descriptor: number, bytes: Buffer, from: number, waitMs: number): number;
+  sendToUnix(path: string, message: Buffer): number;
 }
 
 export const addon = createRequire(import.meta.url)(

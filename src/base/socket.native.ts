@@ -229,6 +229,11 @@ export function descriptorKind(descriptor: number): DescriptorKind {
   return checkedValue('fstat', addon.descriptorKind(descriptor)) as DescriptorKind;
 }
 
+/** Where a listening socket that was inherited listens. */
+export function listeningAddress(descriptor: number): Pick<Accepted, 'localAddress' | 'localPort'> {
+  return checkedValue('getsockname', addon.listeningAddress(descriptor));
+}
+
 /** The addresses of a connection that was inherited; undefined when it is no connected socket. */
 export function localRemoteAddress(descriptor: number): Accepted | undefined {
   const found = addon.connectionAddresses(descriptor);

@@ -2,6 +2,7 @@
  * The ports that the daemon listens on. A change of configuration keeps the sockets that are in the
  * old one and the new one alike, so that nobody is refused meanwhile. Runs in: monitor.
  */
+import { isIPv6 } from 'node:net';
 import type { Log } from '../audit/log.ts';
 import { ConfigError } from '../base/errors.ts';
 import type { Accepted } from '../base/native.ts';
@@ -40,6 +41,8 @@ export interface ListenersHost {
   /** By the zygote, which may bind any port. */
   bind(address: string, port: number): Promise<Bound>;
   accept(accepted: Accepted): void;
+  /** Already bound by a service manager: there are no others then, and they stay. */
+  readonly passed: readonly (Bound & { readonly address: string })[];
 }
 
 const isSame = (one: ListenAddress, other: ListenAddress): boolean =>
@@ -59,6 +62,10 @@ export class Listeners {
    * so skipped, as sshd does.
    */
   async prepare(addresses: readonly ListenAddress[]): Promise<Prepared> {
+    if (this.#host.passed.length > 0) {
+      const isFirst = this.#open.length === 0;
+      return { kept: this.#open, fresh: isFirst ? this.#passed() : [], leaving: [] };
+    }
     const kept = this.#open.filter(({ listen }) => addresses.some((one) => isSame(one, listen)));
     const left = this.#open.filter((listener) => !kept.includes(listener));
     const missing = addresses.filter((one) => !kept.some(({ listen }) => isSame(one, listen)));
@@ -83,6 +90,15 @@ export class Listeners {
       this.#host.log.error(detail);
     }
     return { kept, fresh, leaving };
+  }
+
+  #passed(): readonly Listener[] {
+    return this.#host.passed.map(({ address, port, descriptor }) => ({
+      listen: { address, port, family: isIPv6(address) ? 6 : 4 },
+      port,
+      descriptor,
+      acceptor: undefined,
+    }));
   }
 
   async #bind(
@@ -148,6 +164,10 @@ export class Listeners {
       // Whoever is in its queue came in time.
       acceptor.finish();
     }
+  }
+
+  get places(): readonly string[] {
+    return this.#open.map(({ listen, port }) => `${listen.address} port ${port}`);
   }
 
   /** No connection is accepted any more. */

@@ -14,7 +14,7 @@ import { LineBudget } from '../monitor/line-budget.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { Leaders } from './leaders.ts';
-import { Listeners } from './listeners.ts';
+import { type Bound, Listeners } from './listeners.ts';
 import { MonitorConnections } from './monitor-connections.ts';
 import { MonitorDesktops } from './monitor-desktops.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
@@ -33,6 +33,8 @@ export interface MonitorOptions {
   readonly workerAccount: { readonly uid: number; readonly gid: number };
   /** -i: the one connection is on these descriptors, nothing is bound. */
   readonly inherited?: { readonly input: number; readonly output: number };
+  /** Sockets of the service manager; they stand in for Port and ListenAddress. Empty: none. */
+  readonly passed: readonly (Bound & { readonly address: string })[];
   /** -d: one connection, then the daemon ends. */
   readonly servesOne: boolean;
   /** Soft limit of open files before Node raised it, for users' programs. */
@@ -90,6 +92,7 @@ export class Monitor {
       log,
       bind: (address, port) => zygote.bind(address, port),
       accept: (accepted) => this.#accept(accepted),
+      passed: options.passed,
     });
     this.#requestRows = new RequestRows(options.places.runtimeDirectory, this.#desktops.rows);
     this.#service = this.#serviceFor(policy, undefined);
@@ -148,6 +151,11 @@ export class Monitor {
       throw error;
     }
     return monitor;
+  }
+
+  /** For people: where connections are accepted. */
+  get listening(): string {
+    return `Listening on ${this.#listeners.places.join(', ')}.`;
   }
 
   /** No connection is accepted any more. */

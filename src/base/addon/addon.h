@@ -42,6 +42,7 @@ bool socket_exports(napi_env env, napi_value exports);
 bool pty_exports(napi_env env, napi_value exports);
 bool confine_exports(napi_env env, napi_value exports);
 bool mount_exports(napi_env env, napi_value exports);
+bool notify_exports(napi_env env, napi_value exports);
 bool syslog_exports(napi_env env, napi_value exports);
 
 #endif

@@ -20,8 +20,25 @@ static bool take_descriptor(napi_env env, napi_callback_info info, int32_t *out)
   return take_arguments(env, info, 1, arguments) && take_int(env, arguments[0], out);
 }
 
-static bool give_address(napi_env env, napi_value object, const struct sockaddr_storage *from,
+/*
+ * A socket of both families, as a service manager may pass it, calls 192.0.2.1 ::ffff:192.0.2.1: no
+ * rule that names the address would hold.
+ */
+static void unmap(struct sockaddr_storage *address, socklen_t *length) {
+  const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+  if (address->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+    return;
+  }
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six->sin6_port};
+  memcpy(&four.sin_addr, &six->sin6_addr.s6_addr[12], sizeof four.sin_addr);
+  memset(address, 0, sizeof *address);
+  memcpy(address, &four, sizeof four);
+  *length = sizeof four;
+}
+
+static bool give_address(napi_env env, napi_value object, struct sockaddr_storage *from,
                          socklen_t length, const char *address_name, const char *port_name) {
+  unmap(from, &length);
   char host[NI_MAXHOST] = "";
   int port = 0;
   if (from->ss_family == AF_INET || from->ss_family == AF_INET6) {
@@ -38,8 +55,8 @@ static bool give_address(napi_env env, napi_value object, const struct sockaddr_
 }
 
 /* {descriptor, remoteAddress, remotePort, localAddress, localPort}; closes nothing. */
-static napi_value give_connection(napi_env env, int descriptor,
-                                  const struct sockaddr_storage *remote, socklen_t remote_length) {
+static napi_value give_connection(napi_env env, int descriptor, struct sockaddr_storage *remote,
+                                  socklen_t remote_length) {
   struct sockaddr_storage local = {0};
   socklen_t local_length = sizeof local;
   napi_value object = NULL;
@@ -91,6 +108,25 @@ static napi_value connection_addresses(napi_env env, napi_callback_info info) {
     return give_errno(env);
   }
   return give_connection(env, descriptor, &remote, length);
+}
+
+/* listeningAddress(descriptor): {localAddress, localPort} | -errno. */
+static napi_value listening_address(napi_env env, napi_callback_info info) {
+  int32_t descriptor;
+  if (!take_descriptor(env, info, &descriptor)) {
+    return NULL;
+  }
+  struct sockaddr_storage local = {0};
+  socklen_t length = sizeof local;
+  napi_value object = NULL;
+  if (getsockname(descriptor, (struct sockaddr *)&local, &length) < 0) {
+    return give_errno(env);
+  }
+  if (napi_create_object(env, &object) != napi_ok ||
+      !give_address(env, object, &local, length, "localAddress", "localPort")) {
+    return NULL;
+  }
+  return object;
 }
 
 static napi_value set_flag(napi_env env, napi_callback_info info, int level, int name) {
@@ -315,6 +351,7 @@ static napi_value descriptor_kind(napi_env env, napi_callback_info info) {
 bool socket_exports(napi_env env, napi_value exports) {
   return export_function(env, exports, "acceptConnection", accept_connection) &&
          export_function(env, exports, "connectionAddresses", connection_addresses) &&
+         export_function(env, exports, "listeningAddress", listening_address) &&
          export_function(env, exports, "setQuickAck", set_quick_ack) &&
          export_function(env, exports, "setNoDelay", set_no_delay) &&
          export_function(env, exports, "setKeepAlive", set_keep_alive) &&

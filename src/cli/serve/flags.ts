@@ -23,6 +23,8 @@ export interface ServeFlags {
   readonly version: boolean;
   /** The launcher's pipe: one line comes on it when the daemon listens or cannot. */
   readonly readyDescriptor: number | undefined;
+  /** The `sshdesk` script that --supervised has left in the place of the daemon. */
+  readonly supervisor: number | undefined;
 }
 
 export class UsageError extends Error {}
@@ -89,11 +91,22 @@ export const serveFlags: readonly FlagRow[] = [
     value: 'file',
     summary: 'Configuration of desktops and workers instead of /etc/sshdesk/sshdesk_config.',
   },
+  {
+    name: 'supervised',
+    summary:
+      'Directly behind serve, for systemd: a first process that ends at SIGTERM, so that logins outlast a restart.',
+  },
   { name: 'help', summary: 'Prints this, and leaves.' },
   {
     name: 'ready-descriptor',
     value: 'number',
     summary: 'Where the daemon says that it listens.',
+    isInternal: true,
+  },
+  {
+    name: 'supervisor',
+    value: 'pid',
+    summary: 'The first process of --supervised.',
     isInternal: true,
   },
 ];
@@ -107,7 +120,7 @@ export function flagText({ name, value }: FlagRow): string {
 
 export const usage = `usage: sshdesk serve [-46DdeiqTtV] [-C connection_spec] [-E log_file]
                      [-f config_file] [-h host_key_file] [-o option]
-                     [-p port] [--desktop-config file] [--help]`;
+                     [-p port] [--desktop-config file] [--supervised] [--help]`;
 
 /** What `--help` prints. */
 export function serveHelp(): string {
@@ -195,6 +208,12 @@ export function parseFlags(args: readonly string[]): ServeFlags {
   if (has('help')) {
     throw new UsageError('--help is answered before anything is served');
   }
+  if (has('supervised')) {
+    throw new UsageError(
+      '--supervised is for the sshdesk script, and stands directly behind serve',
+    );
+  }
+  const supervisor = all('supervisor').at(-1);
   const ready = all('ready-descriptor').at(-1);
   const flags: ServeFlags = {
     configFile: all('f').at(-1),
@@ -213,6 +232,7 @@ export function parseFlags(args: readonly string[]): ServeFlags {
     quiet: has('q'),
     family: has('4') ? 4 : has('6') ? 6 : undefined,
     version: has('V'),
+    supervisor: supervisor === undefined ? undefined : Number(supervisor),
     readyDescriptor: ready === undefined ? undefined : Number(ready),
   };
   if (flags.connectionSpecs.length > 0 && !flags.dump && !flags.test) {

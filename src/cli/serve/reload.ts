@@ -14,31 +14,34 @@ export interface ReloadHost {
 
 export class Reload {
   readonly #host: ReloadHost;
-  #isRunning = false;
+  #running: Promise<string> | undefined;
   #isWanted = false;
 
   constructor(host: ReloadHost) {
     this.#host = host;
   }
 
-  /** Signals that come while one is followed are followed by one more, with the files as they are then. */
-  async request(): Promise<void> {
+  /** What came of it, in a few words. Signals that come while one is followed are followed by one more, with the files as they are then. */
+  async request(): Promise<string> {
     this.#isWanted = true;
-    if (this.#isRunning) {
-      return;
-    }
-    this.#isRunning = true;
+    this.#running ??= this.#run();
+    return this.#running;
+  }
+
+  async #run(): Promise<string> {
+    let said = '';
     try {
       while (this.#isWanted) {
         this.#isWanted = false;
-        await this.#once();
+        said = await this.#once();
       }
     } finally {
-      this.#isRunning = false;
+      this.#running = undefined;
     }
+    return said;
   }
 
-  async #once(): Promise<void> {
+  async #once(): Promise<string> {
     const { log } = this.#host;
     log.info('Received SIGHUP; restarting.');
     try {
@@ -47,9 +50,12 @@ export class Reload {
       for (const line of this.#host.explain(error)) {
         log.error(line);
       }
-      log.error('The configuration was not changed: what held before still holds.');
-      return;
+      const unchanged = 'The configuration was not changed: what held before still holds.';
+      log.error(unchanged);
+      return unchanged;
     }
-    log.info('New connections follow the configuration as it was read again.');
+    const changed = 'New connections follow the configuration as it was read again.';
+    log.info(changed);
+    return changed;
   }
 }

@@ -2,10 +2,9 @@
  * `sshdesk serve`: sshd's flags, checks before anything is started, then the monitor in this
  * process. Without -D the launcher waits until the daemon listens and exits 0. Runs in: monitor.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
 import { JsonSink } from '../../audit/json.ts';
 import { Log, type LogLevel, type LogSink } from '../../audit/log.ts';
@@ -30,11 +29,19 @@ import { offeredHostKeyAlgorithms } from '../../process/host-key-offer.ts';
 import { BindError } from '../../process/listeners.ts';
 import { Monitor } from '../../process/monitor.ts';
 import type { MonitorPolicy } from '../../process/monitor-policy.ts';
+import {
+  type FromServiceManager,
+  listenersOf,
+  ServiceManager,
+  takeFromEnvironment,
+} from '../../process/service-manager.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
 import { accountOf } from './account.ts';
+import { launch } from './launch.ts';
 import { PidFile } from './pid-file.ts';
 import { Reload } from './reload.ts';
+import { leaveSupervisor, onLostSupervisor } from './supervisor.ts';
 import { whoListens } from './who-listens.ts';
 
 export interface ServeInfo {
@@ -64,6 +71,8 @@ function identificationFor({ versionAddendum }: ServerConfig): string {
 function versionText(): string {
   return `${identification.slice('SSH-2.0-'.length)}, OpenSSL ${process.versions.openssl}`;
 }
+
+const nowUsec = (): bigint => process.hrtime.bigint() / 1000n;
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
@@ -107,41 +116,6 @@ function workerAccount(): { readonly uid: number; readonly gid: number } {
     throw new ConfigError(`the system user sshdesk has uid ${fields[2]} and gid ${fields[3]}`);
   }
   return { uid, gid };
-}
-
-/** The launcher's part: the same command again, detached, until it says that it listens. */
-function launch(args: readonly string[], flags: ServeFlags): Promise<number> {
-  const main = `${installDirectory}/src/cli/main.ts`;
-  const child = spawn(
-    process.execPath,
-    [...process.execArgv, main, 'serve', '-D', '--ready-descriptor=3', ...args],
-    {
-      detached: true,
-      stdio: ['ignore', 'ignore', flags.logToStderr ? 'inherit' : 'ignore', 'pipe'],
-    },
-  );
-  const { promise, resolve: done } = Promise.withResolvers<number>();
-  let isReady = false;
-  const pipe = child.stdio[3] as NodeJS.ReadableStream;
-  createInterface({ input: pipe }).on('line', (line) => {
-    if (line === 'ready') {
-      isReady = true;
-      child.unref();
-      done(0);
-    } else {
-      say(line);
-    }
-  });
-  child.on('error', (error) => {
-    say(error.message);
-    done(failed);
-  });
-  child.on('exit', (code) => {
-    if (!isReady) {
-      done(code ?? failed);
-    }
-  });
-  return promise;
 }
 
 /** Where failures at the start go: the terminal, or the launcher's pipe. */
@@ -214,6 +188,7 @@ async function begin(
   policy: MonitorPolicy,
   log: Log,
   isRootless: boolean,
+  { passed }: FromServiceManager,
   { workerProgram }: ServeOptions,
 ): Promise<Monitor> {
   return Monitor.start({
@@ -223,6 +198,7 @@ async function begin(
     isRootless,
     workerAccount: isRootless ? { uid: 0, gid: 0 } : workerAccount(),
     ...(flags.inherited ? { inherited: { input: 0, output: 1 } } : {}),
+    passed: flags.inherited ? [] : listenersOf(passed),
     servesOne: flags.debug > 0,
     ...softFiles(),
     ...(workerProgram === undefined ? {} : { workerProgram }),
@@ -275,7 +251,11 @@ function tell({ notices, details }: Configuration, log: Log): void {
   }
 }
 
-async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
+async function run(
+  flags: ServeFlags,
+  from: FromServiceManager,
+  options: ServeOptions,
+): Promise<number> {
   const isRootless = process.getuid?.() !== 0;
   const report = reporter(flags);
   let pidFile: PidFile | undefined;
@@ -309,20 +289,24 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
       log.info('Not root: serving the invoking user only, with public keys.');
     }
     const policy = policyOf(loaded, hostKeys);
-    const monitor = await begin(flags, policy, log, isRootless, options);
+    const monitor = await begin(flags, policy, log, isRootless, from, options);
     const listens = !flags.inherited && flags.debug === 0;
     pidFile = new PidFile(log);
     if (listens) {
       pidFile.write(loaded.config.pidFile);
     }
-    process.on('SIGTERM', () => {
-      // Whoever waits for the end of the service, or starts it again, goes by the pid file.
-      pidFile?.remove();
-      monitor.drain();
-    });
-    const end = (signal: string): void => {
-      pidFile?.remove();
+    const service = new ServiceManager(from, { debug: (line) => log.debug(line), nowUsec });
+    const drain = (signal: string): void => {
       monitor.drain(signal);
+      // Whoever waits for the end of the service, or starts it again, goes by these.
+      pidFile?.remove();
+      service.stopping('No new connections; logins that are there go on.');
+      leaveSupervisor(flags.supervisor);
+    };
+    process.on('SIGTERM', () => drain('15'));
+    onLostSupervisor(flags.supervisor, () => monitor.isDraining || drain('15'));
+    const end = (signal: string): void => {
+      drain(signal);
       monitor.endConnections();
     };
     process.on('SIGINT', () => end('2'));
@@ -349,13 +333,20 @@ async function run(flags: ServeFlags, options: ServeOptions): Promise<number> {
       if (options.endsWithTerminal === true) {
         end('1');
       } else if (listens && !monitor.isDraining) {
+        service.reloading();
         reload
           .request()
+          .then((text) => service.ready(`${text} ${monitor.listening}`))
           .catch((error: unknown) =>
             log.error(`SIGHUP: ${(error as Error).stack ?? String(error)}`),
           );
       }
     });
+    if (flags.readyDescriptor === undefined) {
+      service.ready(monitor.listening);
+    } else {
+      service.watch(); // the launcher says the rest
+    }
     report.ready();
     options.onReady?.({ log });
     return await monitor.ended;
@@ -387,6 +378,13 @@ export async function serve(args: readonly string[], options: ServeOptions = {})
     say(versionText());
     return 0;
   }
+  let from: FromServiceManager;
+  try {
+    from = takeFromEnvironment(process.env, process.pid);
+  } catch (error) {
+    explain(error).forEach(say);
+    return failed;
+  }
   const staysHere = flags.foreground || flags.inherited || flags.test || flags.dump;
-  return staysHere ? run(flags, options) : launch(args, flags);
+  return staysHere ? run(flags, from, options) : launch(args, flags, { from, nowUsec, say });
 }
