@@ -203,7 +203,6 @@ export interface ServerConfig {
   /** The umask that Unix sockets of remote forwarding are made with. */
   readonly streamLocalBindMask: number;
   readonly streamLocalBindUnlink: boolean;
-  readonly permitTunnel: 'no';
   /** Name to command with its arguments, for the user's shell, or `internal-sftp` and flags. */
   readonly subsystems: ReadonlyMap<string, string>;
   /** How keys are named in the log and to AuthorizedKeysCommand. */

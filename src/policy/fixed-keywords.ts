@@ -108,6 +108,8 @@ export const inertKeywords: readonly ServerRow[] = [
   moduliFileRow,
 ];
 
+export const permitTunnelRow = fixed('PermitTunnel', ['no'], 'Tunnel devices are not given.');
+
 export const securityKeyProviderRow = fixed(
   'SecurityKeyProvider',
   ['internal'],
@@ -127,6 +129,7 @@ export const sourceRows: readonly ServerRow[] = [
 ];
 
 export const fixedKeywords: readonly ServerRow[] = [
+  permitTunnelRow,
   ...hostbasedRows,
   ...kerberosRows,
   useDnsRow,

@@ -57,10 +57,14 @@ function octalMask(words: Words): number {
 export const streamLocalBindMaskRow = row({
   name: 'StreamLocalBindMask',
   argument: 'octal mask',
-  summary: 'What is taken from the mode of Unix sockets that remote forwarding makes.',
+  summary:
+    'What is taken from the mode of Unix sockets that remote forwarding makes. Of several lines the last counts.',
   defaultText: '0177',
   field: 'streamLocalBindMask',
   parse: octalMask,
+  // As sshd, which has the last one here.
+  add: (_before, next) => next,
+  isSingle: true,
   dump: (config) => `0${config.streamLocalBindMask.toString(8)}`,
 });
 
@@ -116,16 +120,6 @@ export const streamLocalBindUnlinkRow = flag(
   'A file that has the name of a Unix socket to be made is removed first.',
 );
 
-export const permitTunnelRow = row({
-  name: 'PermitTunnel',
-  argument: 'no',
-  summary: 'Tunnel devices are not given; another value stops the start.',
-  defaultText: 'no',
-  field: 'permitTunnel',
-  parse: oneOf<'no'>({ no: 'no' }),
-  dump: (config) => config.permitTunnel,
-});
-
 export const permitOpenRow = row({
   name: 'PermitOpen',
   argument: 'host:port ... | any | none',
@@ -157,5 +151,4 @@ export const forwardingDefaults = {
   allowStreamLocalForwarding: 'yes',
   streamLocalBindMask: 0o177,
   streamLocalBindUnlink: false,
-  permitTunnel: 'no',
 } satisfies Partial<ServerDraft>;

@@ -31,7 +31,10 @@ export interface KeywordDeclaration<D, C, K extends keyof D> {
   readonly defaultText: string;
   readonly field: K;
   readonly parse: (words: Words, place: Place) => D[K];
+  /** What two lines make together; without it the first counts. */
   readonly add?: (before: D[K], next: D[K]) => D[K];
+  /** With `add`: the lines do not add up for who writes them. */
+  readonly isSingle?: boolean;
   readonly dump: (config: C) => string | readonly string[];
 }
 
@@ -54,7 +57,7 @@ export function keyword<D, C, K extends keyof D>(
     argument,
     summary,
     defaultText,
-    isRepeatable: add !== undefined,
+    isRepeatable: add !== undefined && declaration.isSingle !== true,
     accept(draft, words, place) {
       put(draft, parse(words, place));
     },

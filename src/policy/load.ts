@@ -230,6 +230,7 @@ function finished(
     authorizedPrincipalsCommandUser: unlessNone(draft.authorizedPrincipalsCommandUser),
     xauthLocation: unlessNone(draft.xauthLocation),
     sourcePenalties: finishedPenalties(draft.sourcePenalties),
+    rekeyLimit: { bytes: draft.rekeyLimit.bytes, ms: draft.rekeyLimit.ms ?? 0 },
   };
 }
 

@@ -178,7 +178,8 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['StreamLocalBindUnlink', 'Subsystem', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
     ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
     ...['AuthorizedKeysFile2', 'ChallengeResponseAuthentication', 'HostbasedAcceptedAlgorithms'],
-    ...['HostbasedAcceptedKeyTypes', 'PubkeyAcceptedKeyTypes', 'RhostsRSAAuthentication'],
+    ...['HostbasedAcceptedKeyTypes', 'PubkeyAcceptedKeyTypes', 'RSAAuthentication'],
+    ...['LogVerbose', 'RhostsRSAAuthentication'],
     'SkeyAuthentication',
   ].map((name) => name.toLowerCase()),
 );

@@ -175,7 +175,7 @@ export const pubkeyAuthOptions = row({
 export const fingerprintHash = row({
   name: 'FingerprintHash',
   argument: 'md5 | sha1 | sha256 | sha384 | sha512',
-  summary: 'How the log and AuthorizedKeysCommand name keys.',
+  summary: 'How the log and AuthorizedKeysCommand name keys. Of several lines the last counts.',
   defaultText: 'SHA256',
   field: 'fingerprintHash',
   parse: oneOf<FingerprintHash>({
@@ -185,6 +185,9 @@ export const fingerprintHash = row({
     sha384: 'SHA384',
     sha512: 'SHA512',
   }),
+  // As sshd, which has the last one here.
+  add: (_before, next) => next,
+  isSingle: true,
   dump: (config) => config.fingerprintHash,
 });
 

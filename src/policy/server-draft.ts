@@ -18,11 +18,13 @@ export type ServerDraft = Omit<
   | 'chrootDirectory'
   | 'xauthLocation'
   | 'sourcePenalties'
+  | 'rekeyLimit'
   | keyof PublicKeyDraft
   | keyof AuthenticationDraft
 > &
   PublicKeyDraft &
   AuthenticationDraft & {
+    readonly rekeyLimit: { readonly bytes: number; readonly ms: number | undefined };
     readonly listen: readonly ListenSpec[];
     /** `none` where sshd says so. */
     readonly pidFile: string;

@@ -25,6 +25,7 @@ import {
   informationRows,
   kerberosRows,
   moduliFileRow,
+  permitTunnelRow,
   securityKeyProviderRow,
   sourceRows,
   useDnsRow,
@@ -38,7 +39,6 @@ import {
   gatewayPortsRow,
   permitListenRow,
   permitOpenRow,
-  permitTunnelRow,
   streamLocalBindMaskRow,
   streamLocalBindUnlinkRow,
 } from './forwarding-keywords.ts';

@@ -60,6 +60,9 @@ export const rekeyLimitRow = row({
   defaultText: 'default none',
   field: 'rekeyLimit',
   parse: rekeyLimit,
+  // As sshd: a line without a time leaves it to the next one that has one.
+  add: (before, next) => ({ bytes: before.bytes, ms: before.ms ?? next.ms }),
+  isSingle: true,
   dump: ({ rekeyLimit: limit }) => `${limit.bytes} ${limit.ms / 1000}`,
 });
 
@@ -79,6 +82,6 @@ export const transportDefaults = {
   kexAlgorithms: defaultList(kexKind),
   hostKeyAlgorithms: defaultList(hostKeyKind),
   compression: true,
-  rekeyLimit: { bytes: 0, ms: 0 },
+  rekeyLimit: { bytes: 0, ms: undefined },
   versionAddendum: '',
 } satisfies Partial<ServerDraft>;

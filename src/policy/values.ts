@@ -252,7 +252,11 @@ function rekeyBytes(word: string): number {
 }
 
 /** RekeyLimit: a size, then perhaps a time. */
-export function rekeyLimit(words: Words): { readonly bytes: number; readonly ms: number } {
+export function rekeyLimit(words: Words): {
+  readonly bytes: number;
+  /** undefined: nothing was said of it. */
+  readonly ms: number | undefined;
+} {
   const [size, time, ...more] = words.words;
   if (size === undefined || size === '') {
     throw new ConfigError('missing argument');
@@ -263,7 +267,7 @@ export function rekeyLimit(words: Words): { readonly bytes: number; readonly ms:
   const isTimed = time !== undefined && time !== 'none';
   return {
     bytes: rekeyBytes(size),
-    ms: isTimed ? seconds({ ...words, words: [time] }) * 1000 : 0,
+    ms: isTimed ? seconds({ ...words, words: [time] }) * 1000 : undefined,
   };
 }
 

@@ -124,6 +124,8 @@ Any other keyword is a \`Bad configuration option\`.
 
 - MaxStartups: the first line counts, as for every other keyword; in 9.2 the last one does. Nothing may
   stand behind the numbers.
+- A list of algorithms of users, authorities or hosts from which nothing is left is an error.
+- PerSourceNetBlockSize: one number leaves IPv6 at 128; in 9.2 it makes one source of all of IPv6.
 - Subsystem: of two lines with one name the first counts, as in OpenSSH since 9.5; 9.2 refuses to start.
 - AuthorizedKeysFile: a token that does not exist stops the start, not the first login.
 - AcceptEnv: no pattern opens names that are not \`[A-Za-z_][A-Za-z0-9_]*\`, those of the dynamic linker

@@ -1,6 +1,6 @@
 /** What the pages say of keywords and commands, and where they point. */
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { commands } from '../../../src/cli/commands/index.ts';
@@ -17,31 +17,52 @@ const pages = [
   ...globSync('docs/**/*.md', { cwd: root }),
 ];
 
-function words(text: string | undefined): string[] {
-  return (text ?? '').split(/[\s,]+/).filter(Boolean);
-}
-
-test('the guide to stand in for sshd names the keywords that are honoured, and no other', () => {
-  const page = read('docs/guide/instead-of-sshd.md');
-  const honoured = /Honoured now: ([\w\s,]+)\./.exec(page)?.[1];
-  assert.deepEqual(
-    words(honoured).toSorted(),
+/** The lists of the guide: what stands before each, and the keywords. */
+const listed: readonly (readonly [before: string, names: readonly string[]])[] = [
+  [
+    'Honoured now',
     [
       ...['Include', 'Match'],
       ...serverKeywords
         .filter((row) => !fixedKeywords.includes(row) && !inertKeywords.includes(row))
         .map(({ name }) => name),
-    ].toSorted(),
-  );
-  const fixed = /said to be off[^:]*:\s([\w\s,]+)\./.exec(page)?.[1];
-  assert.deepEqual(words(fixed).toSorted(), fixedKeywords.map(({ name }) => name).toSorted());
-  const checked = /Checked, without effect[^:]*:\s([\w\s,]+)\./.exec(page)?.[1];
-  assert.deepEqual(
-    words(checked).toSorted(),
-    [...inertKeywords.map(({ name }) => name), ...meaninglessKeywords].toSorted(),
-  );
-  const accepted = /not in effect yet:\s([\w\s,]+)\./.exec(page)?.[1];
-  assert.deepEqual(words(accepted).toSorted(), [...acceptedKeywords].toSorted());
+    ],
+  ],
+  ['Only said to be off, or as sshd has them without a line', fixedKeywords.map((row) => row.name)],
+  [
+    'Checked, without effect, since what they are about is not offered or not here',
+    [...inertKeywords.map((row) => row.name), ...meaninglessKeywords],
+  ],
+  ['Accepted, with a line in the log that they are not in effect yet', acceptedKeywords],
+];
+
+/** `before: A, B, C.` in lines of 100 characters. */
+function list(before: string, names: readonly string[]): string {
+  const lines = [''];
+  const sorted = names.length === 0 ? ['nothing'] : names.toSorted();
+  for (const word of `${before}: ${sorted.join(', ')}.`.split(' ')) {
+    const line = lines.at(-1) as string;
+    if (line.length + word.length >= 100) {
+      lines.push(word);
+    } else {
+      lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return lines.join('\n');
+}
+
+test('the guide to stand in for sshd names the keywords that are honoured, and no other', () => {
+  const file = 'docs/guide/instead-of-sshd.md';
+  const text = listed.map(([before, names]) => list(before, names)).join('\n\n');
+  const [begin, end] = ['<!-- keywords -->\n', '\n<!-- end of keywords -->'];
+  const page = read(file);
+  const [from, to] = [page.indexOf(begin) + begin.length, page.indexOf(end)];
+  assert.ok(from > 0 && to > from, 'the marks of the lists');
+  if (process.env.UPDATE_REFERENCE !== undefined) {
+    writeFileSync(path.join(root, file), `${page.slice(0, from)}${text}${page.slice(to)}`);
+    return;
+  }
+  assert.equal(page.slice(from, to), text);
 });
 
 test('every link between pages leads somewhere', () => {
