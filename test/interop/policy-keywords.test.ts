@@ -102,7 +102,7 @@ async function compare(
   value: string,
   isInMatch: boolean,
 ): Promise<string | undefined> {
-  const { isNewer = false } = samplesOf(name);
+  const { isNewer = false, isNewerInMatch = false } = samplesOf(name);
   const line = `${name} ${value}`;
   const path = write('one', isInMatch ? ['Match User alice', line] : [line]);
   const mine = await ours(path);
@@ -115,6 +115,9 @@ async function compare(
   }
   if (isInMatch && /not supported within a Match block yet$/.test(mine.text)) {
     return undefined;
+  }
+  if (isInMatch && isNewerInMatch) {
+    return yours.isTaken ? `${line}: taken by sshd` : undefined;
   }
   if (refusing.has(name) && yours.isTaken && /" is not supported\. .+ Say "/.test(mine.text)) {
     return undefined;
@@ -168,7 +171,14 @@ const ownDefaults = ['kexalgorithms', 'ciphers', 'macs', 'hostkeyalgorithms', 'i
 /** Their values are for one place, or are said otherwise by choice (docs/reference/config.md). */
 const leftAlone = new Set([
   ...['HostKey', 'HostDSAKey', 'HostCertificate', 'ListenAddress', 'Include', 'Match'],
-  ...['MaxStartups', 'Subsystem', 'AuthorizedKeysCommand', 'AuthorizedPrincipalsCommand'],
+  ...[
+    'MaxStartups',
+    'PerSourceMaxStartups',
+    'PerSourceNetBlockSize',
+    'Subsystem',
+    'AuthorizedKeysCommand',
+    'AuthorizedPrincipalsCommand',
+  ],
   ...[
     'AuthenticationMethods',
     'LogVerbose',

@@ -122,8 +122,8 @@ Any other keyword is a \`Bad configuration option\`.
 
 ### Where it differs from OpenSSH 9.2
 
-- MaxStartups: the first line counts, as for every other keyword; in 9.2 the last one does. Nothing may
-  stand behind the numbers.
+- MaxStartups, PerSourceMaxStartups, PerSourceNetBlockSize: the first line counts, as for other keywords;
+  in 9.2 the last one does. Nothing may stand behind the numbers of MaxStartups.
 - A list of algorithms of users, authorities or hosts from which nothing is left is an error.
 - PerSourceNetBlockSize: one number leaves IPv6 at 128; in 9.2 it makes one source of all of IPv6.
 - Subsystem: of two lines with one name the first counts, as in OpenSSH since 9.5; 9.2 refuses to start.

@@ -9,6 +9,8 @@ export interface KeywordSamples {
   readonly wrong: readonly string[];
   /** OpenSSH 9.2 does not know the keyword. */
   readonly isNewer?: boolean;
+  /** And this one not in a block. */
+  readonly isNewerInMatch?: boolean;
 }
 
 const flag: KeywordSamples = { good: ['yes', 'no', 'YES'], wrong: ['maybe', 'yes no', '"'] };
@@ -214,7 +216,11 @@ export const keywordSamples: Readonly<Record<string, KeywordSamples>> = {
   StreamLocalBindMask: { good: ['22', '0', '0177'], wrong: ['8', 'x', '-1'] },
   StreamLocalBindUnlink: flag,
   StrictModes: flag,
-  Subsystem: { good: ['sftp /x -a "b c"', 'foo "a b" c'], wrong: ['sftp', '"" x'] },
+  Subsystem: {
+    isNewerInMatch: true,
+    good: ['sftp /x -a "b c"', 'foo "a b" c'],
+    wrong: ['sftp', '"" x'],
+  },
   SyslogFacility: { good: ['AUTH', 'AUTHPRIV', 'local3', 'daemon'], wrong: ['nobody', 'a b'] },
   TCPKeepAlive: flag,
   TrustedUserCAKeys: fileOrNone,
