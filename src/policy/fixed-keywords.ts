@@ -101,13 +101,6 @@ export const moduliFileRow = inert({
   parse: (words, place) => absolutePath(single(words), place),
 });
 
-/** Checked, kept for `-T`, and without effect. */
-export const inertKeywords: readonly ServerRow[] = [
-  gssapiKexAlgorithmsRow,
-  hostbasedAcceptedAlgorithmsRow,
-  moduliFileRow,
-];
-
 export const permitTunnelRow = fixed('PermitTunnel', ['no'], 'Tunnel devices are not given.');
 
 export const securityKeyProviderRow = fixed(
@@ -126,14 +119,4 @@ export const sourceRows: readonly ServerRow[] = [
     false,
   ),
   fixed('DebianBanner', ['yes', 'no'], 'The identification names no distribution.', false),
-];
-
-export const fixedKeywords: readonly ServerRow[] = [
-  permitTunnelRow,
-  ...hostbasedRows,
-  ...kerberosRows,
-  useDnsRow,
-  ...informationRows,
-  securityKeyProviderRow,
-  ...sourceRows,
 ];

@@ -18,6 +18,7 @@ export interface InertKeyword {
   /** The value as sshd prints it. Throws ConfigError. */
   readonly parse: (words: Words, place: Place) => string;
   readonly isPrinted?: boolean;
+  readonly effect?: ServerRow['effect'];
 }
 
 /** The first value counts. */
@@ -33,6 +34,7 @@ export function inert({
   usual,
   parse,
   isPrinted = true,
+  effect = 'checked',
 }: InertKeyword): ServerRow {
   const key = name.toLowerCase();
   return {
@@ -41,6 +43,7 @@ export function inert({
     argument,
     summary,
     defaultText: usual,
+    effect,
     isRepeatable: false,
     accept(draft, words, place) {
       put(draft, key, parse(words, place));
@@ -71,6 +74,7 @@ export function fixed(
     summary,
     usual,
     isPrinted,
+    effect: 'fixed',
     parse(words) {
       const said = several(words).join(' ').toLowerCase();
       const found = values.find((value) => value.toLowerCase() === said);

@@ -13,6 +13,11 @@ export interface KeywordRow<D, C> {
   readonly argument: string;
   readonly summary: string;
   readonly defaultText: string;
+  /**
+   * `fixed`: only what turns nothing on can be said; `checked`: any good value, without effect.
+   * undefined: it is honoured.
+   */
+  readonly effect?: 'fixed' | 'checked';
   /** Several lines add up; otherwise the first one counts. */
   readonly isRepeatable: boolean;
   /** Every line is checked, also one that no longer counts. Throws ConfigError. */

@@ -5,7 +5,6 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { commands } from '../../../src/cli/commands/index.ts';
 import { acceptedKeywords, meaninglessKeywords } from '../../../src/policy/other-keywords.ts';
-import { fixedKeywords, inertKeywords } from '../../../src/policy/fixed-keywords.ts';
 import { serverKeywords } from '../../../src/policy/server-keywords.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -17,21 +16,23 @@ const pages = [
   ...globSync('docs/**/*.md', { cwd: root }),
 ];
 
+function namesOf(effect: 'fixed' | 'checked'): readonly string[] {
+  return serverKeywords.filter((row) => row.effect === effect).map(({ name }) => name);
+}
+
 /** The lists of the guide: what stands before each, and the keywords. */
 const listed: readonly (readonly [before: string, names: readonly string[]])[] = [
   [
     'Honoured now',
     [
       ...['Include', 'Match'],
-      ...serverKeywords
-        .filter((row) => !fixedKeywords.includes(row) && !inertKeywords.includes(row))
-        .map(({ name }) => name),
+      ...serverKeywords.filter((row) => row.effect === undefined).map(({ name }) => name),
     ],
   ],
-  ['Only said to be off, or as sshd has them without a line', fixedKeywords.map((row) => row.name)],
+  ['Only said to be off, or as sshd has them without a line', namesOf('fixed')],
   [
     'Checked, without effect, since what they are about is not offered or not here',
-    [...inertKeywords.map((row) => row.name), ...meaninglessKeywords],
+    [...namesOf('checked'), ...meaninglessKeywords],
   ],
   ['Accepted, with a line in the log that they are not in effect yet', acceptedKeywords],
 ];
