@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import {
-  appendFileSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -24,6 +23,7 @@ import {
   makeUser,
   run,
 } from '../support/lab.ts';
+import { Realm } from '../support/kerberos.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 const lab = inLab(import.meta.url, 300_000);
@@ -33,6 +33,7 @@ const pages = [
   'first-login',
   'keys-and-certificates',
   'several-factors',
+  'kerberos',
   'desktop',
   'agent-and-x11',
   'instead-of-sshd',
@@ -45,6 +46,7 @@ const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   'keys-and-certificates': 1,
   'several-factors': 1,
+  kerberos: 1,
   desktop: 2,
   'agent-and-x11': 2,
   'instead-of-sshd': 1,
@@ -77,6 +79,7 @@ describe('the guide', lab, () => {
   let visitor: LabUser;
   let alice: LabUser;
   let server: TestServer;
+  let realm: Realm;
 
   before(async () => {
     visitor = makeUser('visitor');
@@ -84,7 +87,11 @@ describe('the guide', lab, () => {
     const ssh = path.join(visitor.home, '.ssh');
     mkdirSync(ssh, { mode: 0o700 });
     chownSync(ssh, visitor.uid, visitor.gid);
-    appendFileSync('/etc/hosts', '127.0.0.1 desk.example\n');
+    realm = await Realm.start({ name: 'EXAMPLE', host: 'desk.example' });
+    realm.addUser('alice', 'secret');
+    const tickets = `/tmp/krb5cc_${visitor.uid}`;
+    copyFileSync(realm.tickets('alice', 'secret').slice('FILE:'.length), tickets);
+    chownSync(tickets, visitor.uid, visitor.gid);
     // As on a fresh Debian, whatever this machine has made of it.
     copyFileSync('/usr/share/openssh/sshd_config', '/etc/ssh/sshd_config');
     run('ssh-keygen', ['-A']);
@@ -98,6 +105,7 @@ describe('the guide', lab, () => {
   });
   after(async () => {
     await server?.stop();
+    await realm?.stop();
   });
 
   /** What ssh-copy-id does. */

@@ -17,6 +17,8 @@ export function noRealm(): string | undefined {
 
 export interface RealmOptions {
   readonly name?: string;
+  /** What this host is called from then on; default server.NAME. */
+  readonly host?: string;
   readonly port?: number;
   /** Lines of [libdefaults]. */
   readonly defaults?: readonly string[];
@@ -47,9 +49,9 @@ export class Realm {
   readonly #port: number;
   #kdc: ChildProcess | undefined;
 
-  private constructor({ name = 'LAB.TEST', port = 8888 }: RealmOptions) {
+  private constructor({ name = 'LAB.TEST', host, port = 8888 }: RealmOptions) {
     this.name = name;
-    this.host = `server.${name.toLowerCase()}`;
+    this.host = host ?? `server.${name.toLowerCase()}`;
     this.#port = port;
   }
 
@@ -103,6 +105,7 @@ ${defaults.map((line) => `  ${line}\n`).join('')}[realms]
   }
 [domain_realm]
   .${domain} = ${this.name}
+  ${this.host} = ${this.name}
 `,
     );
     mkdirSync(path.join(this.#folder, 'db'));
