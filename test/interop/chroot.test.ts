@@ -277,7 +277,8 @@ describe('ChrootDirectory', lab, () => {
       for (const name of ['rfb', 'display']) {
         const asked = await ssh(servers.ours, { user, key, args: ['-s'] }, name);
         assert.notEqual(asked.status, 0, `${user} ${name}`);
-        assert.equal(asked.text, '');
+        const said = user === 'whole' ? 'This service allows sftp connections only.\n' : '';
+        assert.equal(asked.text, said);
       }
       const direct = await ssh(servers.ours, { user, key, args: ['-W', 'rfb.sshdesk:5900'] });
       assert.notEqual(direct.status, 0, user);
