@@ -51,6 +51,11 @@ export function bytesOf(text: string): Buffer {
   );
 }
 
+/** printf's `%.Ns`. */
+export function cutBytes(text: string, most: number): string {
+  return text.length * 3 <= most ? text : textOfBytes(bytesOf(text).subarray(0, most));
+}
+
 /** `%.100s` of a name that a client gave. */
 export function loggedName(bytes: Buffer): string {
   return textOfBytes(bytes.subarray(0, loggedNameBytes));

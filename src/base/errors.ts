@@ -58,6 +58,12 @@ export class VersionError extends DisconnectError {
   readonly code = 'SSHDESK_VERSION';
   readonly reason = 8;
   readonly peerText = 'Protocol version not supported';
+  /** It speaks SSH, but another one. */
+  readonly isOtherVersion: boolean;
+  constructor(detail: string, isOtherVersion = false, options?: ErrorOptionsWithCause) {
+    super(detail, options);
+    this.isOtherVersion = isOtherVersion;
+  }
 }
 export class Lost extends DisconnectError {
   readonly code = 'SSHDESK_LOST';

@@ -4,7 +4,14 @@
  * share. An account that does not exist or may not log in goes the same way as any other and always
  * fails. Runs in: monitor.
  */
-import type { Account, Established, LeaderClient, PamMessage } from '../../pam/leader-client.ts';
+import { authenticationFailure, pamErrorText, triesExhausted } from '../../pam/pam-error.ts';
+import type {
+  Account,
+  Authenticated,
+  Established,
+  LeaderClient,
+  PamMessage,
+} from '../../pam/leader-client.ts';
 import { gssKeep } from '../../pam/leader-protocol.ts';
 import { MonitorRefusal } from '../base/errors.ts';
 import type { Log } from '../audit/log.ts';
@@ -160,6 +167,7 @@ export class Authentication {
   /** Without PAM only a password that has let somebody in can be too old, as in sshd. */
   #hasUsedPassword = false;
   #isOver = false;
+  #isEndTold = false;
   #wasAttempted = false;
   #isRefused = false;
   /** There is no such account. */
@@ -231,6 +239,9 @@ export class Authentication {
   /** The client was told to go (tries used up, account refused): a worker that goes on lies. */
   get isOver(): boolean {
     return this.#isOver;
+  }
+  get isEndTold(): boolean {
+    return this.#isEndTold;
   }
   get loggedPlain(): string {
     return this.#loggedUser;
@@ -349,6 +360,9 @@ export class Authentication {
   }
 
   #logAttempt(what: 'Failed' | 'Partial' | 'Postponed', method: string, key?: LoggedProof): void {
+    if (method === 'publickey' && !this.#isValid) {
+      return; // as sshd: that nobody has this name was told, and keys of nobody are not looked at
+    }
     const tail = `${key === undefined ? '' : `: ${key.text}`}${what === 'Postponed' ? ' [preauth]' : ''}`;
     const line = `${what} ${method} for ${this.logged} from ${this.connection.from} ssh2${tail}`;
     this.host.log.at(method === 'password' ? 'INFO' : this.#attemptLevel, line, {
@@ -386,6 +400,7 @@ export class Authentication {
 
   tooManyFailures(): AuthReply {
     const { log } = this.host;
+    this.#isEndTold = true;
     const { from } = this.connection;
     log.error(
       `maximum authentication attempts exceeded for ${this.logged} from ${from} ssh2 [preauth]`,
@@ -425,10 +440,15 @@ export class Authentication {
   }
 
   /** The same refusal, at a time that tells nothing (see failure-delay.ts). */
-  async refuseSecret(method: string, startedMs: number, pamDelayUs: number): Promise<AuthReply> {
+  async refusePassword(
+    startedMs: number,
+    { delayUs, returnCode }: Pick<Authenticated, 'delayUs' | 'returnCode'>,
+  ): Promise<AuthReply> {
     await this.recordFailure();
-    await this.waitAsRefused(startedMs, pamDelayUs);
-    return this.refuse(method);
+    await this.waitAsRefused(startedMs, delayUs);
+    const reply = this.refuse('password');
+    // A module has counted to its own end (pam_unix: three), and sshd ends with it.
+    return returnCode === triesExhausted && !this.#isOver ? this.tooManyFailures() : reply;
   }
 
   /** Into btmp, for lastb(1), with the name as the client gave it: before the wait, which hides it. */
@@ -536,8 +556,20 @@ export class Authentication {
       : established;
   }
 
+  /** In a conversation nobody was told why: sshd's line, which fail2ban counts. */
+  tellPamError(returnCode: number): void {
+    const { remoteAddress } = this.connection.endpoints;
+    const who = this.#isValid ? this.#loggedUser : `illegal user ${this.#loggedUser}`;
+    // sshd converses in a process of its own each time, where no module's count reaches its end.
+    const isPlain = returnCode === 0 || returnCode === triesExhausted;
+    const code = isPlain ? authenticationFailure : returnCode;
+    this.host.log.error(`PAM: ${pamErrorText(code)} for ${who} from ${remoteAddress}`);
+  }
+
   /** Ends the connection; the user reads PAM's own words in a banner, and a line of ours. */
-  deny(messages: readonly PamMessage[]): AuthReply {
+  deny(method: string, key: LoggedProof | undefined, messages: readonly PamMessage[]): AuthReply {
+    this.#logAttempt('Failed', method, key);
+    this.#isEndTold = true;
     this.host.log.fatal(
       `Access denied for user ${this.#loggedUser} by PAM account configuration [preauth]`,
       { event: 'authentication.denied' },
@@ -592,7 +624,7 @@ export class Authentication {
     if (this.#accountMessages === undefined) {
       const account = await this.leader.account();
       if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
-        return this.deny(account.messages);
+        return this.deny(fullMethod, logged, account.messages);
       }
       mustChangePassword = account.newPasswordRequired && (config.usePam || this.#hasUsedPassword);
       messages = account.messages;

@@ -66,6 +66,8 @@ export interface X11Display {
 
 export interface Session {
   readonly number: number;
+  /** What the log calls it: sshd numbers sessions from 0, and gives a number that is free again. */
+  readonly slot: number;
   terminal: RequestedTerminal | undefined;
   readonly environment: [name: string, value: string][];
   environmentBytes: number;
@@ -101,6 +103,8 @@ export interface Login {
 export interface OngoingAuthentication {
   readonly isValid: boolean;
   readonly loggedPlain: string;
+  /** Why it ended is in the log already. */
+  readonly isEndTold: boolean;
   /** What its source waits for, if there is no login. */
   readonly penalty: PenaltyKind;
 }
@@ -177,6 +181,7 @@ export class Connection implements LogSubject {
   openSession(): Session {
     const session: Session = {
       number: this.#nextSession++,
+      slot: this.#freeSlot(),
       terminal: undefined,
       environment: [],
       environmentBytes: 0,
@@ -188,6 +193,15 @@ export class Connection implements LogSubject {
     };
     this.sessions.set(session.number, session);
     return session;
+  }
+
+  #freeSlot(): number {
+    const taken = new Set(this.sessions.values().map(({ slot }) => slot));
+    let slot = 0;
+    while (taken.has(slot)) {
+      slot++;
+    }
+    return slot;
   }
 
   /** False: there is no such session, or it was closed before. */

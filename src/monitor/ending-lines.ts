@@ -1,4 +1,5 @@
 /** What the log says of the end of a connection, in sshd's words. Runs in: monitor. */
+import { cutBytes } from '../audit/text.ts';
 import type { Connection } from './connection.ts';
 import { endedBy } from './link.ts';
 
@@ -14,6 +15,16 @@ function whoIs({ login, authentication }: Connection): string {
     : `invalid user ${authentication.loggedPlain} `;
 }
 
+/** What sshd says when all sessions of a login have been closed too. */
+export function logEnded({ from, log, login }: Connection, initiator: number): void {
+  if (initiator === endedBy.peerClosed && login !== undefined) {
+    log.verbose(`Closing connection to ${from}`);
+  }
+}
+
+/** sshd shows so much of a client's farewell. */
+const shownBytes = 400;
+
 /** `why` and `initiator` as the worker says (`ConnectionClosed`). */
 export function logEnding(connection: Connection, why: string, initiator: number): void {
   const { from, log, login, authentication } = connection;
@@ -25,7 +36,8 @@ export function logEnding(connection: Connection, why: string, initiator: number
   switch (initiator) {
     case endedBy.peerDisconnected: {
       const [, code, reason] = /^(\d+): (.*)$/s.exec(why) ?? [];
-      log.info(`Received disconnect from ${from}:${why}${suffix}`, {
+      const shown = `${code}: ${cutBytes(reason ?? '', shownBytes)}`;
+      log.info(`Received disconnect from ${from}:${shown}${suffix}`, {
         event: 'connection.disconnected',
         reason,
         reasonCode: code === undefined ? undefined : Number(code),
@@ -34,7 +46,28 @@ export function logEnding(connection: Connection, why: string, initiator: number
       break;
     }
     case endedBy.peerReset:
-      over(`Connection reset by ${who}${from}${suffix}`, 'reset');
+      over(
+        login === undefined
+          ? `Connection reset by ${who}${from}${suffix}`
+          : `Read error from remote host ${from}: Connection reset by peer`,
+        'reset',
+      );
+      break;
+    case endedBy.closedUnidentified:
+      log.error('kex_exchange_identification: Connection closed by remote host');
+      over(`Connection closed by ${from}`, 'closed');
+      break;
+    case endedBy.resetUnidentified:
+      log.error('kex_exchange_identification: read: Connection reset by peer');
+      over(`Connection reset by ${from}`, 'reset');
+      break;
+    case endedBy.notIdentified:
+      log.error(why);
+      over(`banner exchange: Connection from ${from}: invalid format`, why);
+      break;
+    case endedBy.otherVersion:
+      log.error(why);
+      over(`banner exchange: Connection from ${from}: could not read protocol version`, why);
       break;
     case endedBy.timeout:
       over(`Timeout, client not responding from ${who}${from}`, 'timeout');
@@ -47,9 +80,11 @@ export function logEnding(connection: Connection, why: string, initiator: number
       break;
     case endedBy.us:
     case endedBy.fault:
-      over(`Disconnecting ${who}${from}: ${why}${suffix}`, why);
+      if (authentication?.isEndTold !== true) {
+        over(`Disconnecting ${who}${from}: ${why}${suffix}`, why);
+      }
       break;
     default:
-      over(`Connection closed by ${who}${from}${suffix}`, 'closed');
+      over(`Connection closed by ${login === undefined ? who : ''}${from}${suffix}`, 'closed');
   }
 }

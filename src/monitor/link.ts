@@ -323,6 +323,12 @@ export const endedBy = {
   fault: 6,
   /** UnusedConnectionTimeout. */
   unused: 7,
+  /** Before it had said who it is. */
+  closedUnidentified: 8,
+  resetUnidentified: 9,
+  /** What it said was no identification, or one of another protocol; `why` is sshd's line. */
+  notIdentified: 10,
+  otherVersion: 11,
 } as const;
 /**
  * The connection is over; the monitor ends everything it holds for it. why: the peer's

@@ -116,7 +116,10 @@ export function planSession(
     } else if (isInternal(command)) {
       internal = command;
     } else {
-      return { is: 'refused', why: `subsystem request for ${command} failed, subsystem not found` };
+      return {
+        is: 'refused',
+        why: `subsystem request for ${command} by user ${login.user} failed, subsystem not found`,
+      };
     }
     logged = `subsystem '${command}'`;
   }

@@ -18,9 +18,9 @@ import {
 } from '../base/socket.native.ts';
 import { Admission } from '../monitor/admission.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
-import { Connection, type Login } from '../monitor/connection.ts';
+import { Connection, type Login, type Session } from '../monitor/connection.ts';
 import { graceTimer, loginSettings } from '../monitor/login-settings.ts';
-import { logEnding } from '../monitor/ending-lines.ts';
+import { logEnded, logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import type { ServerConfig } from '../policy/config.ts';
@@ -325,6 +325,7 @@ export class MonitorConnections {
         connection.penalty = 'crash';
       }
       this.end(connection);
+      logEnded(connection, initiator);
     }
   }
 
@@ -336,10 +337,10 @@ export class MonitorConnections {
     }
   }
 
-  sessionClosed(connection: Connection, session: number): void {
+  sessionClosed(connection: Connection, { slot }: Session): void {
     connection.log.verbose(
-      `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${session}`,
-      { event: 'session.closed', session },
+      `Close session: user ${connection.login?.user ?? ''} from ${connection.from} id ${slot}`,
+      { event: 'session.closed', session: slot },
     );
   }
 
@@ -362,7 +363,7 @@ export class MonitorConnections {
       connection.log.error(`end of ${connection.from}: ${(error as Error).stack ?? String(error)}`);
     }
     for (const session of connection.sessions.values().filter(({ isClosed }) => !isClosed)) {
-      this.sessionClosed(connection, session.number);
+      this.sessionClosed(connection, session);
     }
     connection.sessions.clear();
     const leader = this.#leaders.get(connection);

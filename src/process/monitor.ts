@@ -268,8 +268,9 @@ export class Monitor {
     });
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
       const found = owned(connection);
-      if (found?.closeSession(session) === true) {
-        this.#connections.sessionClosed(found, session);
+      const closing = found?.sessions.get(session);
+      if (closing !== undefined && found?.closeSession(session) === true) {
+        this.#connections.sessionClosed(found, closing);
       }
     });
     peer.onNotice(link.ConnectionClosed, ({ connection, why, initiator }) => {

@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
-import { ByApplication, DisconnectError, NoAgreement } from '../base/errors.ts';
+import { ByApplication, DisconnectError, NoAgreement, VersionError } from '../base/errors.ts';
 import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
@@ -273,7 +273,7 @@ export class WorkerConnections {
       connector.end();
       remoteForwards.end();
       this.#live.delete(connection);
-      const end = endedFor ?? ending(error, peerReason);
+      const end = endedFor ?? ending(error, peerReason, transport.peerVersion !== '');
       this.#peer.notify(link.ConnectionClosed, { connection, ...end });
       this.#exitIfDone();
     };
@@ -322,6 +322,7 @@ const unused = { why: 'no channel for too long', initiator: link.endedBy.unused 
 function ending(
   error: Error | undefined,
   peerReason: { readonly reason: number; readonly text: string } | undefined,
+  isIdentified: boolean,
 ): { readonly why: string; readonly initiator: number } {
   if (peerReason !== undefined) {
     return {
@@ -330,15 +331,20 @@ function ending(
     };
   }
   if (error === undefined) {
-    return { why: '', initiator: link.endedBy.peerClosed };
+    const { peerClosed, closedUnidentified } = link.endedBy;
+    return { why: '', initiator: isIdentified ? peerClosed : closedUnidentified };
   }
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'SSHDESK_LOST') {
-    return { why: error.message, initiator: link.endedBy.peerReset };
+    const { peerReset, resetUnidentified } = link.endedBy;
+    return { why: error.message, initiator: isIdentified ? peerReset : resetUnidentified };
   }
-  const { us, noAgreement, fault } = link.endedBy;
+  const { us, noAgreement, fault, notIdentified, otherVersion } = link.endedBy;
   if (!(error instanceof DisconnectError)) {
     return { why: 'internal error', initiator: fault };
+  }
+  if (error instanceof VersionError) {
+    return { why: error.detail, initiator: error.isOtherVersion ? otherVersion : notIdentified };
   }
   return { why: error.detail, initiator: error instanceof NoAgreement ? noAgreement : us };
 }

@@ -43,5 +43,5 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
   const result = await asked;
   return mayPass && result.returnCode === 0 && !result.userChanged
     ? authentication.accept('password', '', undefined, undefined)
-    : authentication.refuseSecret('password', startedMs, result.delayUs);
+    : authentication.refusePassword(startedMs, result);
 }

@@ -5,6 +5,7 @@
  */
 import { MonitorRefusal } from '../../base/errors.ts';
 import type { Authenticated, PamMessage } from '../../../pam/leader-client.ts';
+import { accountExpired } from '../../../pam/pam-error.ts';
 import {
   type Authentication,
   type AuthReply,
@@ -55,12 +56,14 @@ function ask<R>(
 /** A refusal whose reason PAM has told: an INFO_REQUEST without prompts first, as sshd. */
 async function refuse(
   { authentication, startedMs }: Attempt,
+  returnCode: number,
   messages: readonly PamMessage[],
   delayUs: number,
 ): Promise<AuthReply> {
   await authentication.recordFailure();
   await authentication.waitAsRefused(startedMs, delayUs);
   if (messages.length === 0) {
+    authentication.tellPamError(returnCode);
     return authentication.refuse(`${method}/pam`);
   }
   authentication.conversation = {
@@ -93,7 +96,7 @@ async function changePassword(
       ? authentication.accept(method, 'pam', undefined, undefined, {
           messages: [...told, ...messages],
         })
-      : refuse(attempt, messages, 0);
+      : refuse(attempt, returnCode, messages, 0);
   };
   return step(await conversation.next());
 }
@@ -101,7 +104,7 @@ async function changePassword(
 async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply> {
   const { authentication } = attempt;
   if (!attempt.mayPass || result.returnCode !== 0 || result.userChanged) {
-    return refuse(attempt, result.messages, result.delayUs);
+    return refuse(attempt, result.returnCode, result.messages, result.delayUs);
   }
   if (authentication.isAccounted) {
     return authentication.accept(method, 'pam', undefined, undefined);
@@ -109,7 +112,10 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
   const account = await authentication.leader.account();
   const told = [...result.messages, ...account.messages];
   if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
-    return authentication.deny(told);
+    if (told.length === 0) {
+      authentication.tellPamError(accountExpired);
+    }
+    return authentication.deny(`${method}/pam`, undefined, told);
   }
   return account.newPasswordRequired
     ? changePassword(attempt, told)

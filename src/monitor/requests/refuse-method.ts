@@ -19,7 +19,13 @@ export function refuseMethod(): AnyRow {
       if (over !== undefined) {
         return { values: over };
       }
-      return { values: authentication.refuse(methodName.test(method) ? method : 'unknown') };
+      return {
+        values: authentication.refuse(
+          methodName.test(method) ? method : 'unknown',
+          undefined,
+          false,
+        ),
+      };
     },
   });
 }

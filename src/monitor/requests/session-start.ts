@@ -161,8 +161,8 @@ function logStart(
 ): void {
   const where = terminal === '' ? '' : ` on ${terminal}`;
   connection.log.verbose(
-    `Starting session: ${sessionKind}${where} for ${login.user} from ${connection.from} id ${session.number}`,
-    { event: 'session.started', session: session.number, sessionKind, terminal },
+    `Starting session: ${sessionKind}${where} for ${login.user} from ${connection.from} id ${session.slot}`,
+    { event: 'session.started', session: session.slot, sessionKind, terminal },
   );
 }
 

@@ -272,7 +272,7 @@ export class Engine extends Protocol {
       super.parse(whole, 0, whole.length);
     } catch (cause) {
       this.#rethrowAbove(cause);
-      throw new VersionError('the identification cannot be parsed', { cause });
+      throw new VersionError('the identification cannot be parsed', false, { cause });
     }
   }
 

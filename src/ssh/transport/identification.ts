@@ -10,6 +10,14 @@ export interface Identification {
   readonly text: string;
 }
 
+/** sshd's lines, and as much as it shows of what came. */
+const shownBytes = 256;
+const shownVersionBytes = 100;
+
+function invalid(what: string): VersionError {
+  return new VersionError(`kex_exchange_identification: ${what}`);
+}
+
 export class IdentificationReader {
   #before: Buffer = Buffer.alloc(0);
   #isDone = false;
@@ -23,9 +31,12 @@ export class IdentificationReader {
     const newline = chunk.indexOf(0x0a);
     const end = newline < 0 ? chunk.length : newline + 1;
     if (this.#before.length + end > limits.identificationBytes) {
-      throw new VersionError('the identification line is too long');
+      throw invalid('banner line too long');
     }
     const line = Buffer.concat([this.#before, chunk.subarray(0, end)]);
+    if (/\0|\r[^\n]/.test(line.toString('latin1'))) {
+      throw invalid('banner line contains invalid characters');
+    }
     if (newline < 0) {
       this.#before = line;
       return { end, found: undefined };
@@ -33,11 +44,17 @@ export class IdentificationReader {
     this.#isDone = true;
     const bytes = line.subarray(0, line.at(-2) === 0x0d ? -2 : -1);
     const text = bytes.toString('latin1');
-    if (!/^SSH-[^- \0\r]+-[^ \0\r][^\0\r]*$/.test(text)) {
-      throw new VersionError(`not an identification: ${JSON.stringify(text)}`);
+    if (!text.startsWith('SSH-')) {
+      const shown = bytes.subarray(0, shownBytes).toString();
+      throw invalid(`client sent invalid protocol identifier "${shown}"`);
+    }
+    const [, major] = /^SSH-(\d+)\.\d+-[^ ]/.exec(text) ?? [];
+    if (major === undefined) {
+      const shown = bytes.subarray(0, shownVersionBytes).toString();
+      throw new VersionError(`Bad remote protocol version identification: "${shown}"`);
     }
     if (!/^SSH-(2\.0|1\.99)-/.test(text)) {
-      throw new VersionError(`the peer speaks another version: ${JSON.stringify(text)}`);
+      throw new VersionError(`Protocol major versions differ: 2 vs. ${major}`, true);
     }
     return { end, found: { bytes, text } };
   }

@@ -42,6 +42,7 @@ const noMessages: MethodMessages = new Map();
 const reasonProtocolError = 2;
 /** RFC 4250 §4.6.1; what is longer is no name, and is not carried on. */
 const methodNameLength = 64;
+const shownBytes = 100;
 
 export class UserauthService {
   readonly #transport: Transport;
@@ -50,7 +51,7 @@ export class UserauthService {
   readonly #startService: () => AuthenticatedService;
   #service: AuthenticatedService | undefined;
   #serviceRequests = 0;
-  #first: { readonly user: Buffer; readonly service: string } | undefined;
+  #first: Claim | undefined;
   /** Messages 60–79 of the method that is running. */
   #live: MethodMessages = noMessages;
   #isThinking = false;
@@ -173,7 +174,7 @@ export class UserauthService {
   #acceptService(payload: Buffer): void {
     const { service } = ServiceRequest.decode(payload);
     if (service !== 'ssh-userauth') {
-      throw new ServiceUnavailable('a service other than ssh-userauth was requested');
+      throw new ServiceUnavailable(`bad service request ${service.slice(0, 100)}`);
     }
     this.#serviceRequests++;
     if (this.#serviceRequests > serviceRequests) {
@@ -228,7 +229,7 @@ export class UserauthService {
     ) {
       throw new ByApplication(
         'Change of username or service not allowed',
-        'a USERAUTH_REQUEST for another user or service than the first',
+        changeOf(this.#first, request),
         reasonProtocolError,
       );
     }
@@ -292,11 +293,7 @@ export class UserauthService {
         );
         return;
       case 'disconnect':
-        throw new ByApplication(
-          outcome.peerText,
-          `authentication ended: ${outcome.peerText}`,
-          outcome.reason,
-        );
+        throw new ByApplication(outcome.peerText, outcome.peerText, outcome.reason);
       case 'prompt':
       case 'acceptable':
       case 'mechanism':
@@ -310,6 +307,18 @@ export class UserauthService {
       this.#send(UserauthBanner.encode({ text: banner, language: Buffer.alloc(0) }));
     }
   }
+}
+
+type Claim = { readonly user: Buffer; readonly service: string };
+
+/** sshd's words; bounded, since both are the client's. */
+function changeOf(
+  first: Claim,
+  { claimedUser, service }: { readonly claimedUser: Buffer; readonly service: string },
+): string {
+  const shown = (claim: Claim): string =>
+    `(${claim.user.subarray(0, shownBytes).toString()},${claim.service.slice(0, shownBytes)})`;
+  return `Change of username or service not allowed: ${shown(first)} -> ${shown({ user: claimedUser, service })}`;
 }
 
 /** What is not even assigned is answered with UNIMPLEMENTED; the rest is taken in order. */
