@@ -12,6 +12,7 @@ import { desktop } from './figures/desktop.ts';
 import { echo } from './figures/echo.ts';
 import { forward } from './figures/forward.ts';
 import { idle } from './figures/idle.ts';
+import { kerberos } from './figures/kerberos.ts';
 import { login } from './figures/login.ts';
 import { sftp } from './figures/sftp.ts';
 import { tunnels } from './figures/tunnels.ts';
@@ -29,7 +30,17 @@ const { values } = parseArgs({
   },
 });
 
-const figures: readonly Figure[] = [login, bulk, forward, sftp, echo, idle, tunnels, desktop];
+const figures: readonly Figure[] = [
+  login,
+  kerberos,
+  bulk,
+  forward,
+  sftp,
+  echo,
+  idle,
+  tunnels,
+  desktop,
+];
 const only = values.only?.split(',') ?? figures.map(({ name }) => name);
 const unknown = only.filter((name) => !figures.some((figure) => figure.name === name));
 if (unknown.length > 0) {
