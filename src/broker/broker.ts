@@ -166,6 +166,13 @@ export class Broker {
     return done({ desktop, leader, viewer });
   }
 
+  /** Ids of the desktops that this connection looks at, one for each viewer. */
+  viewedBy(connection: number): readonly string[] {
+    return [...this.#set.all.values()].flatMap(({ record, viewers }) =>
+      [...viewers.values()].filter((one) => one.connection === connection).map(() => record.id),
+    );
+  }
+
   /** A viewer went of its own accord. A number of another connection is ignored. */
   detach(connection: number, viewer: number): void {
     for (const desktop of this.#set.all.values()) {

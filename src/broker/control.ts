@@ -7,6 +7,7 @@ import { StringDecoder } from 'node:string_decoder';
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Broker } from './broker.ts';
+import { type ListedLogin, type Logins, type PastLogin, pastLoginQuery } from './control-logins.ts';
 import type { Asker, Outcome } from './outcome.ts';
 import type { DesktopView } from './desktop.ts';
 import type { DesktopRecord } from './store.ts';
@@ -14,10 +15,22 @@ import type { DesktopRecord } from './store.ts';
 export const controlActions = ['list', 'history', 'suspend', 'terminate'] as const;
 export type ControlAction = (typeof controlActions)[number];
 
+/** What is asked of logins. */
+export const loginActions = ['who', 'last'] as const;
+export type LoginAction = (typeof loginActions)[number];
+
 export interface ControlRequest {
   readonly action: ControlAction;
   /** Id or name; for `suspend` and `terminate`. */
   readonly which?: string;
+}
+
+export interface LoginRequest {
+  readonly action: LoginAction;
+  /** For `last`. */
+  readonly user?: string;
+  readonly sinceMs?: number;
+  readonly count?: number;
 }
 
 /** As `sessions --json` prints it. Times are ISO 8601 UTC. */
@@ -33,6 +46,8 @@ export interface ListedDesktop {
   readonly startedAt: string;
   readonly lastUsedAt: string;
   readonly viewers: number;
+  /** Where each viewer is from, as far as it is known. */
+  readonly viewedFrom: readonly string[];
 }
 export interface PastDesktop extends ListedDesktop {
   readonly endedAt: string;
@@ -41,6 +56,8 @@ export interface PastDesktop extends ListedDesktop {
 
 export type ControlReply =
   | { readonly is: 'done'; readonly desktops: readonly ListedDesktop[] }
+  | { readonly is: 'who'; readonly logins: readonly ListedLogin[] }
+  | { readonly is: 'last'; readonly logins: readonly PastLogin[] }
   | { readonly is: 'failed'; readonly text: string };
 
 export interface ControlLimits {
@@ -60,7 +77,8 @@ export const controlLimits: ControlLimits = {
   historyRows: 1_000,
 };
 
-type Shown = Omit<DesktopView, 'viewers'> & { readonly viewers?: number };
+type Shown = Omit<DesktopView, 'viewers' | 'viewedFrom'> &
+  Partial<Pick<DesktopView, 'viewers' | 'viewedFrom'>>;
 
 function listed(desktop: Shown): ListedDesktop {
   const { id, name, owner, state, engine, display, width, height, depth } = desktop;
@@ -76,6 +94,7 @@ function listed(desktop: Shown): ListedDesktop {
     startedAt: new Date(desktop.startedAtMs).toISOString(),
     lastUsedAt: new Date(desktop.lastUsedAtMs).toISOString(),
     viewers: desktop.viewers ?? 0,
+    viewedFrom: desktop.viewedFrom ?? [],
   };
 }
 
@@ -88,15 +107,20 @@ function past(record: DesktopRecord): PastDesktop {
   };
 }
 
-/** Undefined: not a request. */
-function parseRequest(line: string): ControlRequest | undefined {
+function objectOf(line: string): object | undefined {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
     return undefined;
   }
-  if (typeof value !== 'object' || value === null || !('action' in value)) {
+  return typeof value === 'object' && value !== null ? value : undefined;
+}
+
+/** Undefined: not a request. */
+function parseRequest(line: string): ControlRequest | undefined {
+  const value = objectOf(line);
+  if (value === undefined || !('action' in value)) {
     return undefined;
   }
   const action = controlActions.find((one) => one === value.action);
@@ -116,6 +140,8 @@ function changed(outcome: Outcome<DesktopView>): ControlReply {
 export class ControlServer {
   readonly #broker: Broker;
   readonly #limits: ControlLimits;
+  /** Where there are logins to tell of. */
+  logins: Logins | undefined;
   readonly #onFault: (error: unknown) => void;
   readonly #open = new Map<Socket, number>();
 
@@ -186,7 +212,37 @@ export class ControlServer {
     socket.end();
   }
 
+  /** Undefined: it is no question of logins. */
+  #answerOfLogins(asker: Asker, line: string): ControlReply | undefined {
+    const value = objectOf(line);
+    const asked = value !== undefined && 'action' in value ? value.action : undefined;
+    const action = loginActions.find((one) => one === asked);
+    if (value === undefined || action === undefined) {
+      return undefined;
+    }
+    if (this.logins === undefined) {
+      return { is: 'failed', text: 'This process serves no logins; no daemon runs.' };
+    }
+    if (action === 'who') {
+      return { is: 'who', logins: this.logins.who(asker) };
+    }
+    const query = pastLoginQuery(value);
+    const logins = query === undefined ? undefined : this.logins.last(asker, query);
+    if (logins === undefined) {
+      const text =
+        query === undefined
+          ? 'This is not a request.'
+          : "Logins are not recorded; the daemon's log says why.";
+      return { is: 'failed', text };
+    }
+    return { is: 'last', logins };
+  }
+
   async #answer(asker: Asker, line: string): Promise<ControlReply> {
+    const aboutLogins = this.#answerOfLogins(asker, line);
+    if (aboutLogins !== undefined) {
+      return aboutLogins;
+    }
     const request = parseRequest(line);
     if (request === undefined) {
       return { is: 'failed', text: 'This is not a request.' };

@@ -19,6 +19,8 @@ export interface DesktopView {
   readonly startedAtMs: number;
   readonly lastUsedAtMs: number;
   readonly viewers: number;
+  /** Where each viewer is from, as far as it is known. */
+  readonly viewedFrom: readonly string[];
 }
 
 /** Exit status of a session whose viewer the server ends. */
@@ -27,6 +29,8 @@ export const viewerStatus = { suspended: 0, ended: 1 } as const;
 /** Who looks at a desktop: a connection, and the way to tell its worker something. */
 export interface Opener {
   readonly connection: number;
+  /** For people: where it comes from, and who says so where that is not this monitor. */
+  readonly from: string;
   /** It ended while it waited; whatever is set for it now would stay for ever. */
   isGone(): boolean;
   /** The stream of this viewer, before anybody has it. Throws: it is not to be given away. */
@@ -70,7 +74,8 @@ export class Desktop {
       reason: _reason,
       ...view
     } = this.#record;
-    return { ...view, viewers: this.viewers.size };
+    const viewedFrom = [...this.viewers.values()].map(({ from }) => from);
+    return { ...view, viewers: this.viewers.size, viewedFrom };
   }
 
   get userDirectory(): string {

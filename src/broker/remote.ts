@@ -5,6 +5,7 @@
  * another sshd) gets what is its own, and no more of it at a time than a person has use for.
  * Runs in: monitor.
  */
+import { isIP } from 'node:net';
 import { call } from '../ssh/wire/call.ts';
 import { text, uint32 } from '../ssh/wire/field.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
@@ -43,6 +44,8 @@ class RemoteCaller implements DesktopCaller {
   readonly #peer: Peer;
   readonly number: number;
   #owner: Owner | undefined;
+  /** Where its viewers are from. */
+  from = 'a login of another daemon';
 
   constructor(peer: Peer, number: number) {
     this.#peer = peer;
@@ -64,6 +67,7 @@ class RemoteCaller implements DesktopCaller {
     const peer = this.#peer;
     return {
       connection: this.number,
+      from: this.from,
       isGone: () => peer.hasEnded,
       // Held by the monitor that asks, for as long as its login lasts.
       given: () => {},
@@ -94,8 +98,8 @@ export class RemoteDesktops {
     });
   }
 
-  /** `admit`: whose desktops they are, or a CallFailure. */
-  serveLocal(peer: Peer, admit: (claim: LocalClaim) => Promise<Owner>, onEnd: () => void): void {
+  /** `admit`: whose desktops they are, or a CallFailure. The number is that of its viewers. */
+  serveLocal(peer: Peer, admit: (claim: LocalClaim) => Promise<Owner>, onEnd: () => void): number {
     const caller = this.#serve(peer, localCallsAtOnce, onEnd);
     let isAsked = false;
     peer.onCall(DesktopHelloLocal, async (claim) => {
@@ -103,9 +107,13 @@ export class RemoteDesktops {
         throw new CallFailure(desktopFailure.refused, 'Whose desktops these are was said before.');
       }
       isAsked = true;
-      caller.owned = await admit(claim);
+      // Nothing but an address can be said.
+      const from = isIP(claim.from.replace(/%[\w.-]{1,16}$/, '')) === 0 ? '' : claim.from;
+      caller.owned = await admit({ ...claim, from });
+      caller.from = from === '' ? 'this machine' : `${from}, as another sshd has said`;
       return { values: {} };
     });
+    return caller.number;
   }
 
   #serve(peer: Peer, mostAtOnce: number, onEnd: () => void): RemoteCaller {

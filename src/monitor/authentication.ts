@@ -615,6 +615,7 @@ export class Authentication {
     this.#accountMessages ??= accounted?.messages;
     this.#hasUsedPassword ||= method === 'password' || method === 'none';
     this.factors.take(met, joined.options);
+    connection.factors.push(factorText(fullMethod, logged));
     if (met.is === 'partial') {
       this.#logAttempt('Partial', fullMethod, logged);
       return authReply(authIs.partial, { canContinue: this.methods });
@@ -671,4 +672,16 @@ export class Authentication {
     this.host.authenticated(connection, login);
     return authReply(authIs.accepted);
   }
+}
+
+/** What it was met with: a key, a certificate, a ticket. */
+function factorText(method: string, logged: LoggedProof | undefined): string {
+  const { key, certificateId, principal } = logged?.fields ?? {};
+  const parts = [
+    method,
+    ...(key === undefined ? [] : [key]),
+    ...(certificateId === undefined ? [] : [`certificate ${certificateId}`]),
+    ...(principal === undefined ? [] : [principal]),
+  ];
+  return parts.join(' ');
 }

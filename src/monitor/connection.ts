@@ -74,6 +74,10 @@ export interface Session {
   /** Empty until `session-start`; an internal subsystem's name opens the desktop requests. */
   startedAs: '' | 'starting' | 'process' | 'rfb' | 'display';
   handle: number | undefined;
+  /** What was started, for those who ask who is there. */
+  what:
+    | { readonly kind: string; readonly terminal: string; readonly startedAtMs: number }
+    | undefined;
   wasForced: boolean;
   /** `opening` while its listeners are made. */
   x11: X11Display | 'opening' | undefined;
@@ -137,6 +141,12 @@ export class Connection implements LogSubject {
   /** Said where it is known better than the authentication knows: why its source is made to wait. */
   penalty: PenaltyKind | 'none' | undefined;
   login: Login | undefined;
+  /** `publickey SHA256:…`, `password`: what the login has met, in this order. */
+  readonly factors: string[] = [];
+  /** For the record of the login: of its last session, of its last program, and of itself. */
+  lastTerminal = '';
+  lastExit = '';
+  endReason = '';
   /** A direct-tcpip channel to the reserved desktop name was granted. */
   mayReachDesktopDirectly = false;
   /** Id of the desktop that a forced command has found; no other may be opened then. */
@@ -187,6 +197,7 @@ export class Connection implements LogSubject {
       environmentBytes: 0,
       startedAs: '',
       handle: undefined,
+      what: undefined,
       wasForced: false,
       x11: undefined,
       isClosed: false,
@@ -251,6 +262,11 @@ export class Connection implements LogSubject {
     this.#earlyExits.set(report.handle, report);
   }
 
+  started(session: Session, kind: string, terminal: string, nowMs: number): void {
+    session.what = { kind, terminal, startedAtMs: nowMs };
+    this.lastTerminal = terminal === '' ? this.lastTerminal : terminal;
+  }
+
   /** The session's process is this handle. */
   assignHandle(session: Session, handle: number): void {
     session.handle = handle;
@@ -263,6 +279,7 @@ export class Connection implements LogSubject {
 
   #tell(session: Session, { status, signal, coreDumped }: ExitReport): void {
     session.handle = undefined;
+    this.lastExit = signal === 0 ? String(status) : signalName(signal);
     if (!session.isClosed) {
       this.worker.sessionExit(this.number, session.number, {
         status,

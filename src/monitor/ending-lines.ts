@@ -88,3 +88,20 @@ export function logEnding(connection: Connection, why: string, initiator: number
       over(`Connection closed by ${login === undefined ? who : ''}${from}${suffix}`, 'closed');
   }
 }
+
+/** The same in a word or two, for the record of a login. */
+export function endReason(why: string, initiator: number): string {
+  switch (initiator) {
+    case endedBy.peerDisconnected:
+      return 'disconnected';
+    case endedBy.peerReset:
+      return 'reset';
+    case endedBy.timeout:
+      return 'timeout';
+    case endedBy.us:
+    case endedBy.fault:
+      return why;
+    default:
+      return 'closed';
+  }
+}

@@ -1,5 +1,5 @@
 /**
- * Where `sshdesk sessions` of this machine asks: a Unix socket that everybody may connect to; who
+ * Where `sshdesk sessions`, `who` and `last` of this machine ask: a Unix socket that everybody may connect to; who
  * asks is the kernel's word (SO_PEERCRED). Runs in: monitor.
  */
 import { chmodSync, rmSync } from 'node:fs';
@@ -8,6 +8,7 @@ import type { Log } from '../audit/log.ts';
 import { Acceptor, closeDescriptor, listenStream, peerCredentials } from '../base/socket.native.ts';
 import type { Broker } from '../broker/broker.ts';
 import { ControlServer } from '../broker/control.ts';
+import type { Logins } from '../broker/control-logins.ts';
 import type { Places } from './places.ts';
 
 export class ControlSocket {
@@ -31,6 +32,10 @@ export class ControlSocket {
     this.#server = new ControlServer(broker, (error) =>
       log.error(`control socket: ${(error as Error).stack ?? String(error)}`),
     );
+  }
+
+  tellOf(logins: Logins): void {
+    this.#server.logins = logins;
   }
 
   /** Only the owner of the desktops listens, so a path that is there is a dead daemon's. */

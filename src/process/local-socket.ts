@@ -34,7 +34,6 @@ export const localLimits: LocalLimits = {
   helloMs: 20_000,
 };
 
-const maxFromCharacters = 64;
 const backlog = 1024;
 
 export interface LocalSocketOptions {
@@ -45,12 +44,22 @@ export interface LocalSocketOptions {
   readonly configFor: LoadedDesktop['configFor'];
 }
 
+/** A user's process that asks for desktops. */
+export interface LocalVisit {
+  readonly owner: Owner;
+  readonly from: string;
+  readonly startedAtMs: number;
+  /** Of its viewers. */
+  readonly number: number;
+}
+
 export class LocalSocket {
   readonly #desktops: RemoteDesktops;
   readonly #leaders: Leaders;
   readonly #options: LocalSocketOptions;
   readonly #limits: LocalLimits;
   readonly #peers = new Map<Peer, number>();
+  readonly #visits = new Map<Peer, LocalVisit>();
   /** One lookup at a time for each uid. */
   readonly #lookups = new Map<number, Promise<unknown>>();
   #acceptor: Acceptor | undefined;
@@ -97,6 +106,7 @@ export class LocalSocket {
     const timer = setTimeout(() => end(), this.#limits.helloMs);
     const end = (): void => {
       clearTimeout(timer);
+      this.#visits.delete(peer);
       if (this.#peers.delete(peer)) {
         peer.close();
       }
@@ -104,9 +114,16 @@ export class LocalSocket {
     const admit = async (claim: LocalClaim): Promise<Owner> => {
       const owner = await this.#admit(uid, claim);
       clearTimeout(timer);
+      if (this.#peers.has(peer)) {
+        this.#visits.set(peer, { owner, from: claim.from, startedAtMs: Date.now(), number });
+      }
       return owner;
     };
-    this.#desktops.serveLocal(peer, admit, end);
+    const number = this.#desktops.serveLocal(peer, admit, end);
+  }
+
+  get visits(): readonly LocalVisit[] {
+    return [...this.#visits.values()];
   }
 
   async #admit(uid: number, claim: LocalClaim): Promise<Owner> {
@@ -134,7 +151,7 @@ export class LocalSocket {
       log.info(`local socket: uid ${uid} is refused: ${account.detail}`);
       throw refusal(account.text);
     }
-    const where = from === '' ? '' : `, who says to come from ${from.slice(0, maxFromCharacters)}`;
+    const where = from === '' ? '' : `, who says to come from ${from}`;
     log.verbose(`local socket: desktops of ${account.owner.user} (uid ${uid})${where}`);
     return account.owner;
   }

@@ -20,7 +20,7 @@ import { Admission } from '../monitor/admission.ts';
 import type { AuthenticationHost } from '../monitor/authentication.ts';
 import { Connection, type Login, type Session } from '../monitor/connection.ts';
 import { graceTimer, loginSettings } from '../monitor/login-settings.ts';
-import { logEnded, logEnding } from '../monitor/ending-lines.ts';
+import { endReason, logEnded, logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import type { ServerConfig } from '../policy/config.ts';
@@ -48,6 +48,8 @@ export interface ConnectionEvents {
   began(connection: Connection): void;
   startLeader(): Promise<LeaderClient>;
   killLeader(pid: number): void;
+  /** Somebody has logged in. */
+  authenticated(connection: Connection): void;
   /** The login is over: viewers of desktops and the like. */
   ended(connection: Connection): void;
 }
@@ -266,6 +268,7 @@ export class MonitorConnections {
         `monitor: refused ${refusal.detail}, connection from ${connection.from} ended`,
         { event: 'connection.refused', reason: refusal.detail },
       );
+      connection.endReason = 'refused';
       this.#cut(connection);
     }
   }
@@ -276,6 +279,7 @@ export class MonitorConnections {
     const { log } = connection;
     log.error(`internal error in ${name}, connection from ${connection.from} ended: ${text}`);
     connection.penalty = 'crash';
+    connection.endReason = 'internal error';
     this.#cut(connection);
   }
 
@@ -300,6 +304,7 @@ export class MonitorConnections {
   #authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
+    this.#events.authenticated(connection);
     const settings = loginSettings(login.config);
     if (settings !== undefined) {
       connection.worker.loginSettings(connection.number, settings);
@@ -321,6 +326,7 @@ export class MonitorConnections {
   closed(connection: Connection, why: string, initiator: number): void {
     if (!connection.closed) {
       logEnding(connection, why, initiator);
+      connection.endReason = endReason(why, initiator);
       if (initiator === endedBy.fault) {
         connection.penalty = 'crash';
       }
@@ -398,6 +404,7 @@ export class MonitorConnections {
         event: 'connection.closed',
         reason: 'worker ended',
       });
+      connection.endReason = 'worker ended';
       this.end(connection);
     }
   }

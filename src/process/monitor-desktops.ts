@@ -18,6 +18,7 @@ import { processLeftovers } from '../broker/leftovers.ts';
 import { brokerLimits } from '../broker/limits.ts';
 import { DesktopDetach } from '../broker/link.ts';
 import { readReport } from '../broker/report.ts';
+import type { Logins } from '../broker/control-logins.ts';
 import type { Owner } from '../broker/outcome.ts';
 import { DesktopHello, RemoteDesktops } from '../broker/remote.ts';
 import {
@@ -41,6 +42,7 @@ import { ControlSocket } from './control-socket.ts';
 import { DesktopsElsewhere } from './desktops-elsewhere.ts';
 import { DesktopsSocket } from './desktops-socket.ts';
 import type { Leaders } from './leaders.ts';
+import type { Visit } from './logins.ts';
 import { LocalSocket } from './local-socket.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Places } from './places.ts';
@@ -105,6 +107,32 @@ export class MonitorDesktops {
       hello: (peer: Peer, owner: Owner) => peer.call(DesktopHello, owner),
     };
     this.#elsewhere = new DesktopsElsewhere(door, this.#holds, log);
+  }
+
+  /** `who` and `last`, on the control socket. */
+  tellOf(logins: Logins): void {
+    this.#control.tellOf(logins);
+  }
+
+  /** Ids of the desktops that a login looks at, one for each viewer. */
+  desktopsOf(connection: number): readonly string[] {
+    return this.#holds.of(connection).map(({ id }) => id);
+  }
+
+  /** Empty: it is not known here. */
+  nameOf(id: string): string {
+    const found = this.#isOwner ? this.#broker.lookUp('everybody', id) : undefined;
+    return found?.is === 'done' ? found.value.name : '';
+  }
+
+  /** Processes of another sshd that ask for desktops here. */
+  get visits(): readonly Visit[] {
+    return this.#local.visits.map(({ owner, from, startedAtMs, number }) => ({
+      ...owner,
+      from,
+      startedAtMs,
+      desktops: this.#broker.viewedBy(number),
+    }));
   }
 
   /** For desktops that are started from here on. */

@@ -15,6 +15,7 @@ import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
 import { Leaders } from './leaders.ts';
 import { type Bound, Listeners } from './listeners.ts';
+import { MonitorLogins } from './logins.ts';
 import { MonitorConnections } from './monitor-connections.ts';
 import { MonitorDesktops } from './monitor-desktops.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
@@ -61,6 +62,7 @@ export class Monitor {
   readonly #leaders: Leaders;
   readonly #connections: MonitorConnections;
   readonly #desktops: MonitorDesktops;
+  readonly #logins: MonitorLogins;
   readonly #listeners: Listeners;
   readonly #requestRows: RequestRows;
   readonly #serviceOf = new WeakMap<Connection, Service>();
@@ -85,9 +87,22 @@ export class Monitor {
           .kill(pid, sigkill)
           .catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
       },
-      ended: (connection) => this.#desktops.connectionEnded(connection),
+      authenticated: (connection) => this.#logins.began(connection),
+      ended: (connection) => {
+        this.#logins.ended(connection);
+        this.#desktops.connectionEnded(connection);
+      },
     });
     this.#desktops = new MonitorDesktops(options, this.#leaders);
+    this.#logins = new MonitorLogins({
+      log,
+      file: options.places.loginsFile,
+      connections: () => this.#connections.all,
+      desktopsOf: ({ number }) => this.#desktops.desktopsOf(number),
+      nameOf: (id) => this.#desktops.nameOf(id),
+      visitors: () => this.#desktops.visits,
+    });
+    this.#desktops.tellOf(this.#logins);
     this.#listeners = new Listeners({
       log,
       bind: (address, port) => zygote.bind(address, port),
@@ -186,6 +201,8 @@ export class Monitor {
       this.#listeners.commit(bound);
     }
     if (inherited !== undefined) {
+      // Another daemon is the one that people ask.
+      this.#logins.publish();
       this.#acceptInherited(inherited);
     }
   }
@@ -313,6 +330,7 @@ export class Monitor {
     setProcessTitle('sshdesk: monitor [draining]');
     this.#stopListening();
     this.#desktops.release();
+    this.#logins.publish();
     this.#service.pool.drainAll();
     this.#endIfDone();
   }
@@ -350,6 +368,7 @@ export class Monitor {
     }
     this.#service.pool.drainAll();
     this.#desktops.release();
+    this.#logins.close();
     this.#zygote.onGone = () => {};
     this.#zygote.close();
     this.#ended.resolve(code);

@@ -13,6 +13,8 @@ export interface Places {
   readonly localSocket: string;
   readonly desktopsDirectory: string;
   readonly storeFile: string;
+  /** Logins, for `sshdesk last`. */
+  readonly loginsFile: string;
 }
 
 function placesOf(runtimeDirectory: string, storeFile: string): Places {
@@ -23,6 +25,7 @@ function placesOf(runtimeDirectory: string, storeFile: string): Places {
     localSocket: join(runtimeDirectory, 'local.sock'),
     desktopsDirectory: join(runtimeDirectory, 'desktops'),
     storeFile,
+    loginsFile: join(dirname(storeFile), 'logins.db'),
   };
 }
 

@@ -23,7 +23,7 @@ import { ssh } from '../support/stock-client.ts';
 const lab = inLab(import.meta.url, 110_000);
 const keys = [
   ...['id', 'name', 'owner', 'state', 'engine', 'display', 'geometry', 'depth'],
-  ...['startedAt', 'lastUsedAt', 'viewers'],
+  ...['startedAt', 'lastUsedAt', 'viewers', 'viewedFrom'],
 ];
 const controlSocket = '/run/sshdesk/control.sock';
 

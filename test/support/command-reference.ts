@@ -97,6 +97,18 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     ['2', 'usage'],
     ['255', 'no daemon is reached'],
   ],
+  who: [
+    ['0', 'done'],
+    ['1', 'the daemon refuses'],
+    ['2', 'usage'],
+    ['255', 'no daemon is reached'],
+  ],
+  last: [
+    ['0', 'done'],
+    ['1', 'the daemon refuses, or logins are not recorded'],
+    ['2', 'usage'],
+    ['255', 'no daemon is reached'],
+  ],
   subsystem: [
     ['0', 'done; the client left, or the desktop was suspended'],
     ['1', 'no desktop: why is on stderr; or it has ended'],
@@ -209,6 +221,7 @@ export function serveManual(version: string): string {
     ['/run/sshdesk/local.sock', 'where `sshdesk subsystem` asks'],
     ['/run/sshdesk/desktops', 'what live desktops need'],
     ['/var/lib/sshdesk/state.db', 'desktops, live and past'],
+    ['/var/lib/sshdesk/logins.db', 'logins of the last 90 days, for `sshdesk last`'],
   ];
   const signals: readonly (readonly [string, string])[] = [
     ['SIGTERM', 'Closes the listeners; live logins go on. A second one ends them. Desktops stay.'],

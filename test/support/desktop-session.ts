@@ -162,19 +162,21 @@ export interface ListedDesktop {
   readonly viewers: number;
 }
 
+export interface CommandOutcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 /** `sshdesk sessions …`, as root or as the user. */
-export function sessionsCommand(
-  args: readonly string[],
-  user?: LabUser,
-): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+export function sessionsCommand(args: readonly string[], user?: LabUser): CommandOutcome {
+  return sshdeskCommand(['sessions', ...args], user);
+}
+
+/** `sshdesk …`, as root or as the user. */
+export function sshdeskCommand(args: readonly string[], user?: LabUser): CommandOutcome {
   const node = process.execPath;
-  const command = [
-    node,
-    '--no-warnings',
-    path.join(checkout, 'src/cli/main.ts'),
-    'sessions',
-    ...args,
-  ];
+  const command = [node, '--no-warnings', path.join(checkout, 'src/cli/main.ts'), ...args];
   const [file, ...rest] =
     user === undefined
       ? command

@@ -256,6 +256,13 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'restartMs',
     '`sshdesk subsystem`: a daemon that is started again is waited for',
   ],
+  ['src/broker/control-logins.ts', 'mostLogins', 'shown by `who` and `last`'],
+  ['src/monitor/login-view.ts', 'maxShownSessions', 'sessions of one login that `who` shows'],
+  [
+    'src/monitor/requests/session-start.ts',
+    'maxShownCharacters',
+    'of a command, as `who` shows it',
+  ],
   ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
   ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],

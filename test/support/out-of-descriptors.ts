@@ -22,6 +22,7 @@ const events = {
   began: () => {},
   startLeader: () => Promise.reject(),
   killLeader: () => {},
+  authenticated: () => {},
   ended: () => {},
 };
 const connections = new MonitorConnections(config, log, false, events);

@@ -68,7 +68,7 @@ export function valueOf<T>(outcome: Outcome<T>): T {
 
 /** As `link.ts` has it: times are ISO 8601 UTC. */
 export function wireDesktop(view: DesktopView) {
-  const { startedAtMs, lastUsedAtMs, ...same } = view;
+  const { startedAtMs, lastUsedAtMs, viewedFrom: _from, ...same } = view;
   return {
     ...same,
     startedAt: new Date(startedAtMs).toISOString(),
@@ -80,13 +80,15 @@ export function wireDesktop(view: DesktopView) {
 export interface Onlooker {
   readonly number: number;
   readonly closed: boolean;
+  readonly endpoints: { readonly remoteAddress: string };
   readonly worker: Pick<WorkerPort, 'viewerEnd' | 'viewerWarning'>;
 }
 
 export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
-  const { number, worker } = connection;
+  const { number, worker, endpoints } = connection;
   return {
     connection: number,
+    from: endpoints.remoteAddress,
     isGone: () => connection.closed,
     given: (viewer, id, descriptor) => holds.hold(number, viewer, id, descriptor),
     viewerEnd(viewer, why, status) {

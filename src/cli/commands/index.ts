@@ -12,5 +12,7 @@ export const commands: readonly CommandRow[] = [
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
   { name: 'connect', load: async () => (await import('./connect.ts')).connect },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
+  { name: 'who', load: async () => (await import('./who.ts')).who },
+  { name: 'last', load: async () => (await import('./last.ts')).last },
   { name: 'subsystem', load: async () => (await import('./subsystem.ts')).subsystem },
 ];

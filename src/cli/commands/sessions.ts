@@ -25,6 +25,10 @@ function show(action: ControlAction, reply: ControlReply, isJson: boolean): numb
     process.stderr.write(`sshdesk: ${reply.text}\n`);
     return 1;
   }
+  if (reply.is !== 'done') {
+    process.stderr.write('sshdesk: the daemon answers something else; is it another version?\n');
+    return 1;
+  }
   if (isJson) {
     process.stdout.write(`${JSON.stringify(reply.desktops, undefined, 2)}\n`);
   } else if (action === 'list') {

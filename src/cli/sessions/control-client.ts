@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
-import type { ControlReply, ControlRequest } from '../../broker/control.ts';
+import type { ControlReply, ControlRequest, LoginRequest } from '../../broker/control.ts';
 
 const answerTimeoutMs = 60_000;
 const maxReplyBytes = 4 * 1024 * 1024;
@@ -13,7 +13,7 @@ export class NoDaemon extends Error {}
 function parseReply(line: string, path: string): ControlReply {
   try {
     const reply = JSON.parse(line) as ControlReply;
-    if (reply.is === 'done' || reply.is === 'failed') {
+    if (['done', 'who', 'last', 'failed'].includes(reply.is)) {
       return reply;
     }
   } catch {
@@ -43,7 +43,10 @@ function connectTo(path: string): Socket {
 }
 
 /** Undefined: nobody listens there. */
-function ask(path: string, request: ControlRequest): Promise<ControlReply | undefined> {
+function ask(
+  path: string,
+  request: ControlRequest | LoginRequest,
+): Promise<ControlReply | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connectTo(path);
     let input = '';
@@ -86,7 +89,7 @@ function ask(path: string, request: ControlRequest): Promise<ControlReply | unde
 /** `path`: where somebody listens, the first of them. */
 export async function askDaemon(
   paths: readonly string[],
-  request: ControlRequest,
+  request: ControlRequest | LoginRequest,
 ): Promise<{ readonly path: string; readonly reply: ControlReply }> {
   for (const path of paths) {
     const reply = await ask(path, request);

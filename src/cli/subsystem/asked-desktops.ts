@@ -23,7 +23,8 @@ export interface AskedDesktops {
   readonly answering: Peer;
 }
 
-export function askedDesktops(user: string, log: Log): AskedDesktops {
+/** `from`: where the login is from, for people. */
+export function askedDesktops(user: string, from: string, log: Log): AskedDesktops {
   const [ours, theirs] = socketPair();
   const asking = peerOn(ours, log);
   const answering = peerOn(theirs, log);
@@ -44,6 +45,7 @@ export function askedDesktops(user: string, log: Log): AskedDesktops {
     onlooker: {
       number: connection,
       closed: false,
+      endpoints: { remoteAddress: from },
       worker: {
         viewerEnd: (_, viewer, why, status) =>
           answering.notify(ViewerEnd, { connection, viewer, why, status }),

@@ -33,6 +33,10 @@ export interface Opened {
   close(): void;
 }
 
+function saidOf({ from }: Visitor): string {
+  return from === '' ? 'this machine' : `${from}, as another sshd has said`;
+}
+
 function machineDoor({ user, from }: Visitor): ElsewhereDoor {
   return {
     path: placesFor(true, {}).localSocket,
@@ -55,7 +59,7 @@ async function machineDesktops(visitor: Visitor, log: Log): Promise<Desktops | u
   const door = machineDoor(visitor);
   const deadline = performance.now() + restartMs;
   for (;;) {
-    const served = servedDesktops(door, visitor, log);
+    const served = servedDesktops(door, visitor, saidOf(visitor), log);
     // A machine that has had no daemon since it was booted has no such directory.
     const mayCome = existsSync(placesFor(true, {}).runtimeDirectory);
     if (served !== undefined || !mayCome || performance.now() > deadline) {
@@ -87,13 +91,20 @@ export async function openDesktops(
     return { desktops: machine, close: () => {} };
   }
   for (const door of isRoot ? [] : ownDoors(visitor)) {
-    const served = servedDesktops(door, visitor, log);
+    const served = servedDesktops(door, visitor, saidOf(visitor), log);
     if (served !== undefined) {
       const desktops = machine === undefined ? served : new BothDesktops(machine, served);
       return { desktops, close: () => {} };
     }
   }
-  const own = await ownDesktops(places, visitor, desktopConfigFor, visitor.softFiles, log);
+  const own = await ownDesktops(
+    places,
+    visitor,
+    saidOf(visitor),
+    desktopConfigFor,
+    visitor.softFiles,
+    log,
+  );
   const desktops = machine === undefined ? own.desktops : new BothDesktops(machine, own.desktops);
   return { desktops, close: own.release };
 }

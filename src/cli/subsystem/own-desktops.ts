@@ -24,6 +24,7 @@ export interface OwnDesktops {
 export async function ownDesktops(
   places: Places,
   owner: Owner,
+  from: string,
   desktopConfigFor: LoadedDesktop['configFor'],
   softFiles: number | undefined,
   log: Log,
@@ -46,7 +47,7 @@ export async function ownDesktops(
     zygote.close();
     throw new Error(account.text);
   }
-  const { desktops, onlooker, answering } = askedDesktops(owner.user, log);
+  const { desktops, onlooker, answering } = askedDesktops(owner.user, from, log);
   const owned = new MonitorDesktops(
     {
       // The service that sshd uses, whoever of the two serves.

@@ -13,7 +13,12 @@ const ENOENT = 2;
 const ECONNREFUSED = 111;
 
 /** Undefined: nobody listens there. Throws where somebody does who should not. */
-export function servedDesktops(door: ElsewhereDoor, owner: Owner, log: Log): Desktops | undefined {
+export function servedDesktops(
+  door: ElsewhereDoor,
+  owner: Owner,
+  from: string,
+  log: Log,
+): Desktops | undefined {
   const holds = new ViewerHolds(
     { duplicate, shutdown: shutdownDescriptor, close: closeDescriptor },
     (error) => log.debug(`end of a viewer: ${String(error)}`),
@@ -27,7 +32,7 @@ export function servedDesktops(door: ElsewhereDoor, owner: Owner, log: Log): Des
     }
     throw error;
   }
-  const { desktops, onlooker, answering } = askedDesktops(owner.user, log);
+  const { desktops, onlooker, answering } = askedDesktops(owner.user, from, log);
   for (const schema of desktopCalls) {
     answering.onCall(schema, async (values) => {
       const { values: reply, descriptors = [] } = await elsewhere.ask(

@@ -23,6 +23,8 @@ export interface SessionStartHost {
 const maxCommandBytes = 256 * 1024 - 1;
 /** A leader takes 16 KiB of text, and LF may become CR LF. */
 const maxGreetingBytes = 7 * 1024;
+/** Of a command, for those who ask who is there. */
+const maxShownCharacters = 256;
 const nothing = Buffer.alloc(0);
 /** sshd's exit status when pam_open_session has failed. */
 const failedSessionStatus = 254;
@@ -194,6 +196,7 @@ async function start(
   }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;
+    connection.started(session, `subsystem '${plan.name}'`, '', Date.now());
     logStart(connection, login, session, `subsystem '${plan.name}'`, '');
     return {
       values: {
@@ -225,6 +228,14 @@ async function start(
   );
   const spawned = await login.leader.spawn(order);
   session.startedAs = 'process';
+  const shown =
+    plan.logged === 'command' ? `command '${plan.arguments.at(-1) ?? ''}'` : plan.logged;
+  connection.started(
+    session,
+    shown.slice(0, maxShownCharacters),
+    spawned.tty.replace('/dev/', ''),
+    Date.now(),
+  );
   connection.assignHandle(session, spawned.handle);
   logStart(connection, login, session, plan.logged, spawned.tty.replace('/dev/', ''));
   return {

@@ -94,6 +94,7 @@ describe('broker', { timeout: 20_000 }, () => {
   function opener(connection: number) {
     return {
       connection,
+      from: '192.0.2.1',
       viewerEnd: (viewer: number, why: string, status: number) =>
         told.push(`end ${connection} ${viewer} ${why} (${status})`),
       given: (viewer: number, id: string) => given.push(`${viewer} ${id}`),

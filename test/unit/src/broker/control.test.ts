@@ -22,12 +22,14 @@ const view = {
   startedAtMs: 0,
   lastUsedAtMs: 1_000,
   viewers: 2,
+  viewedFrom: ['192.0.2.1', '192.0.2.2'],
 };
 
 describe('control socket', { timeout: 10_000 }, () => {
   let root: string;
   let server: Server;
   let asked: string[];
+  let control: ControlServer;
   let uid: number;
   let rows: number;
   let histories: number;
@@ -59,7 +61,7 @@ describe('control socket', { timeout: 10_000 }, () => {
         return { is: 'done', value: view };
       },
     } as unknown as Broker;
-    const control = new ControlServer(broker, (error) => assert.fail(String(error)), {
+    control = new ControlServer(broker, (error) => assert.fail(String(error)), {
       ...controlLimits,
       connectionsPerUid: 2,
       idleMs: 300,
@@ -106,12 +108,53 @@ describe('control socket', { timeout: 10_000 }, () => {
           startedAt: '1970-01-01T00:00:00.000Z',
           lastUsedAt: '1970-01-01T00:00:01.000Z',
           viewers: 2,
+          viewedFrom: ['192.0.2.1', '192.0.2.2'],
         },
       ],
     });
     uid = 0;
     await talk('{"action":"list"}\n');
     assert.deepEqual(asked, ['list 1001', 'list everybody']);
+  });
+
+  test('logins: in whose name they are asked for, and with what bounds', async () => {
+    const [early] = await talk('{"action":"who"}\n');
+    assert.match(early ?? '', /serves no logins/);
+    const told: unknown[] = [];
+    let isRecorded = true;
+    control.logins = {
+      who: (asker) => {
+        told.push(['who', asker]);
+        return [];
+      },
+      last: (asker, query) => {
+        told.push(['last', asker, query]);
+        return isRecorded ? [] : undefined;
+      },
+    };
+    assert.deepEqual(await talk('{"action":"who"}\n{"action":"last","count":9999999}\n'), [
+      '{"is":"who","logins":[]}',
+      '{"is":"last","logins":[]}',
+    ]);
+    uid = 0;
+    await talk('{"action":"last","user":"bob\\u0000","sinceMs":5,"count":3}\n');
+    assert.deepEqual(told, [
+      ['who', 1001],
+      ['last', 1001, { user: undefined, sinceMs: 0, count: 2_000 }],
+      ['last', 'everybody', { user: 'bob\0', sinceMs: 5, count: 3 }],
+    ]);
+    for (const wrong of [
+      '"user":7',
+      '"sinceMs":-1',
+      '"count":1.5',
+      '"count":"1"',
+      '"sinceMs":1e99',
+    ]) {
+      const [line] = await talk(`{"action":"last",${wrong}}\n`);
+      assert.match(line ?? '', /not a request/, wrong);
+    }
+    isRecorded = false;
+    assert.match((await talk('{"action":"last"}\n'))[0] ?? '', /not recorded/);
   });
 
   test('whoever does not read his answers gets no more of them', async () => {

@@ -20,6 +20,7 @@ const desktop = {
   startedAt: '2026-01-02T03:04:05.678Z',
   lastUsedAt: '2026-01-02T03:04:06.000Z',
   viewers: 2,
+  viewedFrom: ['192.0.2.1', '192.0.2.2'],
 };
 
 test('a user asks the own daemon first, root the machine’s only', () => {
