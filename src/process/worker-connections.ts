@@ -35,7 +35,7 @@ import type { Peer } from '../ssh/wire/peer.ts';
 import type { Desktops } from '../../subsystems/display/desktops.ts';
 import { MonitorDesktops, ViewerTable } from '../../subsystems/display/monitor-desktops.ts';
 import { forwardedDesktop } from '../../subsystems/display/forwarded.ts';
-import { subsystems } from '../../subsystems/index.ts';
+import { subsystemPaces, subsystems } from '../../subsystems/index.ts';
 import { MonitorAuthority } from './worker-authority.ts';
 import { MonitorForwards } from './worker-forwards.ts';
 import { MonitorSessions } from './worker-sessions.ts';
@@ -216,7 +216,10 @@ export class WorkerConnections {
           ...remoteForwards.requests,
         ]),
         channelTypes: new Map([
-          ['session', sessionChannel(sessions, internalSubsystems(desktopsFor, fault))],
+          [
+            'session',
+            sessionChannel(sessions, internalSubsystems(desktopsFor, fault), subsystemPaces),
+          ],
           ['direct-tcpip', directTcpip(forwards, connector, forwardTargets(desktopsFor))],
           ['direct-streamlocal@openssh.com', directStreamLocal(forwards, connector)],
           ['tun@openssh.com', refuseTunnel],

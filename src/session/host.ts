@@ -1,6 +1,6 @@
 /** What a `session` channel needs of the privileged side; in a worker it asks the monitor. */
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { LendingSource } from '../ssh/connection/pump.ts';
+import type { LendingSource, Pace } from '../ssh/connection/pump.ts';
 
 export interface SessionHost {
   /** refused.reason: RFC 4254 §5.1. */
@@ -72,6 +72,15 @@ export interface HostedSession {
   onWarning: (line: string) => void;
   close(): void;
 }
+
+/** How far behind the process of a subsystem is let fall. */
+export interface SubsystemPace extends Pace {
+  /** What the process writes, as it is, seen. */
+  watch(source: LendingSource): LendingSource;
+}
+
+/** By the name of the subsystem; row of `subsystems/index.ts`. */
+export type SubsystemPaces = ReadonlyMap<string, () => SubsystemPace>;
 
 /** A subsystem that the worker itself runs; row of `subsystems/index.ts`, keyed by its name. */
 export type InternalSubsystem<Channel, Context> = (channel: Channel, context: Context) => void;

@@ -16,9 +16,9 @@ import type {
   SessionExitStatus,
   SessionHost,
   Started,
+  SubsystemPaces,
   Terminal,
 } from './host.ts';
-import { SftpPace } from './sftp-pace.ts';
 import { isSignalName, wireSignalName } from '../base/signals.ts';
 
 /** What a subsystem of this process is told besides its channel. */
@@ -30,29 +30,32 @@ export interface InternalContext {
 /** Subsystems that run in this process, keyed by the name that the host answers with. */
 export type InternalSubsystems = ReadonlyMap<string, InternalSubsystem<Channel, InternalContext>>;
 
-const sftp = Buffer.from('sftp');
-
 /** What the kernel keeps of a window size is 16 bits. */
 const largestCells = 0xffff;
 
 export function sessionChannel(
   host: SessionHost,
   subsystems: InternalSubsystems,
+  paces: SubsystemPaces = new Map(),
 ): ChannelOpenHandler {
   return (fields: Reader): Promise<OpenOutcome> => {
     fields.end();
-    return open(host, subsystems);
+    return open(host, subsystems, paces);
   };
 }
 
-async function open(host: SessionHost, subsystems: InternalSubsystems): Promise<OpenOutcome> {
+async function open(
+  host: SessionHost,
+  subsystems: InternalSubsystems,
+  paces: SubsystemPaces,
+): Promise<OpenOutcome> {
   const answer = await host.open();
   if ('refused' in answer) {
     return answer;
   }
   const { opened } = answer;
   return {
-    opened: (channel) => void new SessionChannel(channel, opened, subsystems),
+    opened: (channel) => void new SessionChannel(channel, opened, subsystems, paces),
     abandoned: () => opened.close(),
   };
 }
@@ -71,6 +74,7 @@ class SessionChannel {
   readonly #channel: Channel;
   readonly #hosted: HostedSession;
   readonly #subsystems: InternalSubsystems;
+  readonly #paces: SubsystemPaces;
   #state: State = 'idle';
   #terminal: Terminal | undefined;
   #pty: PtyStream | undefined;
@@ -80,7 +84,13 @@ class SessionChannel {
   #openOutputs = 0;
   #hasExited = false;
 
-  constructor(channel: Channel, hosted: HostedSession, subsystems: InternalSubsystems) {
+  constructor(
+    channel: Channel,
+    hosted: HostedSession,
+    subsystems: InternalSubsystems,
+    paces: SubsystemPaces,
+  ) {
+    this.#paces = paces;
     this.#channel = channel;
     this.#hosted = hosted;
     this.#subsystems = subsystems;
@@ -216,7 +226,7 @@ class SessionChannel {
     // Nothing of the process, its exit least of all, goes out before the answer to the request.
     return started.is === 'pty'
       ? () => this.#runTerminal(started.pty)
-      : () => this.#runProcess(started, kind === 'subsystem' && command.equals(sftp));
+      : () => this.#runProcess(started, kind === 'subsystem' ? command.toString('latin1') : '');
   }
 
   #runInternal(name: string): RequestAnswer {
@@ -229,11 +239,12 @@ class SessionChannel {
     return () => subsystem(this.#channel, { session: this.#hosted.number });
   }
 
-  #runProcess(started: Extract<Started, { is: 'process' }>, isSftp: boolean): void {
+  /** subsystem: empty: a shell or command. */
+  #runProcess(started: Extract<Started, { is: 'process' }>, subsystem: string): void {
     const { stdin, stdout, stderr } = started;
     const channel = this.#channel;
     this.#openOutputs = 2;
-    const pace = isSftp && !(stdout instanceof Readable) ? new SftpPace() : undefined;
+    const pace = stdout instanceof Readable ? undefined : this.#paces.get(subsystem)?.();
     const seen = pace === undefined ? stdout : pace.watch(stdout as LendingSource);
     pump(seen, channel.out, () => this.#outputEnded());
     pump(stderr, channel.err, () => this.#outputEnded());

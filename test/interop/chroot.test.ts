@@ -19,7 +19,13 @@ import { after, before, describe, test } from 'node:test';
 import { BothServers } from '../support/both-servers.ts';
 import { Child, eventually } from '../support/child.ts';
 import { inLab, type LabUser, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
-import { allProcesses, freePort, startServer, type TestServer } from '../support/server.ts';
+import {
+  allProcesses,
+  freePort,
+  rootless,
+  startServer,
+  type TestServer,
+} from '../support/server.ts';
 import { makeJail, makeRoot, put, sftp, sftpRoots } from '../support/sftp-only.ts';
 import { type ClientOutcome, spawnClient, ssh, sshArguments } from '../support/stock-client.ts';
 import { firstRoundTrip, roundTrip, startTunnel } from '../support/tunnel.ts';
@@ -341,6 +347,84 @@ describe('ChrootDirectory', lab, () => {
     }
   });
 
+  test('nor has a shell inside a descriptor of what is outside', async () => {
+    const command = ['exec', 'sleep', '31.5'];
+    const client = spawnClient(
+      'ssh',
+      sshArguments(servers.ours, { user: 'boxed', key }, ...command),
+    );
+    try {
+      const pid = await eventually(
+        'it runs',
+        () => allProcesses().find(({ title }) => title === 'sleep 31.5')?.pid,
+      );
+      assert.equal(run('readlink', [`/proc/${pid}/root`]).trim(), jail);
+      assert.equal(run('readlink', [`/proc/${pid}/cwd`]).trim(), `${jail}/home/boxed`);
+      const held = run('ls', ['-l', `/proc/${pid}/fd`])
+        .split('\n')
+        .slice(1, -1);
+      assert.deepEqual(
+        held.map((line) => / (\d+) -> (\w+):/.exec(line)?.slice(1).join(' ')),
+        [...['0 pipe', '1 pipe', '2 pipe']],
+      );
+    } finally {
+      client.kill();
+    }
+  });
+
+  test('what is done with files is logged by the machine’s syslog, which is not inside', async () => {
+    makeRoot(alice);
+    // A /dev of the server's own: the lab's is the machine's.
+    const ownDev = 'cp -a /dev /tmp/dev && mount --rbind /tmp/dev /dev && exec "$@"';
+    const reader = new Child('perl', [
+      '-e',
+      `use Socket; socket(S, PF_UNIX, SOCK_DGRAM, 0) or die; $| = 1;
+       bind(S, pack_sockaddr_un($ARGV[0])) or die $!; chmod 0666, $ARGV[0]; print "ready\\n";
+       while (defined recv(S, my $line, 65536, 0)) { print "$line\\n"; }`,
+      '/tmp/syslog.sock',
+    ]);
+    await using _end = reader;
+    await eventually('it reads', () => reader.stdout.includes('ready'));
+    await using server = await startServer({
+      kind: 'sshdesk',
+      wrapper: ['unshare', '--mount', 'bash', '-c', `${ownDev}`, 'bash'],
+      config: [
+        ...['UsePAM yes', 'Subsystem sftp internal-sftp -l INFO -f LOCAL3'],
+        ...['Match User alice', `ChrootDirectory ${sftpRoots}/%u`],
+      ],
+    });
+    symlinkSync('/tmp/syslog.sock', '/tmp/dev/log');
+    assert.equal((await sftp(server, alice, key, ['put /etc/hostname files/x'])).status, 0);
+    const severity = (19 << 3) | 6;
+    for (const line of [
+      'session opened for local user alice from \\[127\\.0\\.0\\.1\\]',
+      'close "/files/x" bytes read 0 written \\d+',
+      'session closed for local user alice from \\[127\\.0\\.0\\.1\\]',
+    ]) {
+      const pattern = new RegExp(`^<${severity}>.{15} internal-sftp\\[\\d+\\]: ${line}`, 'm');
+      await eventually(line, () => pattern.test(reader.stdout.replaceAll('\0', ''))).catch(
+        (error: unknown) => {
+          throw new Error(`${String(error)}\n${reader.stdout}`);
+        },
+      );
+    }
+  });
+
+  test('without root there is none: the login ends, and the log says why', async () => {
+    const user = alice;
+    const copy = { ...rootless(user) };
+    await using server = await startServer({
+      ...copy,
+      kind: 'sshdesk',
+      config: ['UsePAM no', 'StrictModes no', 'ChrootDirectory /'],
+      flags: ['-o', 'PidFile=none'],
+    });
+    const outcome = await ssh(server, { key }, 'echo in');
+    assert.notEqual(outcome.status, 0);
+    assert.equal(outcome.text, '');
+    await server.logged(/server lacks privileges to chroot to ChrootDirectory/);
+  });
+
   test('what a user may set does not reach internal-sftp', async () => {
     makeRoot(alice);
     put('/home/alice/.ssh/environment', 'LD_PRELOAD=/tmp/x\nHOME=/files\nUSER=root\n', alice);
@@ -379,6 +463,9 @@ describe('ChrootDirectory', lab, () => {
       ]);
       assert.notEqual(status, 0, name);
       assert.doesNotMatch(text, /etc|files/, name);
+      if (name === 'is missing') {
+        await server.logged(/cannot start \/usr\/lib\/openssh\/sftp-server for alice: /);
+      }
       assert.ok(!existsSync('/tmp/never'), name);
       rmSync(copy, { recursive: true });
     }
@@ -386,15 +473,16 @@ describe('ChrootDirectory', lab, () => {
 
   test('a directory that is put in the place of the judged one is not entered', async () => {
     makeRoot(alice);
+    const from = servers.ours.log().length;
     const args = ['-M', '-N', '-S', '/tmp/master', '-o', 'ControlPersist=no'];
     const master = spawnClient('ssh', sshArguments(servers.ours, { key, args }));
     try {
       await eventually('the master is in', () => existsSync('/tmp/master'));
-      await servers.ours.logged(/Changed root directory to "\/var\/sftp\/alice"/);
+      const judged = 'Changed root directory to "/var/sftp/alice"';
+      await eventually('it is judged', () => servers.ours.log().slice(from).includes(judged));
       renameSync(root, `${root}.judged`);
       mkdirSync(`${root}/other`, { recursive: true, mode: 0o777 });
       chmodSync(root, 0o777);
-      const shared = { key, args: ['-S', '/tmp/master', '-b', '-'], input: 'ls /\n' };
       const child = spawnClient('sftp', [
         ...['-o', 'ControlPath=/tmp/master', '-b', '-', 'alice@127.0.0.1'],
       ]);
@@ -402,7 +490,7 @@ describe('ChrootDirectory', lab, () => {
       child.stdout.on('data', (chunk: Buffer) => {
         text += chunk.toString();
       });
-      child.stdin.end(shared.input);
+      child.stdin.end('ls /\n');
       await new Promise((resolve) => child.once('close', resolve));
       assert.match(text, /\/files/);
       assert.doesNotMatch(text, /other/);

@@ -10,6 +10,7 @@ import { textOf } from '../authentication.ts';
 import type { Connection, Login, Session } from '../connection.ts';
 import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
 import { SessionStart, startedAs } from '../link.ts';
+import { CallFailure } from '../../ssh/wire/peer.ts';
 import { loginOf, sessionOf } from '../login.ts';
 import { preparationsFor, undoFor } from '../preparations.ts';
 import { type Answer, type AnyRow, row } from '../request-table.ts';
@@ -153,6 +154,22 @@ export function sessionStart(host: SessionStartHost): AnyRow {
   });
 }
 
+/** The client reads of no reason; who looks for one finds it in the log. */
+async function spawn(
+  connection: Connection,
+  login: Login,
+  order: SpawnOrder,
+): Promise<Awaited<ReturnType<Login['leader']['spawn']>>> {
+  try {
+    return await login.leader.spawn(order);
+  } catch (error) {
+    if (error instanceof CallFailure) {
+      connection.log.error(`cannot start ${order.file} for ${login.user}: ${error.text}`);
+    }
+    throw error;
+  }
+}
+
 /** terminal: empty: none. */
 function logStart(
   connection: Connection,
@@ -226,7 +243,7 @@ async function start(
     plan,
     kind === 'shell' && session.terminal !== undefined ? greeting : nothing,
   );
-  const spawned = await login.leader.spawn(order);
+  const spawned = await spawn(connection, login, order);
   session.startedAs = 'process';
   const shown =
     plan.logged === 'command' ? `command '${plan.arguments.at(-1) ?? ''}'` : plan.logged;

@@ -4,7 +4,8 @@ import { describe, test } from 'node:test';
 import { sftpBehindBytes, sftpBehindRequests } from '../../../../src/base/limits.ts';
 import type { HostedSession, SessionHost, Started } from '../../../../src/session/host.ts';
 import { sessionChannel } from '../../../../src/session/session-channel.ts';
-import { SftpPace } from '../../../../src/session/sftp-pace.ts';
+import { subsystemPaces } from '../../../../subsystems/index.ts';
+import { SftpPace } from '../../../../subsystems/sftp/pace.ts';
 import { ChannelWindowAdjust } from '../../../../src/ssh/connection/messages.ts';
 import type { LendingSource } from '../../../../src/ssh/connection/pump.ts';
 import { Writer } from '../../../../src/ssh/wire/writer.ts';
@@ -183,7 +184,7 @@ describe('a session with the subsystem sftp', () => {
     };
     const host: SessionHost = { open: async () => ({ opened: hosted }) };
     const peer = new ConnectionPeer({
-      channelTypes: new Map([['session', sessionChannel(host, new Map())]]),
+      channelTypes: new Map([['session', sessionChannel(host, new Map(), subsystemPaces)]]),
     });
     peer.open(7, 1 << 20, 32 * 1024, 'session');
     await settle();

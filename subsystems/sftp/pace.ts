@@ -5,13 +5,14 @@
  * So requests beyond a bound wait here, within the channel's window. Only the lengths of packets are
  * looked at; what does not look like SFTP is let through. Runs in: worker.
  */
-import { sftpBehindBytes, sftpBehindRequests, sftpPacketBytes } from '../base/limits.ts';
-import type { LendingSource, Pace } from '../ssh/connection/pump.ts';
+import { sftpBehindBytes, sftpBehindRequests, sftpPacketBytes } from '../../src/base/limits.ts';
+import type { SubsystemPace } from '../../src/session/host.ts';
+import type { LendingSource } from '../../src/ssh/connection/pump.ts';
 
 const initType = 1;
 const versionType = 2;
 
-export class SftpPace implements Pace {
+export class SftpPace implements SubsystemPace {
   onRoom: () => void = () => {};
   readonly #requests: PacketScanner;
   readonly #responses: PacketScanner;
