@@ -2,7 +2,7 @@
  * Which environment variables of a client enter its session: AcceptEnv's patterns, within names that
  * no pattern can open. sshd takes whatever a pattern says; here a wide pattern cannot hand the
  * dynamic linker or an interpreter's start-up to a client, because that would undo ForceCommand,
- * ChrootDirectory and the account's shell (CVE-2015-8325, CVE-2014-2532). Runs in: monitor.
+ * ChrootDirectory and the account's shell (CVE-2015-8325, CVE-2014-2532). Runs in: monitor, launcher.
  */
 import { matchesPattern } from '../../keys/pattern.ts';
 
@@ -64,6 +64,16 @@ const neverTakenPrefixes = [...linkerPrefixes, 'BASH_FUNC_', 'SSH_AUTH_INFO'];
 
 function isIdentifier(name: string): boolean {
   return name.length <= maxNameCharacters && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+}
+
+/** Whether a pattern of AcceptEnv means names that are not taken. */
+export function reachesNeverTaken(pattern: string): boolean {
+  return (
+    [...neverTaken].some((name) => matchesPattern(name, pattern)) ||
+    neverTakenPrefixes.some(
+      (prefix) => pattern.startsWith(prefix) || matchesPattern(`${prefix}X`, pattern),
+    )
+  );
 }
 
 /** A client's `env` request (RFC 4254 §6.4). */

@@ -64,7 +64,7 @@ export const streamLocalBindMaskRow = row({
   parse: octalMask,
   // As sshd, which has the last one here.
   add: (_before, next) => next,
-  isSingle: true,
+  counts: 'last',
   dump: (config) => `0${config.streamLocalBindMask.toString(8)}`,
 });
 

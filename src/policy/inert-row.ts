@@ -44,7 +44,9 @@ export function inert({
     summary,
     defaultText: usual,
     effect,
-    isRepeatable: false,
+    counts: 'first',
+    stricter: () => undefined,
+    parts: () => [],
     accept(draft, words, place) {
       put(draft, key, parse(words, place));
     },

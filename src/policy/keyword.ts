@@ -18,8 +18,12 @@ export interface KeywordRow<D, C> {
    * undefined: it is honoured.
    */
   readonly effect?: 'fixed' | 'checked';
-  /** Several lines add up; otherwise the first one counts. */
-  readonly isRepeatable: boolean;
+  /** Of several lines. `all`: they add up; `by name`: those of a block with those outside too. */
+  readonly counts: 'first' | 'last' | 'all' | 'by name';
+  /** What sshd would do with this line and is not done; undefined: nothing. Throws ConfigError. */
+  stricter(words: Words, place: Place): string | undefined;
+  /** Names of which the first line that has one counts, where lines add up (SetEnv). */
+  parts(words: Words, place: Place): readonly string[];
   /** Every line is checked, also one that no longer counts. Throws ConfigError. */
   accept(draft: Partial<D>, words: Words, place: Place): void;
   /** What a later block says, behind what is there: the first value counts, or both add up. */
@@ -38,8 +42,10 @@ export interface KeywordDeclaration<D, C, K extends keyof D> {
   readonly parse: (words: Words, place: Place) => D[K];
   /** What two lines make together; without it the first counts. */
   readonly add?: (before: D[K], next: D[K]) => D[K];
-  /** With `add`: the lines do not add up for who writes them. */
-  readonly isSingle?: boolean;
+  /** With `add`, where the lines do not add up for who writes them. */
+  readonly counts?: 'first' | 'last' | 'by name';
+  readonly stricter?: (value: D[K]) => string | undefined;
+  readonly parts?: (value: D[K]) => readonly string[];
   readonly dump: (config: C) => string | readonly string[];
 }
 
@@ -62,7 +68,9 @@ export function keyword<D, C, K extends keyof D>(
     argument,
     summary,
     defaultText,
-    isRepeatable: add !== undefined && declaration.isSingle !== true,
+    counts: declaration.counts ?? (add === undefined ? 'first' : 'all'),
+    stricter: (words, place) => declaration.stricter?.(parse(words, place)),
+    parts: (words, place) => declaration.parts?.(parse(words, place)) ?? [],
     accept(draft, words, place) {
       put(draft, parse(words, place));
     },

@@ -5,6 +5,7 @@
 import { isIP, isIPv6 } from 'node:net';
 import { algorithmKinds, leftOutNotice } from './transport-algorithms.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from './config.ts';
+import type { ConfigLine } from './config-line.ts';
 import type { ConfigSource } from './config-source.ts';
 import {
   type DesktopDraft,
@@ -27,6 +28,7 @@ import {
   matchKeywords,
   type MatchSubject,
   parseMatch,
+  unknownSubject,
 } from './match.ts';
 import { commandLinePlace, ConfigReader, type Grammar, type ReadResult } from './read-config.ts';
 import type { ServerDraft } from './server-draft.ts';
@@ -70,6 +72,8 @@ export interface LoadRequest {
   /** `-4`, `-6` */
   readonly addressFamily?: 'inet' | 'inet6';
   readonly source: ConfigSource;
+  /** Is told of every line, the wrong ones too. */
+  readonly onLine?: (line: ConfigLine) => void;
 }
 
 export interface Loaded<C> {
@@ -161,9 +165,11 @@ function hostKeysOf(
 
 function read<D, C>(
   grammar: Grammar<D, C>,
-  request: Pick<LoadRequest, 'commandLine' | 'source'> & { readonly file: string | undefined },
+  request: Pick<LoadRequest, 'commandLine' | 'source' | 'onLine'> & {
+    readonly file: string | undefined;
+  },
 ): Omit<ReadResult<D>, 'errors'> {
-  const reader = new ConfigReader(grammar, request.source);
+  const reader = new ConfigReader(grammar, request.source, request.onLine);
   for (const [index, option] of request.commandLine.entries()) {
     reader.readLine(option, commandLinePlace, index + 1);
   }
@@ -312,23 +318,13 @@ function leftOutNotices(config: ServerConfig): readonly string[] {
   return fields.flatMap((field) => leftOutNotice(algorithmKinds[field], config[field]));
 }
 
-const nobody: MatchSubject = {
-  user: undefined,
-  isInvalidUser: false,
-  groups: [],
-  remoteHost: undefined,
-  remoteAddress: undefined,
-  localAddress: undefined,
-  localPort: undefined,
-  routingDomain: undefined,
-};
-
 export interface DesktopLoadRequest {
   readonly file: string;
   /** `--desktop-config` was given: the file has to be there. */
   readonly isFileRequired: boolean;
   readonly cores: number;
   readonly source: ConfigSource;
+  readonly onLine?: (line: ConfigLine) => void;
 }
 
 export interface LoadedDesktop extends Loaded<DesktopConfig> {
@@ -352,13 +348,18 @@ export function loadDesktopConfig(request: DesktopLoadRequest): LoadedDesktop {
     blocks,
     notices,
     details,
-  } = read(desktopGrammar, { commandLine: [], file: isThere ? file : undefined, source });
+  } = read(desktopGrammar, {
+    commandLine: [],
+    file: isThere ? file : undefined,
+    source,
+    ...(request.onLine === undefined ? {} : { onLine: request.onLine }),
+  });
   const draft: DesktopDraft = { ...desktopDefaults(request.cores), ...said };
   const config = desktopConfig(draft);
   return {
     config,
     configFor(owner) {
-      const more = saidFor(blocks, { ...nobody, ...owner });
+      const more = saidFor(blocks, { ...unknownSubject, ...owner });
       return more === undefined ? config : desktopConfig({ ...draft, ...more });
     },
     notices,

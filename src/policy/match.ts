@@ -24,6 +24,18 @@ export interface MatchSubject {
   readonly routingDomain: string | undefined;
 }
 
+/** Of which nothing is known. */
+export const unknownSubject: MatchSubject = {
+  user: undefined,
+  isInvalidUser: false,
+  groups: [],
+  remoteHost: undefined,
+  remoteAddress: undefined,
+  localAddress: undefined,
+  localPort: undefined,
+  routingDomain: undefined,
+};
+
 export type Criterion = (subject: MatchSubject) => boolean;
 
 /** As sshd: what a test specification (`-C`) leaves out matches nothing. */

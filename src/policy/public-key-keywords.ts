@@ -80,6 +80,14 @@ export const userKeyNames: AlgorithmNames = {
 
 const authorityNames: AlgorithmNames = { known: knownPlain, defaults: plainDefaults, complaint };
 
+const leastRsaBits = 1024;
+
+function neverAccepted(names: readonly string[]): string | undefined {
+  const never = Object.entries(neverVerified).flat(2);
+  const listed = names.filter((name) => never.includes(name));
+  return listed.length === 0 ? undefined : `never accepted: ${listed.join(', ')}`;
+}
+
 function authOptions(words: Words): PubkeyAuthOptions {
   const options = { touchRequired: false, verifyRequired: false };
   for (const word of several(words)) {
@@ -114,6 +122,8 @@ export const requiredRsaSize = row({
   defaultText: '1024',
   field: 'requiredRsaSize',
   parse: integer(0),
+  stricter: (bits) =>
+    bits < leastRsaBits ? `below ${leastRsaBits} bits always refused` : undefined,
   dump: (config) => String(config.requiredRsaSize),
 });
 
@@ -146,6 +156,7 @@ export const caSignatureAlgorithms = row({
   defaultText: plainDefaults.join(','),
   field: 'caSignatureAlgorithms',
   parse: (words) => algorithmList(single(words), authorityNames),
+  stricter: neverAccepted,
   dump: (config) => config.caSignatureAlgorithms.join(','),
 });
 
@@ -158,6 +169,7 @@ export const pubkeyAcceptedAlgorithms = row({
   defaultText: userKeyNames.defaults.join(','),
   field: 'pubkeyAcceptedAlgorithms',
   parse: (words) => algorithmList(single(words), userKeyNames),
+  stricter: neverAccepted,
   dump: (config) => config.pubkeyAcceptedAlgorithms.join(','),
 });
 
@@ -187,7 +199,7 @@ export const fingerprintHash = row({
   }),
   // As sshd, which has the last one here.
   add: (_before, next) => next,
-  isSingle: true,
+  counts: 'last',
   dump: (config) => config.fingerprintHash,
 });
 

@@ -3,6 +3,7 @@
  * Runs in: monitor, launcher.
  */
 import { ConfigError } from '../base/errors.ts';
+import { reachesNeverTaken } from './accept-env.ts';
 import { checkInternalSftp } from './internal-sftp.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { concatBounded, flag, maxListItems, row } from './server-row.ts';
@@ -94,6 +95,10 @@ export const acceptEnvRow = row({
   defaultText: 'none',
   field: 'acceptEnv',
   parse: environmentPatterns,
+  stricter: (patterns) =>
+    patterns.some(reachesNeverTaken)
+      ? 'never names of the dynamic linker, of interpreters and of the account'
+      : undefined,
   add: concatBounded(maxListItems),
   dump: (config) => config.acceptEnv,
 });
@@ -106,6 +111,7 @@ export const setEnvRow = row({
   field: 'setEnv',
   parse: assignments,
   add: withoutKnown,
+  parts: (variables) => variables.map(([name]) => name),
   dump: (config) => config.setEnv.map(([name, value]) => `${name}=${value}`),
 });
 
@@ -115,6 +121,7 @@ export const permitUserEnvironmentRow = row({
   summary: 'Whether ~/.ssh/environment and environment= of keys count, and for which names.',
   defaultText: 'no',
   field: 'permitUserEnvironment',
+  stricter: (names) => (names === 'no' ? undefined : 'never names of the dynamic linker'),
   parse: single,
   dump: (config) => config.permitUserEnvironment,
 });
@@ -127,6 +134,8 @@ export const subsystemRow = row({
   defaultText: 'none',
   field: 'subsystems',
   parse: subsystem,
+  counts: 'by name',
+  parts: (subsystems) => [...subsystems.keys()],
   // Of one name the first counts (sshd from 9.5 on), wherever a later one stands.
   add: (before, next) => new Map([...before, ...[...next].filter(([name]) => !before.has(name))]),
   dump: (config) => [...config.subsystems].map(([name, command]) => `${name} ${command}`),

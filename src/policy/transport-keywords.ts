@@ -27,6 +27,8 @@ function algorithms(
     defaultText: defaultList(kind).names.join(', '),
     field,
     parse: transportAlgorithms(kind),
+    stricter: ({ leftOut }) =>
+      leftOut.length === 0 ? undefined : `not implemented and left out: ${leftOut.join(', ')}`,
     dump: (config) => config[field].names.join(','),
   });
 }
@@ -62,7 +64,7 @@ export const rekeyLimitRow = row({
   parse: rekeyLimit,
   // As sshd: a line without a time leaves it to the next one that has one.
   add: (before, next) => ({ bytes: before.bytes, ms: before.ms ?? next.ms }),
-  isSingle: true,
+  counts: 'first',
   dump: ({ rekeyLimit: limit }) => `${limit.bytes} ${limit.ms / 1000}`,
 });
 

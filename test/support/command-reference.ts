@@ -82,6 +82,12 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     ['1', 'usage, as sshd'],
     ['255', 'configuration, key or port cannot be used; each fault is a line on stderr'],
   ],
+  explain: [
+    ['0', 'the daemon takes the configuration'],
+    ['1', 'it does not: a line is wrong or not supported, or lines contradict each other'],
+    ['2', 'usage'],
+    ['255', 'no file could be read, or `-C` is wrong'],
+  ],
   connect: [
     ['0', 'done'],
     [String(connectExitCodes.desktop), 'the desktop could not be started or shown, or has ended'],

@@ -17,7 +17,7 @@ interface Entry {
   readonly argument: string;
   readonly summary: string;
   readonly defaultText: string;
-  readonly isRepeatable: boolean;
+  readonly counts: KeywordRow<never, never>['counts'];
 }
 
 const include: Entry = {
@@ -27,7 +27,7 @@ const include: Entry = {
   summary:
     'Reads the files that match, in lexical order, at this place. Relative to the folder of the file by default. At most 16 deep, 1024 files and 1 MiB in all.',
   defaultText: 'none',
-  isRepeatable: true,
+  counts: 'all',
 };
 
 const match: Entry = {
@@ -44,7 +44,7 @@ a block. May stand in a block: ${serverKeywords
     .toSorted((a, b) => a.localeCompare(b, 'en'))
     .join(', ')}, Include.`,
   defaultText: 'none',
-  isRepeatable: true,
+  counts: 'all',
 };
 
 const desktopMatch: Entry = {
@@ -57,13 +57,13 @@ a block: ${desktopKeywords
     .filter((name) => desktopMatchKeywords.has(name.toLowerCase()))
     .join(', ')}, Include.`,
   defaultText: 'none',
-  isRepeatable: true,
+  counts: 'all',
 };
 
 function entry(row: Entry): string {
   const lines = [`### ${row.name}`, '', `    ${row.name} ${row.argument}`, '', row.summary];
   const more = [`Default: ${row.defaultText}.`];
-  if (row.isRepeatable) {
+  if (row.counts === 'all' || row.counts === 'by name') {
     more.push('Several lines add up.');
   }
   if (row.aliases.length > 0) {

@@ -10,6 +10,7 @@ export interface CommandRow {
 export const commands: readonly CommandRow[] = [
   { name: 'start', load: async () => (await import('./start.ts')).start },
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
+  { name: 'explain', load: async () => (await import('./explain.ts')).explain },
   { name: 'connect', load: async () => (await import('./connect.ts')).connect },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
   { name: 'who', load: async () => (await import('./who.ts')).who },

@@ -115,6 +115,8 @@ const ways: readonly (readonly [number, readonly string[], RegExp])[] = [
   [2, ['connect'], /Not enough non-option arguments/],
   [2, ['connect', 'host', '--nosuch'], /Unknown argument/],
   [255, ['connect', '-F', 'none', '--batch', '--list', '127.0.0.1:1'], /refused|ECONNREFUSED/i],
+  [2, ['explain', '--nonsense'], /Unknown argument/],
+  [255, ['explain', '-C', 'nothing'], /Invalid test mode specification/],
   [2, ['sessions'], /Not enough non-option arguments/],
   [2, ['sessions', 'nosuch'], /Invalid values/],
   [1, ['sessions', 'terminate', '--control', '/nonexistent'], /which one/],
