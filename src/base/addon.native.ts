@@ -28,6 +28,7 @@ interface Addon {
   setQuickAck(descriptor: number, on: 0 | 1): number;
   setNoDelay(descriptor: number, on: 0 | 1): number;
   setKeepAlive(descriptor: number, on: 0 | 1): number;
+  setTrafficClass(descriptor: number, value: number): number;
   peerCredentials(descriptor: number): PeerCredentials | number;
   shutdownDescriptor(descriptor: number): number;
   duplicate(descriptor: number): number;

@@ -127,6 +127,11 @@ export function setKeepAlive(descriptor: number, on: boolean): void {
   checked('setsockopt(SO_KEEPALIVE)', addon.setKeepAlive(descriptor, on ? 1 : 0));
 }
 
+/** The byte of the IP header that routers queue by, of either family. */
+export function setTrafficClass(descriptor: number, value: number): void {
+  checked('setsockopt(IP_TOS)', addon.setTrafficClass(descriptor, value));
+}
+
 /** Who connected (SO_PEERCRED): as it was at connect(2). */
 export function peerCredentials(descriptor: number): PeerCredentials {
   return checkedValue('getsockopt(SO_PEERCRED)', addon.peerCredentials(descriptor));

@@ -25,6 +25,9 @@ export interface LoginSettings {
   readonly aliveCountMax: number;
   readonly channelTimeouts: readonly { readonly pattern: string; readonly seconds: number }[];
   readonly unusedSeconds: number;
+  /** 256: none. */
+  readonly interactiveClass: number;
+  readonly bulkClass: number;
 }
 
 /** Notices to the worker that holds the connection. */

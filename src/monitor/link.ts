@@ -292,7 +292,7 @@ export const X11End = notice(122, 'x11-end', { connection: uint32, session: uint
 /**
  * monitor → worker, before the answer that makes a connection authenticated. aliveIntervalMs 0: the
  * client is not asked whether it is there; aliveCountMax 0: it may stay silent for ever. The rest is
- * ChannelTimeout and UnusedConnectionTimeout.
+ * ChannelTimeout and UnusedConnectionTimeout, and IPQoS: 256 leaves the class as it is.
  */
 export const LoginSettings = notice(123, 'login-settings', {
   connection: uint32,
@@ -300,6 +300,8 @@ export const LoginSettings = notice(123, 'login-settings', {
   aliveCountMax: uint32,
   channelTimeouts: list(record({ pattern: text, seconds: uint32 }), 256),
   unusedSeconds: uint32,
+  interactiveClass: uint32,
+  bulkClass: uint32,
 });
 const maxHostKeys = 64;
 /** Proof for the client that the host has these keys (OpenSSH PROTOCOL §2.5), in their order. */

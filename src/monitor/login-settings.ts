@@ -16,16 +16,17 @@ export function graceTimer(
     : setTimeout(onOver, Math.min(loginGraceTimeMs, longestTimerMs));
 }
 
-/** Undefined: nothing. */
-export function loginSettings(config: ServerConfig): LoginSettings | undefined {
-  const settings = {
+/** Beyond every class of IPQoS. */
+const noClass = 256;
+
+export function loginSettings(config: ServerConfig): LoginSettings {
+  const { interactive = noClass, bulk = noClass } = config.trafficClasses;
+  return {
     aliveIntervalMs: Math.min(config.clientAliveIntervalMs, longestTimerMs),
     aliveCountMax: config.clientAliveCountMax,
     channelTimeouts: config.channelTimeouts.map(({ pattern, seconds }) => ({ pattern, seconds })),
     unusedSeconds: config.unusedConnectionTimeoutSeconds,
+    interactiveClass: interactive,
+    bulkClass: bulk,
   };
-  const { aliveIntervalMs, channelTimeouts, unusedSeconds } = settings;
-  return aliveIntervalMs > 0 || channelTimeouts.length > 0 || unusedSeconds > 0
-    ? settings
-    : undefined;
 }

@@ -54,6 +54,12 @@ export interface StartupsSpec {
   readonly full: number;
 }
 
+/** IPQoS, as the byte of the header; undefined: as the machine has it. */
+export interface TrafficClasses {
+  readonly interactive: number | undefined;
+  readonly bulk: number | undefined;
+}
+
 /** One word of ChannelTimeout. */
 export interface ChannelTimeout {
   /** As it was written. */
@@ -181,6 +187,7 @@ export interface ServerConfig {
   /** 0: an unanswered question ends nothing. */
   readonly clientAliveCountMax: number;
   readonly tcpKeepAlive: boolean;
+  readonly trafficClasses: TrafficClasses;
   /** The first that matches counts. */
   readonly channelTimeouts: readonly ChannelTimeout[];
   /** 0: a connection needs no channel. */

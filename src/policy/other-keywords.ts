@@ -35,4 +35,4 @@ export const deprecatedKeywords: readonly string[] = [
 ];
 
 /** OpenSSH 10.5 and Debian's patches. */
-export const unsupportedKeywords: readonly string[] = ['IPQoS', 'RoutingDomain'];
+export const unsupportedKeywords: readonly string[] = ['RoutingDomain'];

@@ -111,6 +111,7 @@ import {
   timeoutDefaults,
   unusedConnectionTimeoutRow,
 } from './timeout-keywords.ts';
+import { ipQosRow, trafficDefaults } from './traffic-keywords.ts';
 import {
   ciphersRow,
   compressionRow,
@@ -210,6 +211,7 @@ export const serverKeywords: readonly ServerRow[] = [
   perSourceNetBlockSizeRow,
   ...sourceRows,
   permitTunnelRow,
+  ipQosRow,
   rekeyLimitRow,
   permitOpenRow,
   permitListenRow,
@@ -234,4 +236,5 @@ export const serverDefaults: ServerDraft = {
   ...sourceDefaults,
   ...gssapiDefaults,
   ...timeoutDefaults,
+  ...trafficDefaults,
 };

@@ -305,10 +305,7 @@ export class MonitorConnections {
     connection.phase = 'postauth';
     connection.login = login;
     this.#events.authenticated(connection);
-    const settings = loginSettings(login.config);
-    if (settings !== undefined) {
-      connection.worker.loginSettings(connection.number, settings);
-    }
+    connection.worker.loginSettings(connection.number, loginSettings(login.config));
     this.#release(connection);
   }
 

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
 import { ByApplication, DisconnectError, NoAgreement, VersionError } from '../base/errors.ts';
 import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
-import { closeDescriptor, setQuickAck } from '../base/socket.native.ts';
+import { closeDescriptor, setQuickAck, setTrafficClass } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
 import { directStreamLocal } from '../forwarding/direct-streamlocal.ts';
 import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts';
@@ -62,6 +62,9 @@ function streamOf(descriptors: readonly number[], lentBuffer: Buffer): Duplex {
 
 /** As much as is handled from one connection in a turn. */
 const inputBufferBytes = 256 * 1024;
+/** IPQoS is one byte; more is none. */
+const largestClass = 0xff;
+const noClass = 0x100;
 /** What a pipe holds, and so what one read gives. */
 const lentBufferBytes = 64 * 1024;
 
@@ -178,12 +181,19 @@ export class WorkerConnections {
         ),
     });
     let mux: Connection | undefined;
+    let trafficClasses = { interactive: noClass, bulk: noClass };
     const sessions = new MonitorSessions({
       peer: this.#peer,
       connection,
       lentBuffer: this.#lentBuffer,
       opener: () => mux as Connection, // whoever asks is a channel of it
       room: this.#room,
+      onTraffic: (isInteractive) => {
+        const value = isInteractive ? trafficClasses.interactive : trafficClasses.bulk;
+        if (isTcp && !stream.destroyed && value <= largestClass) {
+          setTrafficClass(descriptor, value);
+        }
+      },
       log: (level, line) => this.#log(level, connection, line),
     });
     const forwards = new MonitorForwards(this.#peer, connection);
@@ -233,6 +243,7 @@ export class WorkerConnections {
     const watch = (settings: LoginSettings): void => {
       keepalive?.stop();
       inactivity?.stop();
+      trafficClasses = { interactive: settings.interactiveClass, bulk: settings.bulkClass };
       if (settings.aliveIntervalMs > 0) {
         keepalive = new Keepalive({
           intervalMs: settings.aliveIntervalMs,

@@ -51,6 +51,8 @@ export interface SessionShared {
   /** Opens channels to the client; there once somebody is logged in. */
   readonly opener: () => ChannelOpener;
   readonly room: SocketRoom;
+  /** What the sessions that run are, all together: of a terminal, display or viewer, or bulk alone. */
+  readonly onTraffic: (isInteractive: boolean) => void;
   readonly log: (level: string, line: string) => void;
 }
 
@@ -75,17 +77,26 @@ function greeted(source: LendingSource, greeting: Buffer): LendingSource {
 class MonitorSession implements HostedSession {
   readonly number: number;
   readonly #shared: SessionShared;
+  readonly #onStarted: (isInteractive: boolean) => void;
   readonly #onClosed: () => void;
+  #hasDisplay = false;
   readonly #keep: KeepListener;
   #isClosed = false;
   #early: SessionExitStatus | undefined;
   #onExit: ((exit: SessionExitStatus) => void) | undefined;
   onWarning: (line: string) => void = () => {};
 
-  constructor(shared: SessionShared, number: number, keep: KeepListener, onClosed: () => void) {
+  constructor(
+    shared: SessionShared,
+    number: number,
+    keep: KeepListener,
+    onStarted: (isInteractive: boolean) => void,
+    onClosed: () => void,
+  ) {
     this.#shared = shared;
     this.number = number;
     this.#keep = keep;
+    this.#onStarted = onStarted;
     this.#onClosed = onClosed;
   }
 
@@ -148,6 +159,7 @@ class MonitorSession implements HostedSession {
       closeAll(descriptors);
       return false;
     }
+    this.#hasDisplay = true;
     this.#keep(
       this.number,
       x11Listener(descriptors, request, opener(), room, ({ message }) => log('ERROR', message)),
@@ -163,6 +175,7 @@ class MonitorSession implements HostedSession {
     const { values, descriptors } = answer;
     if (values.is === link.startedAs.internal) {
       closeAll(descriptors);
+      this.#onStarted(true);
       return { is: 'internal', name: values.internalName };
     }
     if (values.is === link.startedAs.told || values.is === link.startedAs.printed) {
@@ -179,6 +192,7 @@ class MonitorSession implements HostedSession {
       closeAll(descriptors);
       return { is: 'refused' };
     }
+    this.#onStarted(values.isPty || this.#hasDisplay);
     if (values.isPty) {
       return { is: 'pty', pty: new PtyMaster(descriptors[0] as number) };
     }
@@ -223,6 +237,8 @@ class MonitorSession implements HostedSession {
 export class MonitorSessions implements SessionHost {
   readonly #shared: SessionShared;
   readonly #sessions = new Map<number, MonitorSession>();
+  /** By number: whether it is interactive. */
+  readonly #running = new Map<number, boolean>();
   readonly #listeners = new Map<'agent' | number, ForwardListener>();
   #isOver = false;
 
@@ -237,6 +253,13 @@ export class MonitorSessions implements SessionHost {
       listener.close();
     }
     this.#listeners.clear();
+  }
+
+  /** Behind the last session the class stays: what follows is the farewell. */
+  #tellTraffic(): void {
+    if (this.#running.size > 0 && !this.#isOver) {
+      this.#shared.onTraffic([...this.#running.values()].includes(true));
+    }
   }
 
   /** The session is over, its process too, and with them its display. */
@@ -265,7 +288,15 @@ export class MonitorSessions implements SessionHost {
         this.#shared,
         number,
         (of, listener) => this.#keepListener(of, listener),
-        () => this.#sessions.delete(number),
+        (isInteractive) => {
+          this.#running.set(number, isInteractive);
+          this.#tellTraffic();
+        },
+        () => {
+          this.#sessions.delete(number);
+          this.#running.delete(number);
+          this.#tellTraffic();
+        },
       );
       this.#sessions.set(values.session, session);
       return { opened: session };

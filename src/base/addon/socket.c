@@ -152,6 +152,25 @@ static napi_value set_keep_alive(napi_env env, napi_callback_info info) {
   return set_flag(env, info, SOL_SOCKET, SO_KEEPALIVE);
 }
 
+/* setTrafficClass(descriptor, value): the TOS byte of IPv4, the traffic class of IPv6. */
+static napi_value set_traffic_class(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  int32_t descriptor, value;
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  if (!take_arguments(env, info, 2, arguments) || !take_int(env, arguments[0], &descriptor) ||
+      !take_int(env, arguments[1], &value)) {
+    return NULL;
+  }
+  if (getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0) {
+    return give_errno(env);
+  }
+  int level = domain == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  int name = domain == AF_INET6 ? IPV6_TCLASS : IP_TOS;
+  return setsockopt(descriptor, level, name, &value, sizeof value) < 0 ? give_errno(env)
+                                                                       : give_int(env, 0);
+}
+
 static napi_value peer_credentials(napi_env env, napi_callback_info info) {
   int32_t descriptor;
   struct ucred peer;
@@ -355,6 +374,7 @@ bool socket_exports(napi_env env, napi_value exports) {
          export_function(env, exports, "setQuickAck", set_quick_ack) &&
          export_function(env, exports, "setNoDelay", set_no_delay) &&
          export_function(env, exports, "setKeepAlive", set_keep_alive) &&
+         export_function(env, exports, "setTrafficClass", set_traffic_class) &&
          export_function(env, exports, "peerCredentials", peer_credentials) &&
          export_function(env, exports, "shutdownDescriptor", shutdown_descriptor) &&
          export_function(env, exports, "duplicate", duplicate) &&
