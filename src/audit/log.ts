@@ -95,6 +95,11 @@ export class Log {
     this.#outlet.sink.close?.();
   }
 
+  /** For lines that cost something to make, many times a second. */
+  isHeard(level: LogLevel): boolean {
+    return logLevels.indexOf(level) <= this.#threshold;
+  }
+
   at(level: LogLevel, line: string, details?: EventDetails): void {
     if (level === 'QUIET' || logLevels.indexOf(level) > this.#threshold) {
       return;

@@ -58,22 +58,23 @@ export class Admission {
   /** `refusal`: the line that the peer is told. `leave`: once it has logged in or ended. */
   admit(
     endpoints: Endpoints,
-    log: Log,
+    root: Log,
+    about: () => Log,
   ): { readonly refusal: string } | { readonly leave: () => void } {
     const penalty = this.#penalties.refusal(endpoints.remoteAddress);
     if (penalty !== undefined) {
-      this.#tellPenalty(endpoints, penalty, log);
+      this.#tellPenalty(endpoints, penalty, about);
       return { refusal: 'Not allowed at this time\r\n' };
     }
     const source = this.#sourceOf(endpoints.remoteAddress);
     const ofSource = this.#ofSource.get(source) ?? 0;
     if (this.#startups.drops() || ofSource >= this.#config.perSourceMaxStartups) {
-      this.#throttle(endpoints, log);
+      this.#throttle(endpoints, root, about);
       return { refusal: 'Exceeded MaxStartups\r\n' };
     }
     this.#startups.enter();
     this.#ofSource.set(source, ofSource + 1);
-    this.#endThrottling(log);
+    this.#endThrottling(root);
     return { leave: () => this.#leave(source) };
   }
 
@@ -111,37 +112,44 @@ export class Admission {
     } as const;
   }
 
-  #tellPenalty(endpoints: Endpoints, why: string, log: Log): void {
+  #tellPenalty(endpoints: Endpoints, why: string, about: () => Log): void {
     const untold = this.#penaltyLines.take();
     if (untold === undefined) {
       return;
     }
+    const log = about();
     if (untold > 0) {
       log.error(`penalties: ${untold} dropped connections more, without a line of their own`);
     }
     log.info(this.#dropLine(endpoints, why), this.#dropEvent(why));
   }
 
-  #throttle(endpoints: Endpoints, log: Log): void {
+  #throttle(endpoints: Endpoints, root: Log, about: () => Log): void {
     const nowMs = this.#nowMs();
-    const line = this.#dropLine(endpoints, 'past MaxStartups');
-    const event = this.#dropEvent('MaxStartups');
     const running = this.#throttling;
     if (running === undefined) {
       this.#throttling = { sinceMs: nowMs, toldMs: nowMs, dropped: 1 };
-      log.error('beginning MaxStartups throttling');
-      log.info(line, event);
+      root.error('beginning MaxStartups throttling');
+      this.#tellDrop('INFO', endpoints, about);
       return;
     }
     running.dropped++;
     if (nowMs - running.toldMs < throttlingLineMs) {
-      log.verbose(line, event);
+      // In a flood the line is not even made where nobody hears it.
+      if (root.isHeard('VERBOSE')) {
+        this.#tellDrop('VERBOSE', endpoints, about);
+      }
       return;
     }
     running.toldMs = nowMs;
     const after = timeFrame(nowMs - running.sinceMs);
-    log.error(`in MaxStartups throttling for ${after}, ${running.dropped} connections dropped`);
-    log.info(line, event);
+    root.error(`in MaxStartups throttling for ${after}, ${running.dropped} connections dropped`);
+    this.#tellDrop('INFO', endpoints, about);
+  }
+
+  #tellDrop(level: 'INFO' | 'VERBOSE', endpoints: Endpoints, about: () => Log): void {
+    const line = this.#dropLine(endpoints, 'past MaxStartups');
+    about().at(level, line, this.#dropEvent('MaxStartups'));
   }
 
   #endThrottling(log: Log): void {

@@ -117,8 +117,7 @@ export class MonitorConnections {
   /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
   accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
     const { descriptor, ...endpoints } = accepted;
-    const log = this.#logAbout(endpoints);
-    const admitted = this.#admission.admit(endpoints, log);
+    const admitted = this.#admission.admit(endpoints, this.log, () => this.#logAbout(endpoints));
     if ('refusal' in admitted) {
       this.#turnAway(descriptor, admitted.refusal);
       return;

@@ -10,6 +10,7 @@ import { Bench, type Figure } from './bench.ts';
 import { bulk } from './figures/bulk.ts';
 import { desktop } from './figures/desktop.ts';
 import { echo } from './figures/echo.ts';
+import { flood } from './figures/flood.ts';
 import { forward } from './figures/forward.ts';
 import { idle } from './figures/idle.ts';
 import { kerberos } from './figures/kerberos.ts';
@@ -39,6 +40,7 @@ const figures: readonly Figure[] = [
   echo,
   idle,
   tunnels,
+  flood,
   desktop,
 ];
 const only = values.only?.split(',') ?? figures.map(({ name }) => name);

@@ -104,6 +104,7 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
   ],
   ['src/monitor/banner.ts', 'maxBannerBytes', 'Banner'],
+  ['src/monitor/ending-lines.ts', 'shownBytes', "of a client's farewell in the log"],
   [
     'src/monitor/admission.ts',
     'throttlingLineMs',
