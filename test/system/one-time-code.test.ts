@@ -3,7 +3,7 @@
  * pam_google_authenticator. The codes are computed here (RFC 6238). Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { FactorClient, type Reply } from '../support/factors.ts';
@@ -15,6 +15,7 @@ import {
   makeUser,
   writePamService,
 } from '../support/lab.ts';
+import { base32, totp } from '../support/one-time-code.ts';
 import { makeRawKey } from '../support/raw-ssh.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { ssh } from '../support/stock-client.ts';
@@ -22,22 +23,6 @@ import { ssh } from '../support/stock-client.ts';
 const lab = inLab(import.meta.url, 200_000);
 const key = makeRawKey();
 const next = 'partial: keyboard-interactive';
-
-/** RFC 6238 with SHA-1, 30 seconds, 6 digits; `steps` from now. */
-function totp(secret: Buffer, steps = 0): string {
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
-  const mac = createHmac('sha1', secret).update(counter).digest();
-  const at = (mac[19] as number) & 15;
-  return String((mac.readUInt32BE(at) & 0x7fff_ffff) % 1_000_000).padStart(6, '0');
-}
-
-function base32(bytes: Buffer): string {
-  const bits = [...bytes].map((each) => each.toString(2).padStart(8, '0')).join('');
-  return (bits.match(/.{5}/g) ?? [])
-    .map((five) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[Number.parseInt(five, 2)])
-    .join('');
-}
 
 interface Module {
   readonly name: string;
