@@ -318,8 +318,8 @@ export class LeaderClient {
   }
 
   /** Answers when everything is cleaned up; the leader exits then. */
-  async end(graceMs: number): Promise<void> {
-    await this.#order(protocol.End, { graceMs }, graceMs + remoteStepMs);
+  async end(graceMs: number, timeoutMs = graceMs + remoteStepMs): Promise<void> {
+    await this.#order(protocol.End, { graceMs }, timeoutMs);
   }
 
   /** Without waiting: a login's leader cleans up by itself when its link ends. */

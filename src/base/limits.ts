@@ -70,3 +70,6 @@ export const forwardsInProgress = 96;
 export const forwardConnectMs = 60_000;
 /** Listeners of one connection (tcpip-forward and streamlocal-forward). */
 export const listenersPerConnection = 256;
+
+/** From the end of a login to that of its leader: modules of PAM unmount homes and wait for networks. */
+export const leaderEndMs = 60_000;

@@ -24,6 +24,7 @@ import { endReason, logEnded, logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import type { ServerConfig } from '../policy/config.ts';
+import { endLogin } from './login-end.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
@@ -372,11 +373,14 @@ export class MonitorConnections {
     this.#leaders.delete(connection);
     if (leader !== undefined) {
       leader.onGone = () => {};
+      leader.onExited = () => {};
       if (connection.login === undefined) {
         // It may hang in a PAM module that waits for its network; nothing of it is worth waiting for.
         this.#events.killLeader(leader.pid);
+        leader.drop();
+      } else {
+        void endLogin(connection, leader, (pid) => this.#events.killLeader(pid));
       }
-      leader.drop();
     }
     if (this.count === 0) {
       this.onIdle();

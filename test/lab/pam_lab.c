@@ -9,12 +9,18 @@
  *                  ("Round I: ", right answer `answer-I`)
  *   ask=error      authenticate: an error text, then a prompt without echo (`secret`)
  *   ask=password   authenticate: one prompt without echo ("Password: ", right answer `secret`)
+ *   ask=many:N     authenticate: ONE call of N - 1 informations ("line I") and a prompt (`secret`)
+ *   ask=empty      authenticate: a prompt without echo and without a text (`secret`)
+ *   ask=long:N     authenticate: an information of N bytes, then a prompt (`secret`)
+ *   ask=odd        authenticate: an information and a prompt (`secret`) of bytes that are no text
  *   user=NAME      authenticate: sets PAM_USER to NAME
  *   delay=MS       authenticate: asks for pam_fail_delay of MS milliseconds
  *   slow=MS        authenticate: takes MS milliseconds before it answers
  *   fail=PHASE     PHASE auth, account, cred or session fails with an error text
  *   expired        account: PAM_NEW_AUTHTOK_REQD
  *   mess=PHASE     PHASE auth or session leaves other ids, folder, handlers, mask, alarm behind
+ *   die=PHASE:HOW  PHASE auth, account, cred, session, close: HOW segv, abort or exit ends the process,
+ *                  hang never returns, closed closes every descriptor
  *   count=FILE     appends one line per call: phase, pid, PAM_USER, PAM_RHOST, PAM_TTY, rc
  *
  * setcred puts LABCRED=1, open_session LABSESS=tty:T,rhost:R into the PAM environment.
@@ -29,6 +35,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { MESSAGES = 512 };
 
 static const char *option(int argc, const char **argv, const char *name) {
   size_t length = strlen(name);
@@ -66,9 +74,9 @@ static int count(pam_handle_t *handle, int argc, const char **argv, const char *
 /* One conversation call; answers[i] must be freed by the caller. */
 static int converse(pam_handle_t *handle, int number, struct pam_message *messages, char **answers) {
   const void *item_value = NULL;
-  const struct pam_message *pointers[8];
+  const struct pam_message *pointers[MESSAGES];
   struct pam_response *replies = NULL;
-  if (number > 8 || pam_get_item(handle, PAM_CONV, &item_value) != PAM_SUCCESS || item_value == NULL) {
+  if (number > MESSAGES || pam_get_item(handle, PAM_CONV, &item_value) != PAM_SUCCESS || item_value == NULL) {
     return PAM_CONV_ERR;
   }
   const struct pam_conv *conversation = item_value;
@@ -109,6 +117,47 @@ static int fails(pam_handle_t *handle, int argc, const char **argv, const char *
   return 1;
 }
 
+/* `count` messages, the last of them a prompt without echo. */
+static int ask_last(pam_handle_t *handle, int number, struct pam_message *messages) {
+  static char *answers[MESSAGES];
+  int rc = converse(handle, number, messages, answers);
+  if (rc == PAM_SUCCESS && !is(answers[number - 1], "secret")) {
+    rc = PAM_AUTH_ERR;
+  }
+  for (int i = 0; i < number; i++) {
+    free(answers[i]);
+    answers[i] = NULL;
+  }
+  return rc;
+}
+
+static int ask_many(pam_handle_t *handle, int number) {
+  static char texts[MESSAGES][16];
+  static struct pam_message messages[MESSAGES];
+  if (number < 1 || number > MESSAGES) {
+    return PAM_SERVICE_ERR;
+  }
+  for (int i = 0; i < number - 1; i++) {
+    snprintf(texts[i], sizeof texts[i], "line %d", i + 1);
+    messages[i] = (struct pam_message){PAM_TEXT_INFO, texts[i]};
+  }
+  messages[number - 1] = (struct pam_message){PAM_PROMPT_ECHO_OFF, "Password: "};
+  return ask_last(handle, number, messages);
+}
+
+static int ask_long(pam_handle_t *handle, size_t length) {
+  char *text = malloc(length + 1);
+  if (text == NULL) {
+    return PAM_BUF_ERR;
+  }
+  memset(text, 'x', length);
+  text[length] = 0;
+  struct pam_message messages[2] = {{PAM_TEXT_INFO, text}, {PAM_PROMPT_ECHO_OFF, "Password: "}};
+  int rc = ask_last(handle, 2, messages);
+  free(text);
+  return rc;
+}
+
 static int ask(pam_handle_t *handle, const char *how) {
   char *answers[3] = {NULL, NULL, NULL};
   int rc = PAM_AUTH_ERR;
@@ -133,6 +182,18 @@ static int ask(pam_handle_t *handle, const char *how) {
     if (rc == PAM_SUCCESS && !is(answers[0], "secret")) {
       rc = PAM_AUTH_ERR;
     }
+  } else if (strncmp(how, "many:", 5) == 0) {
+    rc = ask_many(handle, atoi(how + 5));
+  } else if (strncmp(how, "long:", 5) == 0) {
+    rc = ask_long(handle, (size_t)atoi(how + 5));
+  } else if (strcmp(how, "empty") == 0) {
+    struct pam_message messages[1] = {{PAM_PROMPT_ECHO_OFF, ""}};
+    rc = ask_last(handle, 1, messages);
+  } else if (strcmp(how, "odd") == 0) {
+    struct pam_message messages[2] = {
+        {PAM_TEXT_INFO, "odd \377\376 \033]0;title\007\r\nAccepted password for root\001"},
+        {PAM_PROMPT_ECHO_OFF, "\033[31m\300\200Password: "}};
+    rc = ask_last(handle, 2, messages);
   } else if (strncmp(how, "rounds:", 7) == 0) {
     int rounds = atoi(how + 7);
     int right = 1;
@@ -177,8 +238,37 @@ static void mess(int argc, const char **argv, const char *phase) {
   }
 }
 
+/* What a broken module does to the process that called it. */
+static void die(int argc, const char **argv, const char *phase) {
+  const char *which = option(argc, argv, "die");
+  size_t length = strlen(phase);
+  if (which == NULL || strncmp(which, phase, length) != 0 || which[length] != ':') {
+    return;
+  }
+  const char *how = which + length + 1;
+  if (strcmp(how, "segv") == 0) {
+    raise(SIGSEGV);
+  } else if (strcmp(how, "abort") == 0) {
+    abort();
+  } else if (strcmp(how, "exit") == 0) {
+    exit(0);
+  } else if (strcmp(how, "closed") == 0) {
+    for (int fd = 0; fd < 1024; fd++) {
+      close(fd);
+    }
+  } else if (strcmp(how, "hang") == 0) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (;;) {
+      pause();
+    }
+  }
+}
+
 int pam_sm_authenticate(pam_handle_t *handle, int flags, int argc, const char **argv) {
   (void)flags;
+  die(argc, argv, "auth");
   const char *how = option(argc, argv, "ask");
   const char *user = option(argc, argv, "user");
   const char *delay = option(argc, argv, "delay");
@@ -204,6 +294,7 @@ int pam_sm_setcred(pam_handle_t *handle, int flags, int argc, const char **argv)
   if (flags & PAM_DELETE_CRED) {
     return count(handle, argc, argv, "cred-delete", PAM_SUCCESS);
   }
+  die(argc, argv, "cred");
   pam_putenv(handle, "LABCRED=1");
   int rc = fails(handle, argc, argv, "cred") ? PAM_CRED_ERR : PAM_SUCCESS;
   return count(handle, argc, argv, "cred", rc);
@@ -211,6 +302,7 @@ int pam_sm_setcred(pam_handle_t *handle, int flags, int argc, const char **argv)
 
 int pam_sm_acct_mgmt(pam_handle_t *handle, int flags, int argc, const char **argv) {
   (void)flags;
+  die(argc, argv, "account");
   int rc = fails(handle, argc, argv, "account") ? PAM_PERM_DENIED : PAM_SUCCESS;
   if (rc == PAM_SUCCESS && option(argc, argv, "expired") != NULL) {
     rc = PAM_NEW_AUTHTOK_REQD;
@@ -220,6 +312,7 @@ int pam_sm_acct_mgmt(pam_handle_t *handle, int flags, int argc, const char **arg
 
 int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **argv) {
   (void)flags;
+  die(argc, argv, "session");
   char value[512];
   snprintf(value, sizeof value, "LABSESS=tty:%s,rhost:%s", item(handle, PAM_TTY), item(handle, PAM_RHOST));
   pam_putenv(handle, value);
@@ -230,6 +323,7 @@ int pam_sm_open_session(pam_handle_t *handle, int flags, int argc, const char **
 
 int pam_sm_close_session(pam_handle_t *handle, int flags, int argc, const char **argv) {
   (void)flags;
+  die(argc, argv, "close");
   return count(handle, argc, argv, "close", PAM_SUCCESS);
 }
 
