@@ -98,6 +98,8 @@ export function endReason(why: string, initiator: number): string {
       return 'reset';
     case endedBy.timeout:
       return 'timeout';
+    case endedBy.unused:
+      return 'unused';
     case endedBy.us:
     case endedBy.fault:
       return why;
