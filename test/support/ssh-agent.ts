@@ -22,9 +22,16 @@ export class SshAgent implements AsyncDisposable {
     return { SSH_AUTH_SOCK: this.socket };
   }
 
-  static async start(): Promise<SshAgent> {
+  /** `options` of ssh-agent(1); `environment`: what its libraries want besides. */
+  static async start(
+    options: readonly string[] = [],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<SshAgent> {
     const folder = mkdtempSync('/tmp/own-agent-');
-    const child = spawn('ssh-agent', ['-D', '-a', path.join(folder, 'agent')], { stdio: 'ignore' });
+    const child = spawn('ssh-agent', ['-D', ...options, '-a', path.join(folder, 'agent')], {
+      env: { ...process.env, ...environment },
+      stdio: 'ignore',
+    });
     const agent = new SshAgent(folder, child);
     await eventually('ssh-agent listens', () => agent.#answers());
     return agent;
