@@ -29,6 +29,7 @@ void order_last_login(struct leader *leader, const struct call *call, struct rea
     record_last_login(leader->account.uid, &last);
   }
   time_t at = (time_t)last.at_s;
+  tzset(); /* ctime_r(3) does not */
   if (at != 0 && ctime_r(&at, when) != NULL) {
     when[strcspn(when, "\n")] = '\0';
   }

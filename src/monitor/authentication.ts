@@ -541,14 +541,14 @@ export class Authentication {
   /** The tickets come first: what PAM opens for the session may want them. */
   async #establish(config: ServerConfig, root: string): Promise<Established> {
     if (!this.hasTickets || !config.gssapiDelegateCredentials) {
-      return this.leader.establish('ssh', '', root);
+      return this.leader.establish('ssh', this.factors.met, root);
     }
     const { verdict, text } = await this.leader.gssKeepTickets(config.gssapiCleanupCredentials);
     const isKept = verdict === gssKeep.kept;
     if (!isKept && text !== '') {
       this.host.log.error(`tickets of ${this.#loggedUser} are not kept: ${text}`);
     }
-    const established = await this.leader.establish('ssh', '', root);
+    const established = await this.leader.establish('ssh', this.factors.met, root);
     const name = Buffer.from(`KRB5CCNAME=${text}`);
     const isKnown = established.environment.some((entry) => entry.equals(name));
     return isKept && !isKnown
@@ -585,7 +585,7 @@ export class Authentication {
   /**
    * A method has succeeded: root's permission, what the other factors say, and after the last one
    * PAM account and grant. `accounted`: the conversation has already run the account step (and a
-   * password change) itself.
+   * password change) itself. `proof`: the key, as a line of authorized_keys has it.
    */
   async accept(
     method: AuthMethod,
@@ -593,6 +593,7 @@ export class Authentication {
     logged: LoggedProof | undefined,
     key: KeyOptions | undefined,
     accounted?: { readonly messages: readonly PamMessage[] },
+    proof = '',
   ): Promise<AuthReply> {
     const { config, log } = this.host;
     const { connection } = this;
@@ -614,7 +615,8 @@ export class Authentication {
     }
     this.#accountMessages ??= accounted?.messages;
     this.#hasUsedPassword ||= method === 'password' || method === 'none';
-    this.factors.take(met, joined.options);
+    const metBefore = this.factors.met;
+    this.factors.take(met, joined.options, proof === '' ? fullMethod : `${fullMethod} ${proof}`);
     connection.factors.push(factorText(fullMethod, logged));
     if (met.is === 'partial') {
       this.#logAttempt('Partial', fullMethod, logged);
@@ -623,7 +625,8 @@ export class Authentication {
     let messages = this.#accountMessages ?? [];
     let mustChangePassword = false;
     if (this.#accountMessages === undefined) {
-      const account = await this.leader.account();
+      // As sshd: of the factors before this one.
+      const account = await this.leader.account(metBefore);
       if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
         return this.deny(fullMethod, logged, account.messages);
       }
@@ -644,6 +647,8 @@ export class Authentication {
       config,
       mustChangePassword,
       messages: textOf(messages),
+      authInfo: this.factors.met,
+      authInfoFile: undefined,
       established: this.#establish(config, grant.chrootDirectory ?? ''),
       hasNoSession: false,
       tickets: '',

@@ -72,7 +72,7 @@ export interface Session {
   /** What the log calls it: sshd numbers sessions from 0, and gives a number that is free again. */
   readonly slot: number;
   terminal: RequestedTerminal | undefined;
-  readonly environment: [name: string, value: string][];
+  readonly environment: [name: string, value: Buffer][];
   environmentBytes: number;
   /** Empty until `session-start`; an internal subsystem's name opens the desktop requests. */
   startedAs: '' | 'starting' | 'process' | 'rfb' | 'display';
@@ -99,6 +99,10 @@ export interface Login {
   /** The password has expired: only `passwd` may run (sshd: forwarding off). */
   readonly mustChangePassword: boolean;
   readonly messages: Buffer;
+  /** A line for each factor: the method, and the key. */
+  readonly authInfo: string;
+  /** The file that says so (ExposeAuthInfo), once it is asked for. */
+  authInfoFile: Promise<string | undefined> | undefined;
   readonly established: Promise<Established>;
   /** pam_open_session has failed: nothing is opened in this login. Set when it is known. */
   hasNoSession: boolean;

@@ -1,12 +1,16 @@
 /**
  * The environment of a session, in sshd's order (session.c's do_setup_env; sshd(8) LOGIN PROCESS).
- * Later values win. Pure.
+ * Later values win. Values are bytes, of whatever encoding. Pure.
  */
 import type { Endpoints } from './connection.ts';
 
+/** Text of the configuration or of NSS, or the bytes of somebody else. */
+export type Value = string | Buffer;
+type Variables = readonly (readonly [name: string, value: Value])[];
+
 export interface EnvironmentSources {
   /** AcceptEnv'd names of the client, already filtered. */
-  readonly client: readonly (readonly [string, string])[];
+  readonly client: Variables;
   readonly account: {
     readonly user: string;
     readonly home: string;
@@ -15,43 +19,67 @@ export interface EnvironmentSources {
   };
   readonly usePam: boolean;
   readonly timeZone: string | undefined;
-  readonly term: string | undefined;
+  readonly term: Buffer | undefined;
   /** environment= of the key, only with PermitUserEnvironment. */
-  readonly key: readonly (readonly [string, string])[];
+  readonly key: Variables;
   /** ~/.ssh/environment, only with PermitUserEnvironment. */
-  readonly userFile: readonly (readonly [string, string])[];
+  readonly userFile: Variables;
   /** `NAME=value` lines of pam_getenvlist. */
-  readonly pam: readonly string[];
+  readonly pam: readonly Buffer[];
   /** SetEnv of the configuration. */
-  readonly set: readonly (readonly [string, string])[];
+  readonly set: Variables;
   readonly endpoints: Endpoints;
-  readonly originalCommand: string | undefined;
+  readonly originalCommand: Buffer | undefined;
   /** DISPLAY of X11 forwarding. */
   readonly display?: string | undefined;
   /** The socket of the forwarded agent. */
   readonly agentSocket?: string | undefined;
+  /** The file of ExposeAuthInfo. */
+  readonly authInfoFile?: string | undefined;
 }
 
 /** Debian's built-in default paths. */
 const userPath = '/usr/local/bin:/usr/bin:/bin:/usr/games';
 const rootPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const equals = 0x3d;
 
-export function splitAssignment(line: string): readonly [string, string] | undefined {
-  const at = line.indexOf('=');
-  return at > 0 ? [line.slice(0, at), line.slice(at + 1)] : undefined;
+function splitAssignment(line: Buffer): readonly [string, Buffer] | undefined {
+  const at = line.indexOf(equals);
+  return at > 0 ? [line.toString('latin1', 0, at), line.subarray(at + 1)] : undefined;
 }
 
-/** Lines `NAME=value`; `#` comments and what has no `=` are skipped, as sshd does. */
-export function parseUserEnvironmentFile(text: string): readonly (readonly [string, string])[] {
-  const found: (readonly [string, string])[] = [];
-  for (const raw of text.split('\n').slice(0, 1000)) {
-    const line = raw.trimStart();
-    const pair = line.startsWith('#') ? undefined : splitAssignment(line);
+/** sshd gives up on the session where there are more. */
+const maxUserLines = 1000;
+
+export interface UserEnvironment {
+  readonly variables: readonly (readonly [name: string, value: Buffer])[];
+  /** Numbers, from 1, of the lines that say nothing; the user is told. */
+  readonly badLines: readonly number[];
+  readonly isTooLong: boolean;
+}
+
+/** Lines `NAME=value`; `#` comments and empty ones are skipped. */
+export function parseUserEnvironmentFile(file: Buffer): UserEnvironment {
+  const variables: (readonly [string, Buffer])[] = [];
+  const badLines: number[] = [];
+  const lines = file.toString('latin1').split('\n');
+  if (lines.at(-1) === '') {
+    lines.pop();
+  }
+  for (const [index, raw] of lines.slice(0, maxUserLines).entries()) {
+    // What stands behind a NUL is not seen by sshd either.
+    const line = (raw.split('\0')[0] as string).replace(/^[ \t]+/, '');
+    if (line === '' || line.startsWith('#')) {
+      continue;
+    }
+    const pair = splitAssignment(Buffer.from(line, 'latin1'));
     if (pair !== undefined) {
-      found.push(pair);
+      variables.push(pair);
+    } else if (!line.startsWith('=')) {
+      badLines.push(index + 1);
     }
   }
-  return found;
+  return { variables, badLines, isTooLong: lines.length > maxUserLines };
 }
 
 /** sshd keeps these to itself: PAM may not set them for the user. */
@@ -60,49 +88,43 @@ function isReserved(name: string): boolean {
 }
 
 /** `SSH_TTY=` is left empty with a terminal: the leader, which opens it, fills the path in. */
-export function buildEnvironment(sources: EnvironmentSources): readonly string[] {
+export function buildEnvironment(sources: EnvironmentSources): readonly Buffer[] {
   const { account, endpoints } = sources;
-  const environment = new Map<string, string>(sources.client);
-  environment.set('USER', account.user);
-  environment.set('LOGNAME', account.user);
-  environment.set('HOME', account.home);
-  environment.set('PATH', account.uid === 0 ? rootPath : userPath);
-  if (!sources.usePam) {
-    environment.set('MAIL', `/var/mail/${account.user}`);
-  }
-  environment.set('SHELL', account.shell);
-  if (sources.timeZone !== undefined) {
-    environment.set('TZ', sources.timeZone);
-  }
-  if (sources.term !== undefined) {
-    environment.set('TERM', sources.term);
-  }
-  if (sources.display !== undefined) {
-    environment.set('DISPLAY', sources.display);
-  }
-  if (sources.agentSocket !== undefined) {
-    environment.set('SSH_AUTH_SOCK', sources.agentSocket);
-  }
+  const environment = new Map<string, Value>(sources.client);
+  const put = (name: string, value: Value | undefined): void => {
+    if (value !== undefined) {
+      environment.set(name, value);
+    }
+  };
+  put('USER', account.user);
+  put('LOGNAME', account.user);
+  put('HOME', account.home);
+  put('PATH', account.uid === 0 ? rootPath : userPath);
+  put('MAIL', sources.usePam ? undefined : `/var/mail/${account.user}`);
+  put('SHELL', account.shell);
+  put('TZ', sources.timeZone);
+  put('TERM', sources.term);
+  put('DISPLAY', sources.display);
+  put('SSH_AUTH_SOCK', sources.agentSocket);
   for (const [name, value] of [...sources.key, ...sources.userFile]) {
-    environment.set(name, value);
+    put(name, value);
   }
   for (const line of sources.pam) {
     const pair = splitAssignment(line);
     if (pair !== undefined && !isReserved(pair[0])) {
-      environment.set(...pair);
+      put(...pair);
     }
   }
   for (const [name, value] of sources.set) {
-    environment.set(name, value);
+    put(name, value);
   }
   const { remoteAddress, remotePort, localAddress, localPort } = endpoints;
-  environment.set('SSH_CLIENT', `${remoteAddress} ${remotePort} ${localPort}`);
-  environment.set('SSH_CONNECTION', `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`);
-  if (sources.term !== undefined) {
-    environment.set('SSH_TTY', '');
-  }
-  if (sources.originalCommand !== undefined) {
-    environment.set('SSH_ORIGINAL_COMMAND', sources.originalCommand);
-  }
-  return [...environment].map(([name, value]) => `${name}=${value}`);
+  put('SSH_CLIENT', `${remoteAddress} ${remotePort} ${localPort}`);
+  put('SSH_CONNECTION', `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`);
+  put('SSH_USER_AUTH', sources.authInfoFile);
+  put('SSH_TTY', sources.term === undefined ? undefined : '');
+  put('SSH_ORIGINAL_COMMAND', sources.originalCommand);
+  return [...environment].map(([name, value]) =>
+    Buffer.concat([Buffer.from(`${name}=`, 'latin1'), Buffer.from(value as Buffer)]),
+  );
 }

@@ -22,6 +22,8 @@ export class Factors {
   readonly dropped: readonly { readonly chain: string; readonly method: string }[];
   #chains: Chains;
   #restrictions: KeyOptions | undefined;
+  /** Of those that were met, as sshd tells them: the method, and the key. */
+  #met = '';
   readonly #usedKeys = new Set<string>();
 
   constructor(configured: readonly string[], isOffered: (method: string) => boolean) {
@@ -33,6 +35,10 @@ export class Factors {
   /** No list is left: nobody can log in. */
   get areImpossible(): boolean {
     return this.#chains?.length === 0;
+  }
+  /** A line each, for SSH_AUTH_INFO_0 and ExposeAuthInfo. */
+  get met(): string {
+    return this.#met;
   }
   /** Of all keys so far; undefined: none had been asked for. */
   get restrictions(): KeyOptions | undefined {
@@ -65,8 +71,9 @@ export class Factors {
     return afterSuccess(this.#chains, method, submethod);
   }
   /** It has succeeded, with everything that is judged for each method. */
-  take(progress: Progress, restrictions: KeyOptions | undefined): void {
+  take(progress: Progress, restrictions: KeyOptions | undefined, line: string): void {
     this.#restrictions = restrictions;
+    this.#met += `${line}\n`;
     if (progress.is === 'partial') {
       this.#chains = progress.chains;
     }

@@ -203,8 +203,9 @@ export const startedAs = { refused: 0, process: 1, internal: 2, told: 3, printed
  * kind `shell`, `exec`, `subsystem` (command: its name). Once per session. `process`: descriptors as
  * `Spawn`, [stdin, stdout, stderr] or [pty master]; `internal`: the worker runs the subsystem
  * `internalName` on the channel itself (`rfb`, `display`). greeting: goes out before the process's own
- * output (PAM's messages in front of a shell without a terminal). `told`: nothing runs; greeting goes
- * to stderr and the session exits with `status`; `printed`: the same, to stdout.
+ * output (of a login shell: PAM's messages, and on a terminal the last login and /etc/motd). `told`:
+ * nothing runs; greeting goes to stderr and the session exits with `status`; `printed`: the same, to
+ * stdout.
  */
 export const SessionStart = call(
   43,

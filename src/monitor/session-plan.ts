@@ -20,11 +20,13 @@ export type Plan =
   | {
       readonly is: 'program';
       readonly file: string;
-      readonly arguments: readonly string[];
-      readonly originalCommand: string | undefined;
+      readonly arguments: readonly Buffer[];
+      readonly originalCommand: Buffer | undefined;
       readonly wasForced: boolean;
       /** It sees none of the user's environment, and enters a ChrootDirectory by itself. */
       readonly isSftpServer: boolean;
+      /** A shell, with no command: the user is greeted. */
+      readonly isLoginShell: boolean;
       /** For the VERBOSE line `Starting session: …`. */
       readonly logged: string;
       /** For the user, before the program starts. */
@@ -63,27 +65,31 @@ export function mayOpenDesktop(login: Login): Verdict {
 /** internal-sftp without a shell, everything else by the user's. */
 function programOf(
   shell: string,
-  command: string | undefined,
+  command: Buffer | undefined,
   isInternalSftpMeant: boolean,
 ): {
   readonly file: string;
-  readonly arguments: readonly string[];
+  readonly arguments: readonly Buffer[];
   readonly isSftpServer: boolean;
 } {
-  if (command !== undefined && isInternalSftpMeant && isInternalSftp(command)) {
-    return { file: sftpServerFile, arguments: internalSftpArguments(command), isSftpServer: true };
+  const text = command?.toString('utf8');
+  if (text !== undefined && isInternalSftpMeant && isInternalSftp(text)) {
+    const words = internalSftpArguments(text).map((word) => Buffer.from(word));
+    return { file: sftpServerFile, arguments: words, isSftpServer: true };
   }
   const name = basename(shell);
-  return command === undefined
-    ? { file: shell, arguments: [`-${name}`], isSftpServer: false }
-    : { file: shell, arguments: [name, '-c', command], isSftpServer: false };
+  const words =
+    command === undefined
+      ? [Buffer.from(`-${name}`)]
+      : [Buffer.from(name), Buffer.from('-c'), command];
+  return { file: shell, arguments: words, isSftpServer: false };
 }
 
 export function planSession(
   login: Login,
   session: Session,
   kind: SessionKind,
-  command: string,
+  command: Buffer,
   subsystems: ReadonlyMap<string, string>,
 ): Plan {
   const { grant, account } = login;
@@ -98,30 +104,32 @@ export function planSession(
       : {
           is: 'program',
           file: passwordProgram,
-          arguments: ['passwd'],
+          arguments: [Buffer.from('passwd')],
           originalCommand: undefined,
           wasForced: true,
           isSftpServer: false,
+          isLoginShell: kind === 'shell',
           logged: 'shell',
-          stderrText: `${expiredWarning}\r\nYou must change your password now and login again!\r\n`,
+          stderrText: `${expiredWarning}\nYou must change your password now and login again!\n`,
         };
   }
   let asked = kind === 'shell' ? undefined : command;
   let logged = kind === 'shell' ? 'shell' : 'command';
   let internal: Internal | undefined;
   if (kind === 'subsystem') {
-    const configured = subsystems.get(command);
+    const name = command.toString('utf8');
+    const configured = subsystems.get(name);
     if (configured !== undefined) {
-      asked = configured;
-    } else if (isInternal(command)) {
-      internal = command;
+      asked = Buffer.from(configured);
+    } else if (isInternal(name)) {
+      internal = name;
     } else {
       return {
         is: 'refused',
-        why: `subsystem request for ${command} by user ${login.user} failed, subsystem not found`,
+        why: `subsystem request for ${name} by user ${login.user} failed, subsystem not found`,
       };
     }
-    logged = `subsystem '${command}'`;
+    logged = `subsystem '${name}'`;
   }
   const forced = grant.forcedCommand;
   if (forced !== undefined) {
@@ -137,9 +145,10 @@ export function planSession(
     }
     return {
       is: 'program',
-      ...programOf(shell, forced, true),
+      ...programOf(shell, Buffer.from(forced), true),
       originalCommand: asked,
       wasForced: true,
+      isLoginShell: false,
       logged,
       stderrText: '',
     };
@@ -156,6 +165,7 @@ export function planSession(
     ...programOf(shell, asked, kind === 'subsystem'),
     originalCommand: undefined,
     wasForced: false,
+    isLoginShell: asked === undefined,
     logged,
     stderrText: '',
   };

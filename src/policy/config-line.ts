@@ -1,14 +1,7 @@
 /** A line of a configuration and what became of it. Declarations only. Runs in: monitor, launcher, user. */
 import type { MatchBlock } from './match.ts';
 
-export type LineKind =
-  | 'row'
-  | 'accepted'
-  | 'meaningless'
-  | 'deprecated'
-  | 'include'
-  | 'match'
-  | 'wrong';
+export type LineKind = 'row' | 'meaningless' | 'deprecated' | 'include' | 'match' | 'wrong';
 
 export interface ConfigLine {
   /** An Include stands before what it includes. */

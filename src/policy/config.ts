@@ -174,6 +174,9 @@ export interface ServerConfig {
   readonly authenticationMethods: readonly string[];
   readonly permitTty: boolean;
   readonly permitUserRc: boolean;
+  readonly printMotd: boolean;
+  readonly printLastLog: boolean;
+  readonly exposeAuthInfo: boolean;
   readonly x11Forwarding: boolean;
   readonly x11DisplayOffset: number;
   readonly x11UseLocalhost: boolean;

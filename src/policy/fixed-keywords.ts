@@ -70,11 +70,6 @@ export const useDnsRow = fixed(
   'Names of clients are not looked up: they are known by their address.',
 );
 
-/** Behind StreamLocalBindUnlink. */
-export const informationRows: readonly ServerRow[] = [
-  fixed('ExposeAuthInfo', ['no'], 'Sessions are not told by which methods they logged in.'),
-];
-
 /** Lists and files of what is not offered: checked, since crypto policies of whole systems name them. */
 export const gssapiKexAlgorithmsRow = inert({
   name: 'GSSAPIKexAlgorithms',

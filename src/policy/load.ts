@@ -15,12 +15,7 @@ import {
   desktopMatchKeywords,
 } from './desktop-keywords.ts';
 import { ConfigFailure } from './failure.ts';
-import {
-  acceptedKeywords,
-  deprecatedKeywords,
-  meaninglessKeywords,
-  unsupportedKeywords,
-} from './other-keywords.ts';
+import { deprecatedKeywords, meaninglessKeywords, unsupportedKeywords } from './other-keywords.ts';
 import { beginChains, offersMethod } from './authentication-methods.ts';
 import {
   appliesTo,
@@ -41,7 +36,6 @@ export const defaultDesktopFile = '/etc/sshdesk/sshdesk_config';
 
 export const serverGrammar: Grammar<ServerDraft, ServerConfig> = {
   keywords: serverKeywords,
-  accepted: acceptedKeywords,
   meaningless: meaninglessKeywords,
   deprecated: deprecatedKeywords,
   unsupported: unsupportedKeywords,
@@ -52,7 +46,6 @@ export const serverGrammar: Grammar<ServerDraft, ServerConfig> = {
 
 export const desktopGrammar: Grammar<DesktopDraft, DesktopConfig> = {
   keywords: desktopKeywords,
-  accepted: [],
   meaningless: [],
   deprecated: [],
   unsupported: [],

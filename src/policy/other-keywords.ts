@@ -3,9 +3,6 @@
  * sshd itself has given up, and all others, which stop the start. Ignoring a restriction would be a
  * hole; so nothing is ignored in silence. Data. Runs in: monitor, launcher.
  */
-/** Taken with `yes` or `no` and reported once. */
-export const acceptedKeywords: readonly string[] = ['PrintMotd', 'PrintLastLog'];
-
 /** Where sshd has programs that there are none of here; a line for who debugs. */
 export const meaninglessKeywords: readonly string[] = [
   'SshdAuthPath',

@@ -7,13 +7,11 @@ import type { ConfigSource } from './config-source.ts';
 import type { ConfigLine, LineKind } from './config-line.ts';
 import type { KeywordRow } from './keyword.ts';
 import { type Criterion, type MatchBlock, matchKeywordsToCome } from './match.ts';
-import { yesNo } from './values.ts';
 import { splitKeyword, splitWords } from './words.ts';
 
 /** The keywords of one kind of file. */
 export interface Grammar<D, C> {
   readonly keywords: readonly KeywordRow<D, C>[];
-  readonly accepted: readonly string[];
   readonly meaningless: readonly string[];
   readonly deprecated: readonly string[];
   readonly unsupported: readonly string[];
@@ -94,7 +92,6 @@ export class ConfigReader<D, C> {
       }
     }
     const kinds = [
-      ['accepted', grammar.accepted, this.#accepted],
       ['meaningless', grammar.meaningless, this.#meaningless],
       ['deprecated', grammar.deprecated, this.#deprecated],
       ['wrong', grammar.unsupported, this.#unsupported],
@@ -206,12 +203,6 @@ export class ConfigReader<D, C> {
       this.#blocks.push(block);
     }
   }
-
-  readonly #accepted: Handler = (written, rest, where) => {
-    this.#checkPlace(written);
-    yesNo({ keyword: written, words: splitWords(rest), rest });
-    this.#notice(where, written, 'accepted, but not yet in effect');
-  };
 
   readonly #meaningless: Handler = (written, rest, where) => {
     this.#checkPlace(written);

@@ -76,6 +76,28 @@ export const permitUserRcRow = flag(
   '~/.ssh/rc runs in front of a shell or command.',
 );
 
+/** Behind KbdInteractiveAuthentication. */
+export const printMotdRow = flag(
+  'PrintMotd',
+  'printMotd',
+  'yes',
+  'A login shell on a terminal is shown /etc/motd, unless there is a ~/.hushlogin.',
+);
+
+export const printLastLogRow = flag(
+  'PrintLastLog',
+  'printLastLog',
+  'yes',
+  'The same says when and from where the user was last logged in.',
+);
+
+export const exposeAuthInfoRow = flag(
+  'ExposeAuthInfo',
+  'exposeAuthInfo',
+  'no',
+  'SSH_USER_AUTH names a file that says by which methods, and with which keys, the user has logged in.',
+);
+
 export const forceCommandRow = row({
   name: 'ForceCommand',
   argument: 'command | none',
@@ -145,6 +167,9 @@ export const sessionDefaults = {
   maxSessions: 10,
   permitTty: true,
   permitUserRc: true,
+  printMotd: true,
+  printLastLog: true,
+  exposeAuthInfo: false,
   forceCommand: 'none',
   chrootDirectory: 'none',
   acceptEnv: [],

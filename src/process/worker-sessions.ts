@@ -194,7 +194,8 @@ class MonitorSession implements HostedSession {
     }
     this.#onStarted(values.isPty || this.#hasDisplay);
     if (values.isPty) {
-      return { is: 'pty', pty: new PtyMaster(descriptors[0] as number) };
+      const pty = new PtyMaster(descriptors[0] as number);
+      return { is: 'pty', pty, greeting: values.greeting };
     }
     const [stdin, stdout, stderr] = descriptors;
     if (stdin === undefined || stdout === undefined || stderr === undefined) {

@@ -45,7 +45,8 @@ export class Zygote {
       softFiles === undefined ? ['-z'] : ['-z', String(softFiles)],
       {
         detached: true,
-        env: {},
+        // Times that users read, and PAM modules go by, are in the daemon's zone.
+        env: process.env.TZ === undefined ? {} : { TZ: process.env.TZ },
         stdio: ['ignore', 'ignore', errors, theirs],
       },
     );

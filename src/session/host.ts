@@ -40,7 +40,8 @@ export type Started =
       readonly stdout: Readable | LendingSource;
       readonly stderr: Readable | LendingSource;
     }
-  | { readonly is: 'pty'; readonly pty: PtyStream }
+  /** greeting: what the user reads in front of what is written to it. */
+  | { readonly is: 'pty'; readonly pty: PtyStream; readonly greeting?: Buffer }
   /** Nothing runs: the user reads why, on stderr or as output, and the session exits with `status`. */
   | {
       readonly is: 'told';

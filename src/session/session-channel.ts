@@ -7,7 +7,13 @@ import { Readable } from 'node:stream';
 import { sessionDrainPolls, sessionDrainPollMs } from '../base/limits.ts';
 import type { Channel, ChannelRequestHandler, RequestAnswer } from '../ssh/connection/channel.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
-import { destroyWhenWritten, feed, type LendingSource, pump } from '../ssh/connection/pump.ts';
+import {
+  destroyWhenWritten,
+  drain,
+  feed,
+  type LendingSource,
+  pump,
+} from '../ssh/connection/pump.ts';
 import type { Reader } from '../ssh/wire/reader.ts';
 import type {
   HostedSession,
@@ -225,7 +231,7 @@ class SessionChannel {
     this.#channel.holdClose();
     // Nothing of the process, its exit least of all, goes out before the answer to the request.
     return started.is === 'pty'
-      ? () => this.#runTerminal(started.pty)
+      ? () => this.#runTerminal(started.pty, started.greeting)
       : () => this.#runProcess(started, kind === 'subsystem' ? command.toString('latin1') : '');
   }
 
@@ -247,7 +253,12 @@ class SessionChannel {
     const pace = stdout instanceof Readable ? undefined : this.#paces.get(subsystem)?.();
     const seen = pace === undefined ? stdout : pace.watch(stdout as LendingSource);
     pump(seen, channel.out, () => this.#outputEnded());
-    pump(stderr, channel.err, () => this.#outputEnded());
+    if (subsystem !== '') {
+      // As sshd: no client of a subsystem reads such a thing.
+      drain(stderr, () => this.#outputEnded());
+    } else {
+      pump(stderr, channel.err, () => this.#outputEnded());
+    }
     feed(channel, stdin, () => {}, undefined, pace);
     this.#hosted.onExit = (exit) => {
       this.#tellExit(exit);
@@ -263,8 +274,11 @@ class SessionChannel {
     });
   }
 
-  #runTerminal(pty: PtyStream): void {
+  #runTerminal(pty: PtyStream, greeting: Buffer | undefined): void {
     const channel = this.#channel;
+    if (greeting !== undefined && greeting.length > 0) {
+      channel.out.write(greeting);
+    }
     this.#pty = pty;
     if (this.#size !== undefined) {
       pty.resize(...this.#size);

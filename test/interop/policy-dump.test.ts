@@ -142,6 +142,10 @@ const cases: readonly Case[] = [
     name: 'what hardened files say of methods that are not there',
     file: 'IgnoreRhosts yes\nHostbasedAuthentication no\nIgnoreUserKnownHosts no\nKerberosAuthentication no\nGSSAPIAuthentication no\nPermitEmptyPasswords no\nUseDNS no\nChrootDirectory none\nSyslogFacility AUTH\nPerSourceMaxStartups none\nExposeAuthInfo NO\nFingerprintHash sha256\nDebianBanner no\nProtocol 2\nUsePrivilegeSeparation sandbox\n',
   },
+  {
+    name: 'what a session is told',
+    file: 'PrintMotd no\nPrintLastLog no\nExposeAuthInfo yes\nMatch User u\nExposeAuthInfo no\n',
+  },
   { name: 'variables of every session', file: 'SetEnv A=b "C=d e" F= G=x=y\n' },
   { name: 'a banner', file: 'Banner ~/issue\nBanner none\n' },
   { name: 'no xauth', file: 'XAuthLocation none\nTCPKeepAlive no\n' },

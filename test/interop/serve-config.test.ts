@@ -106,9 +106,6 @@ describe('serve with a configuration', lab, () => {
       await listening(daemon);
       assert.match(daemon.stderr, /Server listening on 0\.0\.0\.0 port 22\./);
       assert.match(daemon.stderr, /Server listening on :: port 22\./);
-      for (const keyword of ['PrintMotd']) {
-        assert.equal(daemon.stderr.split(keyword).length, 2, `${keyword} is said once`);
-      }
       const line = readFileSync('/etc/ssh/ssh_host_ed25519_key.pub', 'utf8');
       writeFileSync(ground.knownHosts, `127.0.0.1 ${line}::1 ${line}`);
       const server = { port: 22, knownHosts: ground.knownHosts };
@@ -427,20 +424,6 @@ describe('serve with a configuration', lab, () => {
       const unknown = await ssh(ground, { key, args: ['-s'] }, 'nonsense');
       assert.equal(unknown.status, 255);
       assert.match(unknown.stderr, /subsystem request failed on channel 0/);
-    });
-
-    test('PrintMotd, PrintLastLog: taken, said once each, at the start', async () => {
-      await using ground = await Ground.make({
-        config: ['PrintMotd yes', 'PrintLastLog no', 'PrintMotd no'],
-      });
-      const daemon = await ground.daemon();
-      await ssh(ground, { key }, 'true');
-      await ssh(ground, { key }, 'true');
-      for (const keyword of ['PrintMotd', 'PrintLastLog']) {
-        assert.equal(daemon.stderr.split(keyword).length, 2, daemon.stderr);
-      }
-      const wrong = await ground.ended('-t', '-f', '/dev/null', '-o', 'PrintMotd=perhaps');
-      assert.equal(wrong.code, 255);
     });
 
     test('a keyword that is not supported: file, line and name, exit 255, in any case', async () => {

@@ -4,7 +4,6 @@ import { desktopKeywords, desktopMatchKeywords } from '../../src/policy/desktop-
 import { matchKeywords } from '../../src/policy/match.ts';
 import type { KeywordRow } from '../../src/policy/keyword.ts';
 import {
-  acceptedKeywords,
   deprecatedKeywords,
   meaninglessKeywords,
   unsupportedKeywords,
@@ -101,10 +100,6 @@ with exit status 255. \`-T\` prints the keywords of the first file that are in e
 ## /etc/ssh/sshd_config
 
 ${entries(serverKeywords as readonly KeywordRow<never, never>[], [include, match])}
-### Accepted, but not yet in effect
-
-Logged once: ${listing(acceptedKeywords)}.
-
 ### Deprecated
 
 Ignored with a line in the log, as in sshd: ${listing(deprecatedKeywords)}.

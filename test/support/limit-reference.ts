@@ -103,13 +103,14 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'maxAcceptableQueries',
     'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
   ],
-  ['src/monitor/banner.ts', 'maxBannerBytes', 'Banner'],
   ['src/monitor/ending-lines.ts', 'shownBytes', "of a client's farewell in the log"],
   [
     'src/monitor/admission.ts',
     'throttlingLineMs',
     'between two lines that say how many connections MaxStartups has dropped',
   ],
+  ['src/monitor/environment.ts', 'maxUserLines', 'lines of ~/.ssh/environment, as in sshd'],
+  ['src/monitor/shown-file.ts', 'maxShownBytes', 'Banner, /etc/motd, /etc/nologin'],
   ['src/policy/authentication-methods.ts', 'maxChains', 'lists of AuthenticationMethods'],
   [
     'src/monitor/authorized-keys-source.ts',
@@ -189,7 +190,12 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   [
     'src/monitor/requests/session-start.ts',
     'maxGreetingBytes',
-    'texts of PAM before a shell; a leader takes 16 KiB',
+    'what is shown before a shell: messages of PAM, Last login, /etc/motd',
+  ],
+  [
+    'src/monitor/requests/session-start.ts',
+    'maxWarningBytes',
+    'the same, what is wrong with ~/.ssh/environment; a leader takes 16 KiB',
   ],
   ['src/monitor/requests/session-start.ts', 'maxUserEnvironmentBytes', '~/.ssh/environment'],
   ['src/monitor/requests/session-pty.ts', 'maxTermBytes', 'TERM'],

@@ -51,6 +51,8 @@ export function testLogin(
     config: { setEnv: [], subsystems: new Map() } as unknown as ServerConfig,
     mustChangePassword: false,
     messages: Buffer.alloc(0),
+    authInfo: '',
+    authInfoFile: undefined,
     established: Promise.resolve({
       setcredCode: 0,
       sessionCode: 0,

@@ -7,6 +7,7 @@ import { forwardConnectMs } from '../../base/limits.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { mayOpen, openRefusalLine } from '../../policy/permit-open.ts';
 import type { Connection } from '../connection.ts';
+import { nologinText } from '../greeting.ts';
 import { DirectTcpip } from '../link.ts';
 import { forwardingLogin } from '../forwarding-login.ts';
 import { type Answer, type AnyRow, row } from '../request-table.ts';
@@ -52,6 +53,9 @@ export function directTcpip(): AnyRow {
       const desktop = mayOpenDesktop(login);
       if (!desktop.allowed) {
         connection.log.info(`refused ${host}: ${desktop.detail}`);
+        throw new CallFailure(administrativelyProhibited, 'open failed');
+      }
+      if ((await nologinText(login, connection.log)) !== undefined) {
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }
       return desktopOf(connection);

@@ -109,7 +109,7 @@ async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply
   if (authentication.isAccounted) {
     return authentication.accept(method, 'pam', undefined, undefined);
   }
-  const account = await authentication.leader.account();
+  const account = await authentication.leader.account(authentication.factors.met);
   const told = [...result.messages, ...account.messages];
   if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
     if (told.length === 0) {

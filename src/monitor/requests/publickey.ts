@@ -4,7 +4,7 @@
  * signature, key file and policy; the key that is judged is the key that signed. Runs in: monitor.
  */
 import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/signature.ts';
-import { fingerprint } from '../../../keys/public-key.ts';
+import { fingerprint, publicLine } from '../../../keys/public-key.ts';
 import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
@@ -183,7 +183,7 @@ async function check(
   signed: Buffer,
   place: UserKeyPlace,
 ): Promise<AuthReply> {
-  const { algorithm, key, logged } = offered;
+  const { algorithm, blob, key, logged } = offered;
   const permitted = await permit(authentication, offered, place);
   // The signature of a key that would not do is not looked at: it may be one that costs time.
   const verified = permitted && verifySignature(algorithm.signature.name, key, signature, signed);
@@ -195,7 +195,8 @@ async function check(
     return authentication.refuse('publickey', logged);
   }
   authentication.factors.rememberKey(key.blob);
-  return authentication.accept('publickey', '', logged, permitted.options);
+  const proof = publicLine(blob);
+  return authentication.accept('publickey', '', logged, permitted.options, undefined, proof);
 }
 
 export function checkKey(place: UserKeyPlace): AnyRow {

@@ -25,7 +25,7 @@ export function sessionEnv(): AnyRow {
         !values.value.includes(0) &&
         acceptsEnvironmentName(loginOf(connection).config, name);
       if (allowed) {
-        session.environment.push([name, values.value.toString('utf8')]);
+        session.environment.push([name, Buffer.from(values.value)]);
         session.environmentBytes += bytes;
       }
       return { values: { allowed } };

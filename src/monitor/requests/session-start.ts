@@ -8,7 +8,12 @@ import type { ServerConfig } from '../../policy/config.ts';
 import { mayTakeUserEnvironment } from '../../policy/grant.ts';
 import { textOf } from '../authentication.ts';
 import type { Connection, Login, Session } from '../connection.ts';
-import { buildEnvironment, parseUserEnvironmentFile } from '../environment.ts';
+import {
+  buildEnvironment,
+  parseUserEnvironmentFile,
+  type UserEnvironment,
+} from '../environment.ts';
+import { greetingFor, nologinText } from '../greeting.ts';
 import { SessionStart, startedAs } from '../link.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { loginOf, sessionOf } from '../login.ts';
@@ -22,13 +27,17 @@ export interface SessionStartHost {
 }
 
 const maxCommandBytes = 256 * 1024 - 1;
-/** A leader takes 16 KiB of text, and LF may become CR LF. */
-const maxGreetingBytes = 7 * 1024;
 /** Of a command, for those who ask who is there. */
 const maxShownCharacters = 256;
+/** A message between the processes has to hold it, and LF may become CR LF. */
+const maxGreetingBytes = 48 * 1024;
+/** A leader takes so much in front of a program. */
+const maxWarningBytes = 8 * 1024;
 const nothing = Buffer.alloc(0);
-/** sshd's exit status when pam_open_session has failed. */
-const failedSessionStatus = 254;
+/** sshd's exit status when pam_open_session has failed, and when /etc/nologin is there. */
+const keptOutStatus = 254;
+/** And when it gives up. */
+const fatalStatus = 255;
 const maxUserEnvironmentBytes = 64 * 1024;
 const kinds: readonly string[] = ['shell', 'exec', 'subsystem'] satisfies readonly SessionKind[];
 type StartReply = (typeof SessionStart)['reply'];
@@ -37,31 +46,76 @@ const refused: Answer<StartReply> = {
   values: { is: startedAs.refused, isPty: false, internalName: '', greeting: nothing, status: 0 },
 };
 
+interface UserFile {
+  readonly variables: UserEnvironment['variables'];
+  /** What the user reads of it. */
+  readonly text: string;
+  readonly isTooLong: boolean;
+}
+
+/** ~/.ssh/environment, read as the user. */
 async function userEnvironment(
   host: SessionStartHost,
+  connection: Connection,
   login: Login,
-): Promise<readonly (readonly [string, string])[]> {
+): Promise<UserFile> {
+  const none = { variables: [], text: '', isTooLong: false };
   if (!login.grant.permitUserEnvironment) {
-    return [];
+    return none;
   }
   const path = `${login.account.home}/.ssh/environment`;
   const read = await login.leader.readFile(path, false, maxUserEnvironmentBytes);
   if (read.is !== 'read') {
-    return [];
+    if (read.is === 'refused') {
+      connection.log.info(`${path} of ${login.user} is passed over: ${read.reason}`);
+    }
+    return none;
   }
-  const text = host.readMemfd(read.descriptor, maxUserEnvironmentBytes).toString('utf8');
-  return parseUserEnvironmentFile(text).filter(([name]) =>
-    mayTakeUserEnvironment(login.grant, name),
-  );
+  const file = parseUserEnvironmentFile(host.readMemfd(read.descriptor, maxUserEnvironmentBytes));
+  return {
+    variables: file.variables.filter(([name]) => mayTakeUserEnvironment(login.grant, name)),
+    text: file.badLines.map((line) => `Bad line ${line} in ${path.slice(0, 100)}\n`).join(''),
+    isTooLong: file.isTooLong,
+  };
 }
 
-function told(greeting: Buffer, status: number, isOutput = false): Answer<StartReply> {
-  const is = isOutput ? startedAs.printed : startedAs.told;
-  return { values: { is, isPty: false, internalName: '', greeting, status } };
+/** The file of ExposeAuthInfo: one for all sessions of the login. */
+function authInfoFile(connection: Connection, login: Login): Promise<string | undefined> {
+  if (!login.config.exposeAuthInfo) {
+    return Promise.resolve(undefined);
+  }
+  login.authInfoFile ??= login.leader
+    .authInfoFile(Buffer.from(login.authInfo))
+    .catch((error: unknown) => {
+      connection.log.error(
+        `ExposeAuthInfo: no file for ${login.user}: ${(error as Error).message}`,
+      );
+      return undefined;
+    });
+  return login.authInfoFile;
 }
 
-function onTerminal(text: Buffer): string {
-  return text.toString('utf8').replaceAll(/\r?\n/g, '\r\n');
+/** Nothing runs. A terminal, which nobody has opened, would have made CR LF of LF. */
+function told(
+  session: Session,
+  text: Buffer,
+  status: number,
+  isOutput = false,
+): Answer<StartReply> {
+  const hasTerminal = session.terminal !== undefined;
+  return {
+    values: {
+      is: isOutput || hasTerminal ? startedAs.printed : startedAs.told,
+      isPty: false,
+      internalName: '',
+      greeting: hasTerminal ? onTerminal(text) : text,
+      status,
+    },
+  };
+}
+
+function onTerminal(text: Buffer): Buffer {
+  return Buffer.from(text.toString('latin1').replaceAll('\n', '\r\n'), 'latin1');
 }
 
 type Program = Extract<Plan, { is: 'program' }>;
@@ -73,7 +127,7 @@ async function orderFor(
   session: Session,
   kind: SessionKind,
   plan: Program,
-  greeting: Buffer,
+  userFile: UserFile,
 ): Promise<SpawnOrder> {
   const established = await login.established;
   const { terminal } = session;
@@ -88,23 +142,24 @@ async function orderFor(
     },
     usePam: host.config.usePam,
     timeZone: process.env.TZ,
-    term: terminal?.term.toString('utf8'),
+    term: terminal?.term,
     key: ofUser ? login.grant.environment : [],
-    userFile: ofUser ? await userEnvironment(host, login) : [],
+    userFile: ofUser ? userFile.variables : [],
     set: login.config.setEnv.filter(([name]) => ofUser || name === 'TZ'),
-    pam: ofUser ? established.environment.map((line) => line.toString('utf8')) : [],
+    pam: ofUser ? established.environment : [],
     endpoints: connection.endpoints,
     originalCommand: plan.originalCommand,
     display: x11?.name,
     agentSocket: connection.agentSocket,
-  }).map((line) => Buffer.from(line));
+    authInfoFile: await authInfoFile(connection, login),
+  });
   const { xauthLocation } = host.config;
   if (x11 !== undefined && xauthLocation !== undefined) {
     await login.leader.x11Undo(undoFor(x11, xauthLocation, environment));
   }
   return {
     file: plan.file,
-    arguments: plan.arguments.map((argument) => Buffer.from(argument)),
+    arguments: plan.arguments,
     environment,
     directory: login.account.home,
     stdio: terminal === undefined ? stdio.pipes : stdio.pty,
@@ -115,7 +170,7 @@ async function orderFor(
     modes: terminal?.modes ?? Buffer.alloc(0),
     reportDescriptor: false,
     essential: false,
-    stderrText: Buffer.from(onTerminal(greeting) + plan.stderrText),
+    stderrText: Buffer.from(plan.stderrText + userFile.text).subarray(0, maxWarningBytes),
     before: preparationsFor(login, kind, x11, xauthLocation),
     isSftpServer: plan.isSftpServer,
   };
@@ -194,22 +249,24 @@ async function start(
   command: Buffer,
 ): Promise<Answer<StartReply>> {
   await login.established;
-  const { subsystems } = login.config;
-  const plan = planSession(login, session, kind, command.toString('utf8'), subsystems);
+  const plan = planSession(login, session, kind, command, login.config.subsystems);
   if (plan.is === 'refused') {
     connection.log.info(plan.why);
     return refused;
   }
   if (plan.is === 'told') {
-    return told(Buffer.from(plan.text), plan.status);
+    return told(session, Buffer.from(plan.text), plan.status);
+  }
+  const closed = await nologinText(login, connection.log);
+  if (closed !== undefined) {
+    return told(session, closed.subarray(0, maxGreetingBytes), keptOutStatus);
   }
   if (plan.is === 'sftp-only') {
     logStart(connection, login, session, plan.logged, '');
     connection.log.error(
       `Connection from user ${login.user} ${connection.from}: refusing non-sftp session`,
     );
-    const text = `This service allows sftp connections only.${session.terminal === undefined ? '' : '\r'}\n`;
-    return told(Buffer.from(text), 1, true);
+    return told(session, Buffer.from('This service allows sftp connections only.\n'), 1, true);
   }
   if (plan.is === 'internal') {
     session.startedAs = plan.name;
@@ -226,23 +283,26 @@ async function start(
     };
   }
   const { sessionCode, sessionText, messages } = await login.established;
+  const said = Buffer.concat([login.messages, textOf(messages)]);
   if (sessionCode !== 0) {
     // The module's own words, where it had any.
-    const why = messages.length > 0 ? textOf(messages) : Buffer.from(`${sessionText}\n`);
-    return told(Buffer.from(onTerminal(why.subarray(0, maxGreetingBytes))), failedSessionStatus);
+    const why = said.length > 0 ? said : Buffer.from(`${sessionText}\n`);
+    return told(session, why.subarray(0, maxGreetingBytes), keptOutStatus, true);
+  }
+  const userFile = await userEnvironment(host, connection, login);
+  if (userFile.isTooLong) {
+    connection.log.fatal(
+      `Too many lines in environment file ${login.account.home}/.ssh/environment`,
+    );
+    return told(session, nothing, fatalStatus);
   }
   // sshd signals neither a forced command nor a subsystem.
   session.wasForced = plan.wasForced || kind === 'subsystem';
-  const greeting = Buffer.concat([login.messages, textOf(messages)]).subarray(0, maxGreetingBytes);
-  const order = await orderFor(
-    host,
-    connection,
-    login,
-    session,
-    kind,
-    plan,
-    kind === 'shell' && session.terminal !== undefined ? greeting : nothing,
-  );
+  const hasTerminal = session.terminal !== undefined;
+  const greeting = plan.isLoginShell
+    ? (await greetingFor(login, hasTerminal, said, connection.log)).subarray(0, maxGreetingBytes)
+    : nothing;
+  const order = await orderFor(host, connection, login, session, kind, plan, userFile);
   const spawned = await spawn(connection, login, order);
   session.startedAs = 'process';
   const shown =
@@ -258,9 +318,9 @@ async function start(
   return {
     values: {
       is: startedAs.process,
-      isPty: session.terminal !== undefined,
+      isPty: hasTerminal,
       internalName: '',
-      greeting: kind === 'shell' && session.terminal === undefined ? greeting : nothing,
+      greeting: hasTerminal ? onTerminal(greeting) : greeting,
       status: 0,
     },
     descriptors: spawned.descriptors,

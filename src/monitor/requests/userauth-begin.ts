@@ -1,13 +1,16 @@
 /** `userauth-begin`: the first request of a connection fixes user and service (RFC 4252 §5). */
 import { Authentication, type AuthenticationHost, authReply } from '../authentication.ts';
-import { readBanner } from '../banner.ts';
 import { authIs, UserauthBegin } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { readShownFile } from '../shown-file.ts';
 
 async function bannerFor({ host: { config, log } }: Authentication): Promise<Buffer> {
-  return config.banner === undefined
-    ? Buffer.alloc(0)
-    : readBanner(config.banner, (why) => log.debug(`Banner ${config.banner}: ${why}`));
+  const { banner } = config;
+  const text =
+    banner === undefined
+      ? undefined
+      : await readShownFile(banner, (why) => log.debug(`Banner ${banner}: ${why}`));
+  return text ?? Buffer.alloc(0);
 }
 
 export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {

@@ -91,6 +91,24 @@ export function pump(
   }
 }
 
+/** Reads what nobody wants, so that whoever writes it is not held up; then calls `onEnd` once. */
+export function drain(source: Readable | LendingSource, onEnd: () => void): void {
+  if (isLending(source)) {
+    source.start(() => {}, onEnd);
+    return;
+  }
+  let isEnded = false;
+  const end = (): void => {
+    if (!isEnded) {
+      isEnded = true;
+      onEnd();
+    }
+  };
+  source.resume();
+  source.on('error', end);
+  source.on('close', end);
+}
+
 /** How far the reader of a target may fall behind what it was given. */
 export interface Pace {
   /** false: no more for now; `onRoom` follows. */

@@ -4,7 +4,7 @@ import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { commands } from '../../../src/cli/commands/index.ts';
-import { acceptedKeywords, meaninglessKeywords } from '../../../src/policy/other-keywords.ts';
+import { meaninglessKeywords } from '../../../src/policy/other-keywords.ts';
 import { serverKeywords } from '../../../src/policy/server-keywords.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -34,7 +34,6 @@ const listed: readonly (readonly [before: string, names: readonly string[]])[] =
     'Checked, without effect, since what they are about is not offered or not here',
     [...namesOf('checked'), ...meaninglessKeywords],
   ],
-  ['Accepted, with a line in the log that they are not in effect yet', acceptedKeywords],
 ];
 
 /** `before: A, B, C.` in lines of 100 characters. */

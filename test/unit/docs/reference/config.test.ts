@@ -4,7 +4,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { desktopKeywords } from '../../../../src/policy/desktop-keywords.ts';
 import {
-  acceptedKeywords,
   deprecatedKeywords,
   meaninglessKeywords,
   unsupportedKeywords,
@@ -48,7 +47,6 @@ test('every keyword of sshd_config(5) has its place, and only one', () => {
     'Include',
     'Match',
     ...serverKeywords.flatMap((row) => [row.name, ...row.aliases]),
-    ...acceptedKeywords,
     ...deprecatedKeywords,
     ...meaninglessKeywords,
     ...unsupportedKeywords,

@@ -30,9 +30,13 @@ function plan(
       modes: none,
     };
   }
-  const planned = planSession(login, session, kind, command, subsystems);
+  const planned = planSession(login, session, kind, Buffer.from(command), subsystems);
   return planned.is === 'program'
-    ? { run: [planned.file, ...planned.arguments], original: planned.originalCommand, planned }
+    ? {
+        run: [planned.file, ...planned.arguments.map(String)],
+        original: planned.originalCommand?.toString(),
+        planned,
+      }
     : planned;
 }
 

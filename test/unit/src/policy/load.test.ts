@@ -144,15 +144,11 @@ test('a line that no longer counts is still checked', async () => {
   assert.equal((await errorsOf('UsePAM yes\nUsePAM foo\n')).length, 1);
 });
 
-test('what is accepted without effect and what is deprecated is told once', async () => {
-  const { notices } = await load(
-    'PrintMotd no\nPrintLastLog yes\nPrintMotd yes\nProtocol 2\nUseLogin no\nprotocol 1\n',
-  );
+test('what is deprecated is told once', async () => {
+  const { notices } = await load('Protocol 2\nUseLogin no\nprotocol 1\n');
   assert.deepEqual(notices, [
-    `${file}:1: PrintMotd: accepted, but not yet in effect`,
-    `${file}:2: PrintLastLog: accepted, but not yet in effect`,
-    `${file}:4: Protocol: deprecated option, ignored`,
-    `${file}:5: UseLogin: deprecated option, ignored`,
+    `${file}:1: Protocol: deprecated option, ignored`,
+    `${file}:2: UseLogin: deprecated option, ignored`,
   ]);
   assert.equal((await errorsOf('PrintMotd perhaps\n')).length, 1);
 });
