@@ -171,8 +171,6 @@ class Explainer {
 
   #ofOther(line: ConfigLine): ExplainedLine {
     switch (line.kind) {
-      case 'accepted':
-        return this.#explained(line, 'no effect', 'accepted, but not yet in effect');
       case 'meaningless':
         return this.#explained(line, 'no effect', 'means nothing here');
       case 'deprecated':
