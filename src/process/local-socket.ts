@@ -3,7 +3,7 @@
  * Everybody may connect; who asks is the kernel's word (SO_PEERCRED), the name that belongs to it
  * a leader's. Such a peer is as hostile as a worker and gets less. Runs in: monitor.
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync } from 'node:fs';
 import type { Log } from '../audit/log.ts';
 import {
   Acceptor,
@@ -35,11 +35,14 @@ export const localLimits: LocalLimits = {
 };
 
 const backlog = 1024;
+const deepestLineage = 1024;
 
 export interface LocalSocketOptions {
   readonly places: Places;
   readonly log: Log;
   readonly isRootless: boolean;
+  /** Whether one of these processes is the leader of a login here that may open no desktop. */
+  readonly isBarred: (processes: ReadonlySet<number>) => boolean;
   /** As it is now. */
   readonly configFor: LoadedDesktop['configFor'];
 }
@@ -89,8 +92,9 @@ export class LocalSocket {
   #accept(descriptor: number): void {
     const { log } = this.#options;
     let uid: number;
+    let pid: number;
     try {
-      uid = peerCredentials(descriptor).uid;
+      ({ uid, pid } = peerCredentials(descriptor));
     } catch (error) {
       closeDescriptor(descriptor);
       log.error(`local socket: ${String(error)}`);
@@ -112,7 +116,7 @@ export class LocalSocket {
       }
     };
     const admit = async (claim: LocalClaim): Promise<Owner> => {
-      const owner = await this.#admit(uid, claim);
+      const owner = await this.#admit(uid, pid, claim);
       clearTimeout(timer);
       if (this.#peers.has(peer)) {
         this.#visits.set(peer, { owner, from: claim.from, startedAtMs: Date.now(), number });
@@ -126,8 +130,13 @@ export class LocalSocket {
     return [...this.#visits.values()];
   }
 
-  async #admit(uid: number, claim: LocalClaim): Promise<Owner> {
-    const { isRootless } = this.#options;
+  async #admit(uid: number, pid: number, claim: LocalClaim): Promise<Owner> {
+    const { isRootless, isBarred, log } = this.#options;
+    // A leader is the reaper of all that its login has started: nobody gets from below it by forking.
+    if (isBarred(new Set(lineage(pid)))) {
+      log.info(`local socket: pid ${pid} of uid ${uid} is refused: its login may open no desktop`);
+      throw refusal('Desktops are not permitted for this login.');
+    }
     if (isRootless && uid !== process.getuid?.()) {
       throw refusal('This server has desktops for its own user only.');
     }
@@ -165,6 +174,24 @@ export class LocalSocket {
       rmSync(this.#options.places.localSocket, { force: true });
     }
   }
+}
+
+/** The process and those above it, as far as they can be seen. */
+function lineage(pid: number): readonly number[] {
+  const found: number[] = [];
+  let next = pid;
+  while (next > 1 && found.length < deepestLineage) {
+    found.push(next);
+    try {
+      const stat = readFileSync(`/proc/${next}/stat`, 'latin1');
+      // Behind the name, which may hold blanks and brackets: state, then the parent.
+      next = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    } catch {
+      // It has ended meanwhile; what is known of it stands.
+      return found;
+    }
+  }
+  return found;
 }
 
 function refusal(text: string): CallFailure {

@@ -57,6 +57,8 @@ export interface MonitorDesktopsOptions {
   readonly log: Log;
   readonly places: Places;
   readonly isRootless: boolean;
+  /** Whether one of these processes is the leader of a login here that may open no desktop. */
+  readonly isBarred?: (processes: ReadonlySet<number>) => boolean;
 }
 
 const lockRetryMs = 250;
@@ -99,6 +101,7 @@ export class MonitorDesktops {
     this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
     this.#local = new LocalSocket(remote, leaders, {
       ...options,
+      isBarred: options.isBarred ?? (() => false),
       configFor: (owner) => this.#policy.desktopConfigFor(owner),
     });
     const door = {

@@ -13,6 +13,7 @@ import type { Connection } from '../monitor/connection.ts';
 import { LineBudget } from '../monitor/line-budget.ts';
 import * as link from '../monitor/link.ts';
 import { type AnyRow, serveRequests } from '../monitor/request-table.ts';
+import { mayOpenDesktop } from '../monitor/session-plan.ts';
 import { Leaders } from './leaders.ts';
 import { type Bound, Listeners } from './listeners.ts';
 import { MonitorLogins } from './logins.ts';
@@ -93,7 +94,19 @@ export class Monitor {
         this.#desktops.connectionEnded(connection);
       },
     });
-    this.#desktops = new MonitorDesktops(options, this.#leaders);
+    this.#desktops = new MonitorDesktops(
+      {
+        ...options,
+        isBarred: (processes) =>
+          this.#connections.all.some(
+            ({ login }) =>
+              login !== undefined &&
+              processes.has(login.leader.pid) &&
+              !mayOpenDesktop(login).allowed,
+          ),
+      },
+      this.#leaders,
+    );
     this.#logins = new MonitorLogins({
       log,
       file: options.places.loginsFile,

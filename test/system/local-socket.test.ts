@@ -15,10 +15,20 @@ import {
   sshdeskCommand,
   startDesktopServer,
 } from '../support/desktop-session.ts';
-import { checkout, findUser, inLab, type LabUser, makeUser } from '../support/lab.ts';
+import {
+  checkout,
+  findUser,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  type TestKey,
+} from '../support/lab.ts';
 import { allProcesses, type TestServer } from '../support/server.ts';
+import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 290_000);
+const launcher = `${checkout}/sshdesk`;
 const main = `${checkout}/src/cli/main.ts`;
 const attacker = `${checkout}/test/system/hostile/local-visitor.ts`;
 /** With what stands behind it in the file. */
@@ -27,6 +37,7 @@ const localSocket = '/run/sshdesk/local.sock';
 
 describe('the local socket', lab, () => {
   let server: TestServer;
+  let key: TestKey;
   let alice: LabUser;
   let bob: LabUser;
   before(async () => {
@@ -34,6 +45,9 @@ describe('the local socket', lab, () => {
     bob = makeUser('bob');
     makeUser('shut', { shell: '/nonexistent/shell' });
     makeUser('carol');
+    key = makeKey('ed25519');
+    makeUser('dave', { authorizedKeys: [`no-pty ${key.line}`] });
+    makeUser('erin', { authorizedKeys: [key.line] });
     mkdirSync('/etc/sshdesk', { recursive: true });
     writeFileSync('/etc/sshdesk/sshdesk_config', `XSession ${session}\n`);
     server = await startDesktopServer(session);
@@ -198,6 +212,28 @@ describe('the local socket', lab, () => {
       assert.match(viewer.stderr, why);
     }
     assert.deepEqual(listDesktops(), []);
+  });
+
+  test('a login of sshdesk that may open no desktop gets none by hand', async () => {
+    const command = `${launcher} subsystem rfb < /dev/null`;
+    const options = (name: string) => ({ user: name, key });
+    const barred = await ssh(server, options('dave'), command);
+    assert.deepEqual([barred.status, barred.text], [1, '']);
+    assert.match(barred.stderr, /Desktops are not permitted for this login/);
+    // A process that has left its parents is still below the leader of its login.
+    const orphan = await ssh(
+      server,
+      options('dave'),
+      `(setsid sh -c '${command} > ~/out 2>&1; echo $? > ~/status' &) ; until [ -s ~/status ]; do sleep 0.1; done; cat ~/out ~/status`,
+    );
+    assert.match(orphan.text, /not permitted for this login[^]*\n1\n$/);
+    const free = await ssh(server, options('erin'), command);
+    assert.deepEqual([free.status, free.stderr], [0, '']);
+    assert.match(free.text, /^RFB 003\.008\n/);
+    assert.deepEqual(
+      listDesktops().map(({ owner }) => owner),
+      ['erin'],
+    );
   });
 
   test('killed at any moment of a start: a desktop or nothing, no half of one', async () => {
