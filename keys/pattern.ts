@@ -58,7 +58,7 @@ export function matchPatternList(text: string, list: string): ListResult {
   return matchesList(list, (entry) => matchesPattern(text, entry));
 }
 
-interface Network {
+export interface Network {
   readonly version: 4 | 6;
   readonly value: bigint;
   readonly hostBits: bigint;
@@ -84,7 +84,7 @@ function addressValue(address: string, version: 4 | 6): bigint {
 }
 
 /** Undefined: not an address or network at all. `invalid`: host bits set or too long a mask. */
-function parseNetwork(text: string): Network | 'invalid' | undefined {
+export function parseNetwork(text: string): Network | 'invalid' | undefined {
   const [address = '', mask, ...more] = text.split('/', 3);
   const version = isIP(address) as 0 | 4 | 6;
   if (version === 0 || more.length > 0 || address.includes('%')) {

@@ -5,7 +5,13 @@
  */
 import type { ConfigLine } from './config-line.ts';
 import type { KeywordRow } from './keyword.ts';
-import { appliesTo, type MatchBlock, type MatchSubject } from './match.ts';
+import {
+  appliesTo,
+  judged,
+  type JudgedSubject,
+  type MatchBlock,
+  type MatchSubject,
+} from './match.ts';
 import type { Place } from './values.ts';
 import { splitWords, type Words } from './words.ts';
 
@@ -68,7 +74,7 @@ class Explainer {
   readonly #rows: ReadonlyMap<string, Row>;
   readonly #matchKeywords: ReadonlySet<string>;
   readonly #place: Place;
-  readonly #subject: MatchSubject | undefined;
+  readonly #subject: JudgedSubject | undefined;
   readonly #lines: readonly ConfigLine[];
   /** Criteria → the line of their Match. */
   readonly #matches = new Map<MatchBlock<unknown>['criteria'], string>();
@@ -84,7 +90,7 @@ class Explainer {
     this.#rows = new Map(rows.map((row) => [row.name, row]));
     this.#matchKeywords = matchKeywords;
     this.#place = place;
-    this.#subject = subject;
+    this.#subject = subject === undefined ? undefined : judged(subject);
     for (const line of this.#lines) {
       if (line.block !== undefined && !this.#matches.has(line.block.criteria)) {
         this.#matches.set(line.block.criteria, whereOf(line));

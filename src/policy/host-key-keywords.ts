@@ -3,7 +3,7 @@
  * Runs in: monitor, launcher.
  */
 import type { ServerDraft } from './server-draft.ts';
-import { concatBounded, row } from './server-row.ts';
+import { concatAll, concatBounded, row } from './server-row.ts';
 import { absolutePath, type Place, single } from './values.ts';
 import type { Words } from './words.ts';
 
@@ -23,6 +23,7 @@ export const hostKeyRow = row({
   field: 'hostKeyFiles',
   parse: (words, place) => [absolutePath(single(words), place)],
   add: concatBounded(maxFiles),
+  addAll: concatAll,
   dump: (config) => config.hostKeyFiles,
 });
 
@@ -34,6 +35,7 @@ export const hostCertificateRow = row({
   field: 'hostCertificateFiles',
   parse: (words, place) => [absolutePath(single(words), place)],
   add: concatBounded(maxFiles),
+  addAll: concatAll,
   dump: (config) => config.hostCertificateFiles,
 });
 

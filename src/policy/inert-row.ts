@@ -50,10 +50,10 @@ export function inert({
     accept(draft, words, place) {
       put(draft, key, parse(words, place));
     },
-    merge(into, { inert: from }) {
-      const value = from?.[key];
-      if (value !== undefined) {
-        put(into, key, value);
+    merge(into, from) {
+      const said = from.find(({ inert: values }) => values?.[key] !== undefined)?.inert?.[key];
+      if (said !== undefined) {
+        put(into, key, said);
       }
     },
     dump: (config) => (isPrinted ? [`${key} ${config.inert[key] ?? usual}`] : []),

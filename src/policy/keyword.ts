@@ -26,8 +26,8 @@ export interface KeywordRow<D, C> {
   parts(words: Words, place: Place): readonly string[];
   /** Every line is checked, also one that no longer counts. Throws ConfigError. */
   accept(draft: Partial<D>, words: Words, place: Place): void;
-  /** What a later block says, behind what is there: the first value counts, or both add up. */
-  merge(into: Partial<D>, from: Partial<D>): void;
+  /** What blocks say that apply, in their order: the first value counts, or they add up. */
+  merge(into: Partial<D>, from: readonly Partial<D>[]): void;
   /** The lines of `-T`. */
   dump(config: C): readonly string[];
 }
@@ -42,6 +42,8 @@ export interface KeywordDeclaration<D, C, K extends keyof D> {
   readonly parse: (words: Words, place: Place) => D[K];
   /** What two lines make together; without it the first counts. */
   readonly add?: (before: D[K], next: D[K]) => D[K];
+  /** The same of many, where one by one would copy the list again and again. */
+  readonly addAll?: (values: readonly D[K][]) => D[K];
   /** With `add`, where the lines do not add up for who writes them. */
   readonly counts?: 'first' | 'last' | 'by name';
   readonly stricter?: (value: D[K]) => string | undefined;
@@ -75,10 +77,15 @@ export function keyword<D, C, K extends keyof D>(
       put(draft, parse(words, place));
     },
     merge(into, from) {
-      const next = from[field];
-      if (next !== undefined) {
-        put(into, next as D[K]);
+      const values = from.map((draft) => draft[field]).filter((value) => value !== undefined);
+      const [first] = values as readonly D[K][];
+      if (first === undefined) {
+        return;
       }
+      into[field] =
+        add === undefined
+          ? first
+          : (declaration.addAll?.(values as readonly D[K][]) ?? (values as D[K][]).reduce(add));
     },
     dump(config) {
       const values = declaration.dump(config);

@@ -4,7 +4,7 @@
  */
 import type { AddressFamily, ServerConfig } from './config.ts';
 import type { ServerDraft } from './server-draft.ts';
-import { concatBounded, row } from './server-row.ts';
+import { concatAll, concatBounded, row } from './server-row.ts';
 import { absolutePath, listenSpec, oneOf, port, single } from './values.ts';
 
 const maxPorts = 256;
@@ -21,6 +21,7 @@ export const portRow = row({
   field: 'ports',
   parse: (words) => [port(words)],
   add: concatBounded(maxPorts),
+  addAll: concatAll,
   dump: (config) => config.ports.map(String),
 });
 
@@ -42,6 +43,7 @@ export const listenAddressRow = row({
   field: 'listen',
   parse: (words) => [listenSpec(words)],
   add: concatBounded(maxPorts),
+  addAll: concatAll,
   dump: (config) => config.listenAddresses.map(listenText),
 });
 

@@ -19,7 +19,9 @@ import { deprecatedKeywords, meaninglessKeywords, unsupportedKeywords } from './
 import { beginChains, offersMethod } from './authentication-methods.ts';
 import {
   appliesTo,
+  judged,
   type MatchBlock,
+  type Mergeable,
   matchKeywords,
   type MatchSubject,
   parseMatch,
@@ -238,15 +240,30 @@ function saidFor<D>(
   blocks: readonly MatchBlock<D>[],
   subject: MatchSubject,
 ): Partial<D> | undefined {
-  const applying = blocks.filter((block) => appliesTo(block, subject));
+  const asked = judged(subject);
+  const applying = blocks.filter((block) => appliesTo(block, asked));
   if (applying.length === 0) {
     return undefined;
   }
+  return together(applying);
+}
+
+/** Row by row, so that lists are made once and not block by block. */
+function together<D>(blocks: readonly MatchBlock<D>[]): Partial<D> {
   const said: Partial<D> = {};
-  for (const block of applying) {
-    for (const row of block.rows) {
-      row.merge(said, block.draft);
+  const drafts = new Map<Mergeable<D>, Partial<D>[]>();
+  for (const { rows, draft } of blocks) {
+    for (const row of rows) {
+      const before = drafts.get(row);
+      if (before === undefined) {
+        drafts.set(row, [draft]);
+      } else {
+        before.push(draft);
+      }
     }
+  }
+  for (const [row, from] of drafts) {
+    row.merge(said, from);
   }
   return said;
 }
@@ -257,11 +274,7 @@ function matcher(
   draft: ServerDraft,
   blocks: readonly MatchBlock<ServerDraft>[],
 ): (subject: MatchSubject) => ServerConfig {
-  return (subject) => {
-    const said = saidFor(blocks, subject);
-    if (said === undefined) {
-      return config;
-    }
+  const withBlocks = (said: Partial<ServerDraft>): ServerConfig => {
     const { listenAddresses, hostKeyFiles, isHostKeyDefault } = config;
     return freeze({
       ...finished({
@@ -275,6 +288,13 @@ function matcher(
       hostKeyFiles,
       isHostKeyDefault,
     });
+  };
+  // All of them once, now: what cannot be brought together fails here, and not at a login, and the
+  // first login does not wait for code that is not yet compiled.
+  withBlocks(together(blocks));
+  return (subject) => {
+    const said = saidFor(blocks, subject);
+    return said === undefined ? config : withBlocks(said);
   };
 }
 

@@ -6,7 +6,7 @@ import { isValidAddressList } from '../../keys/pattern.ts';
 import { ConfigError } from '../base/errors.ts';
 import type { RootLogin } from './config.ts';
 import type { ServerDraft } from './server-draft.ts';
-import { concatBounded, flag, maxListItems, row } from './server-row.ts';
+import { concatAll, concatBounded, flag, maxListItems, row } from './server-row.ts';
 import { absolutePath, integer, oneOf, type Place, several, single, userFile } from './values.ts';
 import type { Words } from './words.ts';
 
@@ -136,6 +136,7 @@ export const allowUsersRow = row({
   field: 'allowUsers',
   parse: userPatterns,
   add: concatBounded(maxListItems),
+  addAll: concatAll,
   dump: (config) => config.allowUsers,
 });
 
@@ -147,6 +148,7 @@ export const denyUsersRow = row({
   field: 'denyUsers',
   parse: userPatterns,
   add: concatBounded(maxListItems),
+  addAll: concatAll,
   dump: (config) => config.denyUsers,
 });
 
@@ -158,6 +160,7 @@ export const allowGroupsRow = row({
   field: 'allowGroups',
   parse: several,
   add: concatBounded(maxListItems),
+  addAll: concatAll,
   dump: (config) => config.allowGroups,
 });
 
@@ -169,6 +172,7 @@ export const denyGroupsRow = row({
   field: 'denyGroups',
   parse: several,
   add: concatBounded(maxListItems),
+  addAll: concatAll,
   dump: (config) => config.denyGroups,
 });
 

@@ -4,7 +4,14 @@
  */
 import { ConfigError } from '../base/errors.ts';
 import { parsePort } from '../../keys/destination.ts';
-import { isValidAddressList, matchAddressList, matchPatternList } from '../../keys/pattern.ts';
+import {
+  addressMatcher,
+  listMatcher,
+  type ReadAddress,
+  readAddress,
+  setMatcher,
+} from '../../keys/list-matcher.ts';
+import { isValidAddressList } from '../../keys/pattern.ts';
 
 /**
  * The connection that a Match is about, once its user is known (the first USERAUTH_REQUEST). Only
@@ -36,19 +43,30 @@ export const unknownSubject: MatchSubject = {
   routingDomain: undefined,
 };
 
-export type Criterion = (subject: MatchSubject) => boolean;
+/** A subject as criteria ask it: what hundreds of them need is made once. */
+export interface JudgedSubject extends MatchSubject {
+  readonly groupSet: ReadonlySet<string>;
+  readonly hostName: string | undefined;
+  readonly remote: ReadAddress | undefined;
+  readonly local: ReadAddress | undefined;
+}
+
+export function judged(subject: MatchSubject): JudgedSubject {
+  const { groups, remoteHost, remoteAddress, localAddress } = subject;
+  return {
+    ...subject,
+    groupSet: new Set(groups),
+    hostName: remoteHost?.toLowerCase(),
+    remote: remoteAddress === undefined ? undefined : readAddress(remoteAddress),
+    local: localAddress === undefined ? undefined : readAddress(localAddress),
+  };
+}
+
+export type Criterion = (subject: JudgedSubject) => boolean;
 
 /** As sshd: what a test specification (`-C`) leaves out matches nothing. */
-function known(value: string | undefined, matches: (value: string) => boolean): boolean {
+function known<T>(value: T | undefined, matches: (value: T) => boolean): boolean {
   return value !== undefined && matches(value);
-}
-
-function isListed(text: string, list: string): boolean {
-  return matchPatternList(text, list) === 'match';
-}
-
-function addressIn(list: string): (address: string) => boolean {
-  return (address) => matchAddressList(address, list) === 'match';
 }
 
 function checkAddresses(attribute: string, list: string): void {
@@ -57,26 +75,29 @@ function checkAddresses(attribute: string, list: string): void {
   }
 }
 
-/** A negated hit of any group is no; as sshd, whatever the others say. */
-function hasGroup(groups: readonly string[], list: string): boolean {
-  const results = groups.map((group) => matchPatternList(group, list));
-  return !results.includes('negated') && results.includes('match');
-}
-
 const ofArgument: Readonly<Record<string, (list: string, attribute: string) => Criterion>> = {
-  user: (list) => (subject) => known(subject.user, (user) => isListed(user, list)),
-  group: (list) => (subject) => !subject.isInvalidUser && hasGroup(subject.groups, list),
-  host: (list) => (subject) =>
-    known(subject.remoteHost, (host) => isListed(host.toLowerCase(), list.toLowerCase())),
+  user: (list) => {
+    const matches = listMatcher(list);
+    return ({ user }) => known(user, matches);
+  },
+  // A negated hit of any group is no; as sshd, whatever the others say.
+  group: (list) => {
+    const matches = setMatcher(list);
+    return ({ isInvalidUser, groupSet }) => !isInvalidUser && matches(groupSet);
+  },
+  host: (list) => {
+    const matches = listMatcher(list.toLowerCase());
+    return ({ hostName }) => known(hostName, matches);
+  },
   address: (list, attribute) => {
     checkAddresses(attribute, list);
-    const matches = addressIn(list);
-    return (subject) => known(subject.remoteAddress, matches);
+    const matches = addressMatcher(list);
+    return ({ remote }) => known(remote, matches);
   },
   localaddress: (list, attribute) => {
     checkAddresses(attribute, list);
-    const matches = addressIn(list);
-    return (subject) => known(subject.localAddress, matches);
+    const matches = addressMatcher(list);
+    return ({ local }) => known(local, matches);
   },
   localport: (text) => {
     const port = parsePort(text);
@@ -92,7 +113,10 @@ const ofArgument: Readonly<Record<string, (list: string, attribute: string) => C
       return localPort === port;
     };
   },
-  rdomain: (list) => (subject) => known(subject.routingDomain, (domain) => isListed(domain, list)),
+  rdomain: (list) => {
+    const matches = listMatcher(list);
+    return ({ routingDomain }) => known(routingDomain, matches);
+  },
 };
 
 const bareAttributes: Readonly<Record<string, Criterion>> = {
@@ -137,7 +161,13 @@ export function parseMatch(
     if (argument === undefined || argument === '') {
       throw new ConfigError(`Missing Match criteria for ${attribute}`);
     }
-    criteria.push(make(argument, attribute));
+    const criterion = make(argument, attribute);
+    if (name === 'localport') {
+      // Asked in any case, as in sshd: `-C` without a port is an error whoever the user is.
+      criteria.unshift(criterion);
+    } else {
+      criteria.push(criterion);
+    }
   }
   return criteria;
 }
@@ -149,7 +179,7 @@ function splitOnce(word: string): readonly [string, string | undefined] {
 
 /** The part of a row that a connection needs. */
 export interface Mergeable<D> {
-  merge(into: Partial<D>, from: Partial<D>): void;
+  merge(into: Partial<D>, from: readonly Partial<D>[]): void;
 }
 
 /** What one block says, in the order of the files. */
@@ -160,9 +190,11 @@ export interface MatchBlock<D> {
   readonly rows: Set<Mergeable<D>>;
 }
 
-/** Each criterion is asked, as in sshd: one that cannot be answered is an error in any case. */
-export function appliesTo(block: MatchBlock<unknown>, subject: MatchSubject): boolean {
-  return block.criteria.map((criterion) => criterion(subject)).every((holds) => holds);
+export function appliesTo(
+  block: Pick<MatchBlock<unknown>, 'criteria'>,
+  subject: JudgedSubject,
+): boolean {
+  return block.criteria.every((criterion) => criterion(subject));
 }
 
 /** May stand in a Match block (sshd_config(5)), under this very name, as far as it is in effect at all. */

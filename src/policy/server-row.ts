@@ -16,6 +16,11 @@ export function row<K extends keyof ServerDraft>(
   return keyword(declaration);
 }
 
+/** For `addAll`: what blocks say comes together at a login, which must not fail then; no bound. */
+export function concatAll<T>(values: readonly (readonly T[])[]): readonly T[] {
+  return values.flat() as T[];
+}
+
 /** For `add` of a keyword whose lines add up. */
 export function concatBounded<T>(
   most: number,

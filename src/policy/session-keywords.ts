@@ -6,7 +6,7 @@ import { ConfigError } from '../base/errors.ts';
 import { reachesNeverTaken } from './accept-env.ts';
 import { checkInternalSftp } from './internal-sftp.ts';
 import type { ServerDraft } from './server-draft.ts';
-import { concatBounded, flag, maxListItems, row } from './server-row.ts';
+import { concatAll, concatBounded, flag, maxListItems, row } from './server-row.ts';
 import { commandLine, integer, type Place, several, single } from './values.ts';
 import type { Words } from './words.ts';
 
@@ -41,15 +41,29 @@ function assignments(words: Words): readonly (readonly [string, string])[] {
 }
 
 /** The first value of each name counts. */
-function withoutKnown(
+function firstOfEach<V>(values: readonly Iterable<readonly [string, V]>[]): ReadonlyMap<string, V> {
+  const all = new Map<string, V>();
+  for (const [name, value] of values.flatMap((each) => [...each])) {
+    if (!all.has(name)) {
+      all.set(name, value);
+    }
+  }
+  return all;
+}
+
+function allVariables(values: readonly ServerDraft['setEnv'][]): ServerDraft['setEnv'] {
+  return [...firstOfEach(values)];
+}
+
+function moreVariables(
   before: ServerDraft['setEnv'],
   next: ServerDraft['setEnv'],
 ): ServerDraft['setEnv'] {
-  const known = new Set(before.map(([name]) => name));
-  return concatBounded<readonly [string, string]>(maxListItems)(
-    before,
-    next.filter(([name]) => !known.has(name)),
-  );
+  const both = allVariables([before, next]);
+  if (both.length > maxListItems) {
+    throw new ConfigError(`more than ${maxListItems} of them`);
+  }
+  return both;
 }
 
 export const maxSessionsRow = row({
@@ -122,6 +136,7 @@ export const acceptEnvRow = row({
       ? 'never names of the dynamic linker, of interpreters and of the account'
       : undefined,
   add: concatBounded(maxListItems),
+  addAll: concatAll,
   dump: (config) => config.acceptEnv,
 });
 
@@ -132,7 +147,8 @@ export const setEnvRow = row({
   defaultText: 'none',
   field: 'setEnv',
   parse: assignments,
-  add: withoutKnown,
+  add: moreVariables,
+  addAll: allVariables,
   parts: (variables) => variables.map(([name]) => name),
   dump: (config) => config.setEnv.map(([name, value]) => `${name}=${value}`),
 });
@@ -159,7 +175,8 @@ export const subsystemRow = row({
   counts: 'by name',
   parts: (subsystems) => [...subsystems.keys()],
   // Of one name the first counts (sshd from 9.5 on), wherever a later one stands.
-  add: (before, next) => new Map([...before, ...[...next].filter(([name]) => !before.has(name))]),
+  add: (before, next) => firstOfEach([before, next]),
+  addAll: firstOfEach,
   dump: (config) => [...config.subsystems].map(([name, command]) => `${name} ${command}`),
 });
 

@@ -90,8 +90,13 @@ export class Bench {
     makeUser(this.user, { authorizedKeys: [this.key.line] });
   }
 
-  start(kind: ServerKind, flags: readonly string[] = []): Promise<TestServer> {
-    return startServer({ kind, config, hostKeys: ['ed25519'], flags });
+  /** `more`: lines behind those of every figure. */
+  start(
+    kind: ServerKind,
+    flags: readonly string[] = [],
+    more: readonly string[] = [],
+  ): Promise<TestServer> {
+    return startServer({ kind, config: [...config, ...more], hostKeys: ['ed25519'], flags });
   }
 
   /** `sample` of both, alternated, `pairs` times; whoever begins changes. */

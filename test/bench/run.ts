@@ -15,6 +15,7 @@ import { forward } from './figures/forward.ts';
 import { idle } from './figures/idle.ts';
 import { kerberos } from './figures/kerberos.ts';
 import { login } from './figures/login.ts';
+import { match } from './figures/match.ts';
 import { sftp } from './figures/sftp.ts';
 import { tunnels } from './figures/tunnels.ts';
 
@@ -34,6 +35,7 @@ const { values } = parseArgs({
 const figures: readonly Figure[] = [
   login,
   kerberos,
+  match,
   bulk,
   forward,
   sftp,

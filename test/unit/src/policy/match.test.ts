@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { appliesTo, type MatchSubject, parseMatch } from '../../../../src/policy/match.ts';
+import { appliesTo, judged, type MatchSubject, parseMatch } from '../../../../src/policy/match.ts';
 import { splitWords } from '../../../../src/policy/words.ts';
 
 const subject: MatchSubject = {
@@ -16,7 +16,7 @@ const subject: MatchSubject = {
 
 function applies(line: string, over: Partial<MatchSubject> = {}): boolean {
   const criteria = parseMatch(splitWords(line));
-  return appliesTo({ criteria, draft: {}, rows: new Set() }, { ...subject, ...over });
+  return appliesTo({ criteria }, judged({ ...subject, ...over }));
 }
 
 test('each criterion, in lists, with negation, and several together', () => {
