@@ -31,7 +31,12 @@
       'target_name': 'sshdesk-leader',
       'type': 'executable',
       'cflags': ['-fPIE'],
-      'ldflags': ['-pie'],
+      # PAM modules are to find ours (log.c).
+      'ldflags': [
+        '-pie',
+        '-Wl,--export-dynamic-symbol=syslog', '-Wl,--export-dynamic-symbol=vsyslog',
+        '-Wl,--export-dynamic-symbol=__syslog_chk', '-Wl,--export-dynamic-symbol=__vsyslog_chk',
+      ],
       'libraries': ['-lpam', '-lcrypt'],
       'sources': [
         'pam/leader/account.c',
@@ -50,6 +55,7 @@
         'pam/leader/leader.c',
         'pam/leader/link.c',
         'pam/leader/listen.c',
+        'pam/leader/log.c',
         'pam/leader/main.c',
         'pam/leader/orders.c',
         'pam/leader/pam.c',

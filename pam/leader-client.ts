@@ -83,6 +83,7 @@ export class LeaderClient {
     readonly rhost: string;
     readonly tty: string;
     readonly connection: string;
+    readonly loggedAs: string;
   }): Promise<Account> {
     return this.#order(protocol.Begin, values, remoteStepMs);
   }

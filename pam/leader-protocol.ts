@@ -44,6 +44,7 @@ export const Begin = call(
     rhost: text,
     tty: text,
     connection: text /* SSH_CONNECTION for the PAM environment; empty: none */,
+    loggedAs: text /* in front of what PAM modules write to syslog: `sshd[NUMBER]` */,
   },
   {
     exists: bool,

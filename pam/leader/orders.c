@@ -1,4 +1,5 @@
 /* The table of orders of leader-protocol.ts and what each does. Runs in: leader. */
+#include "log.h"
 #include "orders.h"
 
 #include <errno.h>
@@ -96,9 +97,11 @@ static void begin(struct leader *leader, const struct call *call, struct reader 
   const char *rhost = read_text(reader);
   const char *tty = read_text(reader);
   const char *connection = read_text(reader);
+  const char *logged_as = read_text(reader);
   if (!reader_done(reader)) {
     return;
   }
+  log_name_set(logged_as);
   int error = kind > KIND_DESKTOP || reader->has_nul ? EINVAL : 0;
   if (error == 0) {
     error = keep_origin(&leader->origin, rhost, connection);

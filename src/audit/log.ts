@@ -58,18 +58,30 @@ const prefixes: Partial<Record<LogLevel, string>> = {
   DEBUG3: 'debug3: ',
 };
 
+/** Where a log goes and what it is called, for all that were made of it. */
+export interface LogOutlet {
+  sink: LogSink;
+  tag: string;
+}
+const defaultTag = 'sshd';
+
 export class Log {
   /** Shared by all that were made of one: they go where it goes. */
-  readonly #outlet: { sink: LogSink };
+  readonly #outlet: LogOutlet;
   readonly #subject: LogSubject | undefined;
   #level: LogLevel;
   #threshold: number;
 
-  constructor(outlet: LogSink | { sink: LogSink }, level: LogLevel, subject?: LogSubject) {
-    this.#outlet = 'sink' in outlet ? outlet : { sink: outlet };
+  constructor(outlet: LogSink | LogOutlet, level: LogLevel, subject?: LogSubject) {
+    this.#outlet = 'sink' in outlet ? outlet : { sink: outlet, tag: defaultTag };
     this.#subject = subject;
     this.#level = level;
     this.#threshold = logLevels.indexOf(level);
+  }
+
+  /** LogTag: what stands in front of the number in brackets. */
+  get tag(): string {
+    return this.#outlet.tag;
   }
 
   /** The same log, for lines about one connection. */
@@ -84,9 +96,10 @@ export class Log {
   }
 
   /** The lines from here on go there, of connections too; those keep the level that they have. */
-  redirect(sink: LogSink, level: LogLevel): void {
+  redirect(sink: LogSink, level: LogLevel, tag = defaultTag): void {
     this.#outlet.sink.close?.();
     this.#outlet.sink = sink;
+    this.#outlet.tag = tag;
     this.changeLevel(level);
   }
 

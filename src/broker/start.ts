@@ -33,7 +33,7 @@ export interface StartHost {
   /** Of a desktop of this user. */
   sessionCommand(owner: { readonly user: string; readonly groups: readonly string[] }): string;
   readonly x11Directory: string;
-  readonly log: { info(line: string): void; debug(line: string): void };
+  readonly log: { readonly tag: string; info(line: string): void; debug(line: string): void };
   /** Owns the descriptor. */
   readReport(descriptor: number, timeoutMs: number, signal: AbortSignal): Promise<ReportOutcome>;
   sleepMs(ms: number): Promise<void>;
@@ -256,6 +256,7 @@ async function establish(
     rhost: '',
     tty,
     connection: '',
+    loggedAs: `${host.log.tag}[${leader.pid}]`,
   });
   if (!account.exists || account.uid !== order.uid) {
     return refused('the account is not the one that has logged in');

@@ -168,6 +168,8 @@ export class Authentication {
   #hasUsedPassword = false;
   #isOver = false;
   #isEndTold = false;
+  /** A module has counted to its own end (pam_unix: three): as in sshd, no password is asked any more. */
+  #isPamTired = false;
   #wasAttempted = false;
   #isRefused = false;
   /** There is no such account. */
@@ -270,6 +272,7 @@ export class Authentication {
       rhost: endpoints.remoteAddress,
       tty: 'ssh',
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
+      loggedAs: `${log.tag}[${this.connection.processNumber}]`,
     });
     const config = this.#applyMatch(name, this.#account);
     this.#isNobody = name === undefined || !this.#account.exists;
@@ -350,10 +353,11 @@ export class Authentication {
     if (config.gssapiAuthentication && !isRootless) {
       offered.push('gssapi-with-mic');
     }
-    if (config.passwordAuthentication && !isRootless) {
+    if (config.passwordAuthentication && !isRootless && !this.#isPamTired) {
       offered.push('password');
     }
-    if (config.kbdInteractiveAuthentication && config.usePam && !isRootless) {
+    const converses = config.kbdInteractiveAuthentication && config.usePam;
+    if (converses && !isRootless && !this.#isPamTired) {
       offered.push('keyboard-interactive');
     }
     return offered;
@@ -446,9 +450,8 @@ export class Authentication {
   ): Promise<AuthReply> {
     await this.recordFailure();
     await this.waitAsRefused(startedMs, delayUs);
-    const reply = this.refuse('password');
-    // A module has counted to its own end (pam_unix: three), and sshd ends with it.
-    return returnCode === triesExhausted && !this.#isOver ? this.tooManyFailures() : reply;
+    this.#isPamTired ||= returnCode === triesExhausted;
+    return this.refuse('password');
   }
 
   /** Into btmp, for lastb(1), with the name as the client gave it: before the wait, which hides it. */

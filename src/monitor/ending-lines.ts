@@ -24,6 +24,7 @@ export function logEnded({ from, log, login }: Connection, initiator: number): v
 
 /** sshd shows so much of a client's farewell. */
 const shownBytes = 400;
+const byApplication = 11;
 
 /** `why` and `initiator` as the worker says (`ConnectionClosed`). */
 export function logEnding(connection: Connection, why: string, initiator: number): void {
@@ -37,7 +38,9 @@ export function logEnding(connection: Connection, why: string, initiator: number
     case endedBy.peerDisconnected: {
       const [, code, reason] = /^(\d+): (.*)$/s.exec(why) ?? [];
       const shown = `${code}: ${cutBytes(reason ?? '', shownBytes)}`;
-      log.info(`Received disconnect from ${from}:${shown}${suffix}`, {
+      // Only a client that leaves of its own will is nothing to look at (RFC 4253 §11.1).
+      const level = Number(code) === byApplication ? 'INFO' : 'ERROR';
+      log.at(level, `Received disconnect from ${from}:${shown}${suffix}`, {
         event: 'connection.disconnected',
         reason,
         reasonCode: code === undefined ? undefined : Number(code),

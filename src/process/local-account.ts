@@ -24,7 +24,7 @@ export async function localAccount(
   const leader = await leaders.startLogin();
   try {
     const { user, uid } = claimed;
-    const nobody = { service: '', rhost: '', tty: '', connection: '' };
+    const nobody = { service: '', rhost: '', tty: '', connection: '', loggedAs: '' };
     const account = await leader.begin({ kind: loginKind, user, ...nobody });
     if (!account.exists || account.uid !== uid) {
       return {

@@ -160,7 +160,10 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     run('sh', ['-c', 'rm -rf /run/fuzz']);
   });
 
-  const begin = { user: 'alice', service: '', rhost: '::1', tty: 'ssh', connection: 'a 1 b 2' };
+  const begin = {
+    ...{ user: 'alice', service: '', rhost: '::1', tty: 'ssh', connection: 'a 1 b 2' },
+    loggedAs: 'sshd[1]',
+  };
   const text = Buffer.from('some text');
   const answer = Buffer.concat([
     Buffer.from([leader.Answer.number, 0, 0, 0, 0]),

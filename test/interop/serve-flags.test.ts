@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   existsSync,
-  lstatSync,
-  mkdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -19,6 +17,7 @@ import { Child, eventually, type Finished } from '../support/child.ts';
 import { end, Ground } from '../support/daemon.ts';
 import { checkout, inLab, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
 import { allProcesses, freePort, processTree, serverKind } from '../support/server.ts';
+import { SyslogReader } from '../support/syslog.ts';
 import { ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 240_000);
@@ -568,59 +567,36 @@ describe('serve', lab, () => {
     });
 
     test('otherwise to syslog: tag sshd with the pid or a number beyond pids, facility auth, severity by level', async () => {
-      const socket = syslogSocket();
-      // Node has no datagram sockets of this kind.
-      const reader = new Child('perl', [
-        '-e',
-        `use Socket; socket(S, PF_UNIX, SOCK_DGRAM, 0) or die; unlink $ARGV[0];
-         bind(S, pack_sockaddr_un($ARGV[0])) or die $!; $| = 1; print "ready\\n";
-         while (defined recv(S, my $line, 65536, 0)) { print "$line\\n"; }`,
-        socket,
-      ]);
-      try {
-        await eventually('it reads', () => reader.stdout.includes('ready'));
-        await using ground = await Ground.make();
-        const daemon = ground.serve('-D', '-f', ground.configFile, '-h', ground.file('nothing'));
-        await eventually('it listens', () => isListening(daemon, ground.port));
-        assert.equal(await greets(ground), 'in\n');
-        // A process serves many connections: theirs is a number that no process can have.
-        const isOurs = serverKind === 'sshdesk';
-        const connectionNumber = isOurs ? '(?:[1-9]\\d{7,9}|[4-9]\\d{6})' : '\\d+';
-        const auth = 4 << 3;
-        for (const [severity, number, pattern] of [
-          [6, daemon.pid, `Server listening on 127\\.0\\.0\\.1 port ${ground.port}\\.`],
-          [
-            6,
-            connectionNumber,
-            'Accepted publickey for alice from 127\\.0\\.0\\.1 port \\d+ ssh2: ED25519 SHA256:\\S+',
-          ],
-          [3, daemon.pid, 'error: Unable to load host key: .*nothing.*'],
-        ] as const) {
-          await eventually(pattern, () =>
-            new RegExp(`^<${auth | severity}>.{15} sshd\\[${number}\\]: ${pattern}$`, 'm').test(
-              reader.stdout.replaceAll('\0', ''),
-            ),
-          ).catch((error: unknown) => {
-            throw new Error(`${String(error)}\n${reader.stdout}`);
-          });
-        }
-        assert.equal(daemon.stderr, '');
-      } finally {
-        await reader.stop();
-        rmSync(socket, { force: true });
+      await using reader = await SyslogReader.start();
+      await using ground = await Ground.make();
+      const daemon = ground.serve('-D', '-f', ground.configFile, '-h', ground.file('nothing'));
+      await eventually('it listens', () => isListening(daemon, ground.port));
+      assert.equal(await greets(ground), 'in\n');
+      // A process serves many connections: theirs is a number that no process can have.
+      const isOurs = serverKind === 'sshdesk';
+      const connectionNumber = isOurs ? '(?:[1-9]\\d{7,9}|[4-9]\\d{6})' : '\\d+';
+      const auth = 4 << 3;
+      for (const [severity, number, pattern] of [
+        [6, daemon.pid, `Server listening on 127\\.0\\.0\\.1 port ${ground.port}\\.`],
+        [
+          6,
+          connectionNumber,
+          'Accepted publickey for alice from 127\\.0\\.0\\.1 port \\d+ ssh2: ED25519 SHA256:\\S+',
+        ],
+        [3, daemon.pid, 'error: Unable to load host key: .*nothing.*'],
+      ] as const) {
+        await eventually(pattern, () =>
+          new RegExp(`^<${auth | severity}>.{15} sshd\\[${number}\\]: ${pattern}$`, 'm').test(
+            reader.stdout.replaceAll('\0', ''),
+          ),
+        ).catch((error: unknown) => {
+          throw new Error(`${String(error)}\n${reader.stdout}`);
+        });
       }
+      assert.equal(daemon.stderr, '');
     });
   });
 });
-
-/** Where syslog(3) sends; a link of the host's leads into a folder of the lab's own. */
-function syslogSocket(): string {
-  const wellKnown = '/dev/log';
-  const isLink = lstatSync(wellKnown, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  const socket = isLink ? path.resolve('/dev', readlinkSync(wellKnown)) : wellKnown;
-  mkdirSync(path.dirname(socket), { recursive: true });
-  return socket;
-}
 
 /** By the table, so that no connection is used up. */
 function isListening(child: Child, port: number): boolean {

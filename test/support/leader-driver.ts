@@ -103,7 +103,7 @@ export interface Outputs {
 export function begin(client: LeaderClient, user: string, service = '', kind = 0, tty = 'ssh') {
   const rhost = '192.0.2.7';
   const connection = '192.0.2.7 4711 192.0.2.1 22';
-  return client.begin({ kind, user, service, rhost, tty, connection });
+  return client.begin({ kind, user, service, rhost, tty, connection, loggedAs: 'sshd[1]' });
 }
 
 export function order(command: string, change: Partial<SpawnOrder> = {}): SpawnOrder {

@@ -31,6 +31,10 @@ export interface ServerOptions {
   /** Lines of sshd_config behind Port, ListenAddress, HostKey, PidFile; the first value wins. */
   readonly config?: readonly string[];
   readonly flags?: readonly string[];
+  /** No -e: `log()` stays empty, see `SyslogReader`. */
+  readonly logsToSyslog?: boolean;
+  /** Lines of sshdesk_config. */
+  readonly desktopConfig?: readonly string[];
   readonly kind?: ServerKind;
   /** Default: ed25519 and ecdsa. */
   readonly hostKeys?: readonly ('ed25519' | 'ecdsa' | 'rsa')[];
@@ -259,7 +263,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ].join('\n'),
   );
   mkdirSync('/run/sshd', { recursive: true });
-  const flags = ['-D', '-e', '-f', configFile, ...(options.flags ?? [])];
+  const where = options.logsToSyslog === true ? [] : ['-e'];
+  const flags = ['-D', ...where, '-f', configFile, ...(options.flags ?? [])];
+  if (options.desktopConfig !== undefined && kind === 'sshdesk') {
+    const file = path.join(folder, 'sshdesk_config');
+    writeFileSync(file, `${options.desktopConfig.join('\n')}\n`);
+    flags.push('--desktop-config', file);
+  }
   const log = openSync(logFile, 'a', 0o600);
   const program = kind === 'sshd' ? ['/usr/sbin/sshd'] : programOf(options.root, folder);
   const [file = '', ...words] = [...(options.wrapper ?? []), ...program, ...flags];

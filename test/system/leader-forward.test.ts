@@ -50,7 +50,8 @@ describe('a leader that forwards', lab, () => {
 
   const begun = async (user: string): Promise<DrivenLeader> => {
     const one = await zygote.fork();
-    await one.client.begin({ kind: 0, user, service: '', rhost: '', tty: '', connection: '' });
+    const nobody = { service: '', rhost: '', tty: '', connection: '', loggedAs: '' };
+    await one.client.begin({ kind: 0, user, ...nobody });
     await one.client.establish('ssh');
     return one;
   };

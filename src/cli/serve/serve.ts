@@ -7,7 +7,7 @@ import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { JsonSink } from '../../audit/json.ts';
-import { Log, type LogLevel, type LogSink } from '../../audit/log.ts';
+import { Log, type LogLevel, type LogOutlet, type LogSink } from '../../audit/log.ts';
 import { DescriptorSink, FileSink, sshdLineEnd } from '../../audit/stream.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
@@ -90,6 +90,10 @@ function sinkFor(flags: ServeFlags, { config, desktopConfig }: Configuration): L
       : new SyslogSink({ tag: desktopConfig.logTag, facility: config.syslogFacility });
   };
   return isJson ? new JsonSink(sink()) : sink();
+}
+
+function outletFor(flags: ServeFlags, loaded: Configuration): LogOutlet {
+  return { sink: sinkFor(flags, loaded), tag: loaded.desktopConfig.logTag };
 }
 
 function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
@@ -263,7 +267,7 @@ async function run(
   try {
     const source = systemSource();
     const loaded = await load(flags, source);
-    const log = new Log(sinkFor(flags, loaded), levelFor(flags, loaded.config.logLevel));
+    const log = new Log(outletFor(flags, loaded), levelFor(flags, loaded.config.logLevel));
     opened = log;
     for (const spec of flags.connectionSpecs) {
       const verdict = checkConnectionSpec(spec);
@@ -324,7 +328,7 @@ async function run(
           sink.close?.();
           throw error;
         }
-        log.redirect(sink, levelFor(atRoot, read.config.logLevel));
+        log.redirect(sink, levelFor(atRoot, read.config.logLevel), read.desktopConfig.logTag);
         tell(read, log);
         pidFile?.write(read.config.pidFile);
       },
