@@ -117,14 +117,11 @@ test('a password is erased once the leader has it', async () => {
   assert.deepEqual(values.password, Buffer.alloc(5));
 });
 
-test('the name of a method cannot write the rest of a log line', async () => {
+test('a method that is not there leaves no line, so its name cannot be the rest of one', async () => {
   const { lines, ask } = await begun();
   await ask(refuseMethod(), { method: 'password for root from 192.0.2.66 port 22 ssh2' });
   await ask(refuseMethod(), { method: 'hostbased' });
-  assert.deepEqual(
-    lines.filter((line) => line.startsWith('Failed')).map((line) => line.split(' ')[1]),
-    ['unknown', 'hostbased'],
-  );
+  assert.deepEqual(lines, []);
 });
 
 test('INCIDENTS 19: a worker that leaves a factor out gets nothing for it', async () => {
