@@ -53,12 +53,15 @@ describe('ChrootDirectory', lab, () => {
     makeUser('homely', { authorizedKeys });
     makeUser('linked', { authorizedKeys });
     makeUser('whole', { authorizedKeys });
+    makeUser('forced', { authorizedKeys, shell: '/bin/sh' });
     jail = makeJail(boxed);
     servers = await BothServers.start([
       ...['UsePAM yes', 'LogLevel VERBOSE', 'Subsystem sftp internal-sftp', 'X11Forwarding yes'],
       ...['PermitUserEnvironment yes'],
       ...['Match User alice', `  ChrootDirectory ${sftpRoots}/%u`],
       ...['Match User boxed', '  ChrootDirectory /var/jail/%u'],
+      ...['Match User forced', '  ChrootDirectory /var/jail/boxed', '  PermitTTY no'],
+      '  ForceCommand echo "asked: $SSH_ORIGINAL_COMMAND"; pwd; ls /; test -t 0',
       ...['Match User homely', '  ChrootDirectory %h', '  ForceCommand internal-sftp'],
       ...['Match User linked', '  ChrootDirectory /var/link/in', '  ForceCommand internal-sftp'],
       ...['Match User whole', '  ChrootDirectory /', '  ForceCommand internal-sftp'],
@@ -199,6 +202,22 @@ describe('ChrootDirectory', lab, () => {
     rmSync(`${jail}/etc/ssh/sshrc`);
     rmSync(`${jail}/home/boxed/.ssh/rc`);
     rmSync('/etc/ssh/sshrc');
+  });
+
+  test('a forced command runs inside and reads what was asked for', async () => {
+    for (const [args, command] of [
+      [[], ['what was asked']],
+      [['-s'], ['sftp']],
+      [['-tt'], ['x y']],
+      [[], []],
+    ] as const) {
+      const options = { user: 'forced', key, args };
+      const theirs = await ssh(servers.theirs, options, ...command);
+      const ours = await ssh(servers.ours, options, ...command);
+      assert.deepEqual([ours.status, ours.text], [theirs.status, theirs.text], command.join(' '));
+      // Without the terminal that it insists on ssh gives up.
+      assert.match(ours.text, args.includes('-tt' as never) ? /^$/ : /^asked:.*\n\/\nbin\n/);
+    }
   });
 
   test('no shell inside: the user reads it, exit 1', async () => {
@@ -375,7 +394,8 @@ describe('ChrootDirectory', lab, () => {
   test('what is done with files is logged by the machine’s syslog, which is not inside', async () => {
     makeRoot(alice);
     // A /dev of the server's own: the lab's is the machine's.
-    const ownDev = 'cp -a /dev /tmp/dev && mount --rbind /tmp/dev /dev && exec "$@"';
+    const ownDev =
+      'cp -a /dev /tmp/dev && rm -f /tmp/dev/log && mount --rbind /tmp/dev /dev && exec "$@"';
     const reader = new Child('perl', [
       '-e',
       `use Socket; socket(S, PF_UNIX, SOCK_DGRAM, 0) or die; $| = 1;

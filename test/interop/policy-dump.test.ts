@@ -123,6 +123,11 @@ const cases: readonly Case[] = [
     file: 'PidFile ~/x\nAuthorizedKeysFile ~/k %h/%%x /etc/keys/%u #c\n',
   },
   {
+    name: 'sftp alone',
+    file: 'ChrootDirectory /srv/%u/%%\nChrootDirectory none\nForceCommand internal-sftp -d /x -R\nSubsystem sftp internal-sftp -l INFO\n',
+  },
+  { name: 'no ChrootDirectory', file: 'ChrootDirectory NONE\nChrootDirectory %h\n' },
+  {
     name: 'X11, agent and keepalive',
     file: 'X11Forwarding yes\nX11DisplayOffset 50\nX11UseLocalhost no\nXAuthLocation /opt/x/xauth\nPermitUserRC no\nAllowAgentForwarding no\nDisableForwarding yes\nClientAliveInterval 1m30\nClientAliveCountMax 0\nKeepAlive no\n',
   },

@@ -4,7 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { BothServers } from '../support/both-servers.ts';
 import { inLab, type LabUser, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
@@ -23,6 +31,15 @@ const flagged = {
   masked: '-u 027',
   verbose: '-l VERBOSE -f LOCAL3',
 } as const;
+
+function fuseIsMissing(): string | false {
+  try {
+    closeSync(openSync('/dev/fuse', 'r+'));
+    return false;
+  } catch (error) {
+    return `sshfs cannot mount here: ${(error as Error).message}`;
+  }
+}
 
 describe('sftp and nothing else', lab, () => {
   let servers: BothServers;
@@ -202,6 +219,48 @@ describe('sftp and nothing else', lab, () => {
         [1, 'This service allows sftp connections only.\n'],
       );
     }
+  });
+
+  test('sshfs: writes, renames, cuts and links inside', { skip: fuseIsMissing() }, async () => {
+    makeRoot(alice);
+    mkdirSync('/tmp/mounted', { recursive: true });
+    run('sshfs', [
+      ...[
+        'alice@127.0.0.1:/files',
+        '/tmp/mounted',
+        '-p',
+        String(servers.ours.port),
+        '-F',
+        '/dev/null',
+      ],
+      ...['-o', `UserKnownHostsFile=${servers.ours.knownHosts},IdentityFile=${key.file}`],
+      ...['-o', 'StrictHostKeyChecking=yes,IdentitiesOnly=yes,BatchMode=yes'],
+    ]);
+    const content = randomBytes(2_000_000);
+    try {
+      writeFileSync('/tmp/mounted/one', content);
+      renameSync('/tmp/mounted/one', '/tmp/mounted/two');
+      run('ln', ['-s', 'two', '/tmp/mounted/three']);
+      run('ln', ['-s', '/etc/passwd', '/tmp/mounted/four']);
+      assert.ok(readFileSync('/tmp/mounted/three').equals(content));
+      assert.match(run('df', ['--output=fstype', '/tmp/mounted']), /fuse\.sshfs/);
+    } finally {
+      run('umount', ['/tmp/mounted']);
+    }
+    assert.ok(readFileSync(`${sftpRoots}/alice/files/two`).equals(content));
+  });
+
+  test('2,000 files, there and back', async () => {
+    makeRoot(alice);
+    mkdirSync('/tmp/many');
+    for (let at = 0; at < 2000; at++) {
+      writeFileSync(`/tmp/many/${at}`, `file ${at}\n`);
+    }
+    const batch = ['put -r /tmp/many files', 'get -r files/many /tmp/again'];
+    const done = await sftp(servers.ours, alice, key, batch);
+    assert.equal(done.status, 0, done.stderr);
+    assert.equal(run('diff', ['-r', '/tmp/many', '/tmp/again']), '');
+    assert.equal(run('diff', ['-r', '/tmp/many', `${sftpRoots}/alice/files/many`]), '');
   });
 
   test('two users see each their own', async () => {
