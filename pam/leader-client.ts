@@ -88,6 +88,17 @@ export class LeaderClient {
     return this.#order(protocol.Begin, values, remoteStepMs);
   }
 
+  /** See `BeginPam`. */
+  async beginPam(values: {
+    readonly user: string;
+    readonly service: string;
+    readonly rhost: string;
+    readonly tty: string;
+    readonly connection: string;
+  }): Promise<void> {
+    await this.#order(protocol.BeginPam, values, remoteStepMs);
+  }
+
   /** A conversation waits for a person: its limit is LoginGraceTime, kept by the monitor. */
   authenticate(values: {
     readonly mode: number;

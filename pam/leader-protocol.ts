@@ -228,6 +228,17 @@ export const DesktopBegin = call(
   {},
 );
 
+/**
+ * Behind a `begin` without a service, and once: the service may depend on the account (Match). The
+ * values are those of `begin`; an empty service is no PAM.
+ */
+export const BeginPam = call(
+  21,
+  'begin-pam',
+  { user: text, service: text, rhost: text, tty: text, connection: text },
+  {},
+);
+
 /** What a new monitor asks over `directory/control`. roles: what was given to `desktop-note`. */
 export const DesktopDescribe = call(
   15,

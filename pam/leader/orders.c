@@ -141,6 +141,29 @@ static void begin(struct leader *leader, const struct call *call, struct reader 
   link_reply(&leader->link, call, &writer, NULL, 0);
 }
 
+/* Once the account has said which service it is to be. */
+static void begin_pam(struct leader *leader, const struct call *call, struct reader *reader) {
+  const char *user = read_text(reader);
+  const char *service = read_text(reader);
+  const char *rhost = read_text(reader);
+  const char *tty = read_text(reader);
+  const char *connection = read_text(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  int error = reader->has_nul || leader->pam.handle != NULL ? EINVAL : 0;
+  if (error == 0) {
+    error = start_pam(leader, service, user, rhost, tty, connection);
+  }
+  if (error != 0) {
+    link_fail(&leader->link, call, error, NULL);
+    return;
+  }
+  struct writer writer;
+  reply_start(&writer, call);
+  link_reply(&leader->link, call, &writer, NULL, 0);
+}
+
 /* ---- who is it, and may he ---- */
 
 /* The link, or the login, may have ended while a module waited for an answer. */
@@ -694,6 +717,7 @@ static const struct {
 } orders[] = {
     {1, FRESH, begin},
     {2, BEGUN, authenticate},
+    {21, BEGUN, begin_pam},
     {5, BEGUN, check_account},
     {6, BEGUN | ESTABLISHED, change_password},
     {7, BEGUN, establish},

@@ -78,7 +78,7 @@ export class DesktopStarts {
     desktop.startedBy = connection;
     const { id } = desktop.record;
     // In a turn of its own, so that the entry is there before anything can have failed.
-    const started = Promise.resolve().then(() => this.#bringUp(desktop, owner.tickets ?? ''));
+    const started = Promise.resolve().then(() => this.#bringUp(desktop, owner));
     this.#starting.set(id, started);
     return started.finally(() => this.#starting.delete(id));
   }
@@ -154,12 +154,12 @@ export class DesktopStarts {
     return done(desktop);
   }
 
-  async #bringUp(desktop: Desktop, tickets: string): Promise<Outcome<DesktopView>> {
+  async #bringUp(desktop: Desktop, asker: Owner): Promise<Outcome<DesktopView>> {
     const { log, nowMs } = this.#host;
     const { id, owner, name } = desktop.record;
     let outcome: Outcome<DesktopView>;
     try {
-      outcome = await this.#tryDisplays(desktop, tickets);
+      outcome = await this.#tryDisplays(desktop, asker);
     } catch (error) {
       const engineError =
         error instanceof EngineError
@@ -180,7 +180,7 @@ export class DesktopStarts {
     return outcome;
   }
 
-  async #tryDisplays(desktop: Desktop, tickets: string): Promise<Outcome<DesktopView>> {
+  async #tryDisplays(desktop: Desktop, asker: Owner): Promise<Outcome<DesktopView>> {
     const { log, nowMs } = this.#host;
     const cookie = this.#host.randomBytes(cookieBytes);
     for (let attempt = 0; attempt < maxDisplayTries; attempt++) {
@@ -193,7 +193,8 @@ export class DesktopStarts {
           xauthorityPath,
           cookie,
           engine,
-          tickets,
+          tickets: asker.tickets ?? '',
+          pamService: asker.pamService,
         },
         this.#host,
       );

@@ -6,6 +6,8 @@ export interface Owner {
   readonly uid: number;
   /** The cache of Kerberos tickets of the login that asks; empty or absent: it has none. */
   readonly tickets?: string;
+  /** The PAM service of the login that asks; absent: the daemon's. */
+  readonly pamService?: string;
 }
 
 /** Who asks about desktops that exist: the owner's uid, or everybody's. */

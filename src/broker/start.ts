@@ -22,6 +22,8 @@ export interface StartOrder extends EngineOrder {
   readonly engine: DisplayEngine;
   /** The cache of the login that wants it; empty: it has no tickets. */
   readonly tickets: string;
+  /** As the login that wants it; undefined: the daemon's. */
+  readonly pamService: string | undefined;
 }
 
 export interface StartHost {
@@ -252,7 +254,7 @@ async function establish(
   const account = await leader.begin({
     kind: leaderKindDesktop,
     user: order.owner,
-    service: host.pamService(),
+    service: host.pamService() === '' ? '' : (order.pamService ?? host.pamService()),
     rhost: '',
     tty,
     connection: '',

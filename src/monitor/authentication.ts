@@ -265,16 +265,18 @@ export class Authentication {
     const { endpoints, from } = this.connection;
     const name = lookupName(this.claimedUser);
     this.#leader = await this.host.startLeader(this.connection);
-    this.#account = await this.#leader.begin({
-      kind: 0,
+    const origin = {
       user: name ?? 'NOUSER',
-      service: this.host.config.usePam && !isRootless ? this.host.config.pamServiceName : '',
       rhost: endpoints.remoteAddress,
       tty: 'ssh',
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
-      loggedAs: `${log.tag}[${this.connection.processNumber}]`,
-    });
+    };
+    const loggedAs = `${log.tag}[${this.connection.processNumber}]`;
+    this.#account = await this.#leader.begin({ kind: 0, service: '', loggedAs, ...origin });
     const config = this.#applyMatch(name, this.#account);
+    // A Match block may name the service, and groups are known only now. The same for everybody.
+    const service = config.usePam && !isRootless ? config.pamServiceName : '';
+    await this.#leader.beginPam({ service, ...origin });
     this.#isNobody = name === undefined || !this.#account.exists;
     // As sshd: a name that nobody has is one for itself, whatever is tried with it. For all others the
     // same is done but for the writing, and nobody waits for it.

@@ -28,6 +28,9 @@ export interface LoginSettings {
   /** 256: none. */
   readonly interactiveClass: number;
   readonly bulkClass: number;
+  /** RekeyLimit, which a Match block may have; 0: no limit of its own. */
+  readonly rekeyBytes: bigint;
+  readonly rekeyMs: bigint;
 }
 
 /** Notices to the worker that holds the connection. */

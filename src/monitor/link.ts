@@ -4,7 +4,17 @@
  * {phase, once, decides, schema, handler} stand in `request-table.ts`.
  * `connection` is the number that the monitor gave with the `connection` notice.
  */
-import { bool, byte, list, nameList, record, string, text, uint32 } from '../ssh/wire/field.ts';
+import {
+  bool,
+  byte,
+  list,
+  nameList,
+  record,
+  string,
+  text,
+  uint32,
+  uint64,
+} from '../ssh/wire/field.ts';
 import { call, notice } from '../ssh/wire/call.ts';
 
 // ---- monitor → worker ----
@@ -293,7 +303,7 @@ export const X11End = notice(122, 'x11-end', { connection: uint32, session: uint
 /**
  * monitor → worker, before the answer that makes a connection authenticated. aliveIntervalMs 0: the
  * client is not asked whether it is there; aliveCountMax 0: it may stay silent for ever. The rest is
- * ChannelTimeout and UnusedConnectionTimeout, and IPQoS: 256 leaves the class as it is.
+ * ChannelTimeout, UnusedConnectionTimeout, RekeyLimit, and IPQoS: 256 leaves the class as it is.
  */
 export const LoginSettings = notice(123, 'login-settings', {
   connection: uint32,
@@ -303,6 +313,8 @@ export const LoginSettings = notice(123, 'login-settings', {
   unusedSeconds: uint32,
   interactiveClass: uint32,
   bulkClass: uint32,
+  rekeyBytes: uint64,
+  rekeyMs: uint64,
 });
 const maxHostKeys = 64;
 /** Proof for the client that the host has these keys (OpenSSH PROTOCOL §2.5), in their order. */

@@ -28,5 +28,7 @@ export function loginSettings(config: ServerConfig): LoginSettings {
     unusedSeconds: config.unusedConnectionTimeoutSeconds,
     interactiveClass: interactive,
     bulkClass: bulk,
+    rekeyBytes: BigInt(config.rekeyLimit.bytes),
+    rekeyMs: BigInt(config.rekeyLimit.ms),
   };
 }

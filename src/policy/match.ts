@@ -216,9 +216,23 @@ export const matchKeywords: ReadonlySet<string> = new Set(
       'MaxSessions',
       'PasswordAuthentication',
     ],
-    ...['PermitEmptyPasswords', 'PermitListen', 'PermitOpen', 'PermitRootLogin', 'PermitTTY'],
+    ...[
+      'PAMServiceName',
+      'PermitEmptyPasswords',
+      'PermitListen',
+      'PermitOpen',
+      'PermitRootLogin',
+      'PermitTTY',
+    ],
     ...['PermitTunnel', 'PermitUserRC', 'PubkeyAcceptedAlgorithms', 'PubkeyAuthentication'],
-    ...['PubkeyAuthOptions', 'RequiredRSASize', 'RevokedKeys', 'SetEnv', 'StreamLocalBindMask'],
+    ...[
+      'PubkeyAuthOptions',
+      'RekeyLimit',
+      'RequiredRSASize',
+      'RevokedKeys',
+      'SetEnv',
+      'StreamLocalBindMask',
+    ],
     ...['StreamLocalBindUnlink', 'Subsystem', 'TrustedUserCAKeys', 'UnusedConnectionTimeout'],
     ...['X11DisplayOffset', 'X11Forwarding', 'X11UseLocalhost'],
     ...['AuthorizedKeysFile2', 'ChallengeResponseAuthentication', 'HostbasedAcceptedAlgorithms'],
@@ -226,9 +240,4 @@ export const matchKeywords: ReadonlySet<string> = new Set(
     ...['LogVerbose', 'RhostsRSAAuthentication'],
     'SkeyAuthentication',
   ].map((name) => name.toLowerCase()),
-);
-
-/** sshd takes them in a Match block; here they are the daemon's as yet, and are refused there. */
-export const matchKeywordsToCome: ReadonlySet<string> = new Set(
-  ['RekeyLimit', 'PAMServiceName'].map((name) => name.toLowerCase()),
 );

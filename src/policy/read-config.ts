@@ -6,7 +6,7 @@ import { ConfigError } from '../base/errors.ts';
 import type { ConfigSource } from './config-source.ts';
 import type { ConfigLine, LineKind } from './config-line.ts';
 import type { KeywordRow } from './keyword.ts';
-import { type Criterion, type MatchBlock, matchKeywordsToCome } from './match.ts';
+import type { Criterion, MatchBlock } from './match.ts';
 import { splitKeyword, splitWords } from './words.ts';
 
 /** The keywords of one kind of file. */
@@ -144,9 +144,6 @@ export class ConfigReader<D, C> {
   }
 
   #checkInMatch(written: string): void {
-    if (matchKeywordsToCome.has(written.toLowerCase())) {
-      throw new ConfigError('not supported within a Match block yet');
-    }
     if (!this.#mayBeInMatch(written)) {
       throw new ConfigError(`Directive '${written}' is not allowed within a Match block`);
     }

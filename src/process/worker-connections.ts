@@ -244,6 +244,10 @@ export class WorkerConnections {
       keepalive?.stop();
       inactivity?.stop();
       trafficClasses = { interactive: settings.interactiveClass, bulk: settings.bulkClass };
+      transport.limitKeys({
+        rekeyBytes: Number(settings.rekeyBytes),
+        rekeyMs: Number(settings.rekeyMs),
+      });
       if (settings.aliveIntervalMs > 0) {
         keepalive = new Keepalive({
           intervalMs: settings.aliveIntervalMs,

@@ -111,9 +111,6 @@ async function compare(
       ? undefined
       : `${line}: ${mine.text} / ${yours.text}`;
   }
-  if (isInMatch && /not supported within a Match block yet$/.test(mine.text)) {
-    return undefined;
-  }
   if (isInMatch && isNewerInMatch) {
     return yours.isTaken ? `${line}: taken by sshd` : undefined;
   }

@@ -230,6 +230,58 @@ describe('serve with a configuration', lab, () => {
       assert.match(daemon.stderr, /Access denied for user alice by PAM account configuration/);
     });
 
+    test('PAMServiceName in a Match block: by user and by group, for a desktop too', async () => {
+      writePamService('closed', ['account required pam_deny.so', 'session required pam_permit.so']);
+      const note = '/usr/local/bin/note-service';
+      writeFileSync(note, '#!/bin/sh\necho "$PAM_TYPE $PAM_SERVICE" >> /tmp/services\n', {
+        mode: 0o755,
+      });
+      for (const name of ['outer', 'inner']) {
+        writePamService(name, [
+          'account required pam_permit.so',
+          `session optional pam_exec.so ${note}`,
+        ]);
+      }
+      await using ground = await Ground.make({
+        config: [
+          ...['UsePAM yes', 'PAMServiceName outer'],
+          ...[
+            'Match Group alice',
+            'PAMServiceName inner',
+            'Match User root',
+            'PAMServiceName closed',
+            'Match all',
+          ],
+        ],
+      });
+      const daemon = await ground.daemon();
+      rmSync('/tmp/services', { force: true });
+      assert.equal((await ssh(ground, { key }, 'echo in')).text, 'in\n', daemon.stderr);
+      const opened = readFileSync('/tmp/services', 'utf8');
+      assert.match(opened, /^open_session inner$/m);
+      assert.doesNotMatch(opened, /outer/);
+      rmSync('/tmp/services');
+      const viewer = new Child('ssh', sshArguments(ground, { key, args: ['-s'] }, 'rfb'), {
+        env: { PATH: '/usr/bin:/bin', HOME: '/root' },
+      });
+      try {
+        await eventually('a desktop', () => viewer.stdout.startsWith('RFB 003.008\n'), 20_000);
+        const inner = readFileSync('/tmp/services', 'utf8');
+        assert.equal(
+          inner.match(/^open_session inner$/gm)?.length,
+          2,
+          'the login’s and the desktop’s',
+        );
+        assert.doesNotMatch(inner, /outer/);
+      } finally {
+        await viewer.stop();
+        const [desktop] = JSON.parse(run(launcher, ['sessions', 'list', '--json'])) as {
+          readonly id: string;
+        }[];
+        run(launcher, ['sessions', 'terminate', String(desktop?.id)]);
+      }
+    });
+
     test('MaxStartups start:rate:full: none before, some between, all at the end', async () => {
       await using ground = await Ground.make({ config: ['MaxStartups 2:50:6'] });
       const daemon = await ground.daemon();

@@ -17,7 +17,7 @@ import {
   macAlgorithms,
 } from '../../src/ssh/wire/algorithms.ts';
 import { inLab, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
-import { startServer, type TestServer } from '../support/server.ts';
+import { serverKind, startServer, type TestServer } from '../support/server.ts';
 import { spawnClient, ssh, sshArguments } from '../support/stock-client.ts';
 import { Pattern } from '../support/transport-server.ts';
 
@@ -296,6 +296,21 @@ describe('the keywords of the transport', lab, () => {
       await using server = await startServer({ config: ['RekeyLimit 16'] });
       const exchanges = await thereAndBack(server, 1000);
       assert.ok(exchanges >= 4, `${exchanges} exchanges`);
+    });
+
+    test('in a Match block: from the login on, whatever holds for the others', {
+      skip: serverKind === 'sshd' && 'sshd takes it there and goes by the global one',
+    }, async () => {
+      await using server = await startServer({
+        config: ['RekeyLimit default none', 'Match User alice', 'RekeyLimit 64K'],
+      });
+      const many = await thereAndBack(server, 1024 * 1024);
+      assert.ok(many >= 5, `${many} exchanges`);
+      await using other = await startServer({
+        config: ['RekeyLimit 64K', 'Match User alice', 'RekeyLimit default none'],
+      });
+      const one = await thereAndBack(other, 1024 * 1024);
+      assert.ok(one <= 2, `${one} exchanges`);
     });
 
     test('by time, while nothing and while much is sent', async () => {

@@ -47,6 +47,8 @@ export class MemoryTransport implements Transport {
     );
   }
 
+  limitKeys(): void {}
+
   /** The socket took everything. */
   drain(roomPayloads = Number.POSITIVE_INFINITY): void {
     this.isFull = false;

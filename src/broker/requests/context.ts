@@ -55,7 +55,8 @@ export function ownerOf(connection: Connection, session: number): Owner {
   if (!mayOpenDesktop(login).allowed) {
     throw new CallFailure(desktopFailure.refused, 'Desktops are not permitted for this login.');
   }
-  return { user: login.account.user, uid: login.account.uid, tickets: login.tickets };
+  const { account, tickets, config } = login;
+  return { user: account.user, uid: account.uid, tickets, pamService: config.pamServiceName };
 }
 
 /** Throws what was not done, as the worker is told. */

@@ -16,9 +16,10 @@ function bytesPerKey(cipher: string | undefined, configured: number): number {
 }
 
 export class RekeyClock {
-  readonly #bounds: Bounds;
+  #bounds: Pick<Bounds, 'rekeyBytes' | 'rekeyMs'>;
   readonly #onTime: () => void;
   readonly #maxPackets: number;
+  #ciphers: readonly [inbound: string | undefined, outbound: string | undefined] | undefined;
   #maxBytesIn = Number.POSITIVE_INFINITY;
   #maxBytesOut = Number.POSITIVE_INFINITY;
   #bytesIn = 0;
@@ -32,6 +33,20 @@ export class RekeyClock {
     this.#bounds = bounds;
     this.#onTime = onTime;
     this.#maxPackets = bounds.rekeyPackets ?? limits.packetsPerKey;
+  }
+
+  /** What has passed under the present keys counts. */
+  set bounds(bounds: Pick<Bounds, 'rekeyBytes' | 'rekeyMs'>) {
+    this.#bounds = bounds;
+    this.#bound();
+  }
+
+  #bound(): void {
+    if (this.#ciphers !== undefined) {
+      const [inbound, outbound] = this.#ciphers;
+      this.#maxBytesIn = bytesPerKey(inbound, this.#bounds.rekeyBytes);
+      this.#maxBytesOut = bytesPerKey(outbound, this.#bounds.rekeyBytes);
+    }
   }
 
   received(bytes: number): void {
@@ -62,8 +77,8 @@ export class RekeyClock {
     this.#bytesOut = 0;
     this.#packetsIn = 0;
     this.#packetsOut = 0;
-    this.#maxBytesIn = bytesPerKey(inbound, this.#bounds.rekeyBytes);
-    this.#maxBytesOut = bytesPerKey(outbound, this.#bounds.rekeyBytes);
+    this.#ciphers = [inbound, outbound];
+    this.#bound();
   }
 
   /** From now on. */

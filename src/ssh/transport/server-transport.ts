@@ -500,6 +500,11 @@ class ServerTransport implements Transport {
     }
   }
 
+  limitKeys(bounds: { readonly rekeyBytes: number; readonly rekeyMs: number }): void {
+    this.#rekeyClock.bounds = bounds;
+    this.#startRekeyTimer();
+  }
+
   #rekeyWhenDue(): void {
     if (this.#isAuthenticated && this.#rekeyClock.isDue) {
       this.rekey();

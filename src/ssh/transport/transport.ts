@@ -33,6 +33,8 @@ export interface Transport {
   onClose: (error: Error | undefined, peerReason?: { reason: number; text: string }) => void;
   /** Begins a key exchange; ignored while one runs. */
   rekey(): void;
+  /** RekeyLimit from here on, for the present keys too; before `authenticated`. */
+  limitKeys(bounds: { readonly rekeyBytes: number; readonly rekeyMs: number }): void;
   /** Starts delayed compression and rekeying, stops TCP_QUICKACK. Right after SUCCESS is sent. */
   authenticated(): void;
   /**

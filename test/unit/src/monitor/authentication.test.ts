@@ -20,6 +20,7 @@ class Pam {
   onPrompt: (messages: readonly PamMessage[]) => void = () => {};
   #answered = Promise.withResolvers<void>();
 
+  async beginPam() {}
   async begin() {
     return testLogin().account;
   }

@@ -25,6 +25,7 @@ async function asked(exists: boolean, read: () => { readonly is: 'absent' }) {
   let sleptMs = 0;
   const leader = {
     begin: async () => ({ ...testLogin().account, exists, home: '/home/x' }),
+    beginPam: async () => {},
     readFile: async (path: string) => {
       files.push(path);
       return read();
