@@ -27,6 +27,8 @@ struct desktop {
   /* As written into the user's file: with it the leader's own children reach the display. */
   uint8_t xauthority[XAUTHORITY_MAX];
   size_t xauthority_length;
+  int64_t renew_at_ms; /* its Kerberos tickets; 0: there are none, or none that can be renewed */
+  unsigned renewals_failed; /* in a row */
 };
 
 struct helper_result;

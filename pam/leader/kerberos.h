@@ -35,6 +35,13 @@
   DO(krb5_cc_destroy)                                                                              \
   DO(krb5_cc_get_principal)                                                                        \
   DO(krb5_cc_copy_creds)                                                                           \
+  DO(krb5_cc_start_seq_get)                                                                        \
+  DO(krb5_cc_next_cred)                                                                            \
+  DO(krb5_cc_end_seq_get)                                                                          \
+  DO(krb5_cc_store_cred)                                                                           \
+  DO(krb5_get_renewed_creds)                                                                       \
+  DO(krb5_free_cred_contents)                                                                      \
+  DO(krb5_is_config_principal)                                                                     \
   DO(krb5_free_string)
 
 #define KERBEROS_DECLARE(name) __typeof__(&name) name;

@@ -17,11 +17,13 @@
 
 #include "orders.h"
 #include "process.h"
+#include "tickets.h"
 
 enum { CALL_LOG_TAIL = 13, NOTICE_DESKTOP_ENDED = 18, CALL_END = 19, EXIT_MALFORMED = 65 };
 enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 };
 enum { HELPERS_PATIENCE_MS = 500, UNDO_PATIENCE_MS = 3000, CAUSE_PATIENCE_MS = 500 };
 enum { LOOK_EVERY_MS = 20, KILL_PATIENCE_MS = 10000, FRAMES_PER_TURN = 64, REAPED_PER_TURN = 1024 };
+enum { RENEWAL_LOOK_MS = 3600000 };
 enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
 
 static void nap(void) {
@@ -182,6 +184,11 @@ static int timeout_of(const struct leader *leader) {
     left = left < 0 ? 0 : left;
     timeout = timeout < 0 || left < timeout ? (int)left : timeout;
   }
+  if (leader->desktop.renew_at_ms != 0) {
+    int64_t left = leader->desktop.renew_at_ms - monotonic_ms();
+    left = left < 0 ? 0 : left > RENEWAL_LOOK_MS ? RENEWAL_LOOK_MS : left;
+    timeout = timeout < 0 || left < timeout ? (int)left : timeout;
+  }
   return timeout;
 }
 
@@ -324,6 +331,7 @@ static void turn(struct leader *leader) {
     }
   }
   helpers_expire(leader, &leader->helpers);
+  tickets_renew(leader);
   leader_reap(leader);
   if (is_over(leader)) {
     end_desktop(leader);

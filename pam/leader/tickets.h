@@ -9,3 +9,5 @@
 struct leader;
 
 void order_take_tickets(struct leader *leader, const struct call *call, struct reader *reader);
+/* When it is time for it. */
+void tickets_renew(struct leader *leader);

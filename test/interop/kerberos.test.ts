@@ -145,7 +145,7 @@ describe('Kerberos', { ...lab, skip: lab.skip === false ? (missing ?? false) : l
     await strict.logged(/ROOT LOGIN REFUSED FROM 127\.0\.0\.1/);
   });
 
-  test('a desktop has them under one name, and fresh ones when it is resumed', async () => {
+  test('a desktop has them under one name, fresh ones when it is resumed, and renews them', async () => {
     const look = async (cache: string, passOn: boolean): Promise<void> => {
       const args = [...realm.clientArguments(server.port), ...(passOn ? ['-K'] : []), '-s'];
       const viewer = new Child('ssh', sshArguments(server, { user: 'alice', args }, 'rfb'), {
@@ -171,6 +171,10 @@ describe('Kerberos', { ...lab, skip: lab.skip === false ? (missing ?? false) : l
     await look(realm.tickets('alice', 'secret', { lifetime: '9h' }), true);
     assert.equal(ofDesktop().pid, xvnc.pid);
     assert.notEqual(klist(place), first);
+    await look(realm.tickets('alice', 'secret', { lifetime: '14s', renewable: '1h' }), true);
+    const short = klist(place);
+    await eventually('they are renewed', () => klist(place) !== short, 14_000);
+    assert.match(klist(place), /renew until/);
     run(path.join(checkout, 'sshdesk'), ['sessions', 'terminate', 'default']);
     await eventually('they end with the desktop', () => !existsSync(file));
   });

@@ -26,8 +26,9 @@ export interface RealmOptions {
 
 export interface TicketOptions {
   readonly forwardable?: boolean;
-  /** As kinit's -l. */
+  /** As kinit's -l and -r. */
   readonly lifetime?: string;
+  readonly renewable?: string;
 }
 
 async function listens(port: number): Promise<boolean> {
@@ -145,6 +146,7 @@ ${defaults.map((line) => `  ${line}\n`).join('')}[realms]
     const flags = [
       options.forwardable === false ? '-F' : '-f',
       ...(options.lifetime === undefined ? [] : ['-l', options.lifetime]),
+      ...(options.renewable === undefined ? [] : ['-r', options.renewable]),
     ];
     this.#run('kinit', ['-c', cache, ...flags, `${name}@${this.name}`], `${password}\n`);
     return cache;
