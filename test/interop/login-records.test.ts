@@ -308,7 +308,7 @@ describe('login records', lab, () => {
     }
   });
 
-  test('names of every odd kind: control characters do not reach the terminal of lastb', async () => {
+  test('INCIDENTS 52: names of every odd kind: control characters do not reach the terminal of lastb', async () => {
     for (const user of ['a\u001b[31mred', 'line\nbreak', '-root', '%n%s', 'ä'.repeat(30)]) {
       await attempt(ours, user, 'wrong');
     }
