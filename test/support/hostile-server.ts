@@ -33,7 +33,12 @@ function jsonOf(line: string): Readonly<Record<string, unknown>> | undefined {
   }
 }
 
-export async function startHostile(root: string, program: string): Promise<HostileServer> {
+/** `config`: lines behind the usual ones. */
+export async function startHostile(
+  root: string,
+  program: string,
+  config: readonly string[] = [],
+): Promise<HostileServer> {
   const folder = mkdtempSync('/tmp/hostile-');
   const port = await freePort();
   const hostKeyFile = path.join(folder, 'host');
@@ -50,6 +55,7 @@ export async function startHostile(root: string, program: string): Promise<Hosti
       'LogLevel DEBUG1',
       'MaxStartups 500',
       'PerSourcePenalties no',
+      ...config,
       '',
     ].join('\n'),
   );
