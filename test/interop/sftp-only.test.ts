@@ -15,7 +15,16 @@ import {
 } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { BothServers } from '../support/both-servers.ts';
-import { inLab, type LabUser, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
+import { run as finish } from '../support/child.ts';
+import {
+  checkout,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  run,
+  type TestKey,
+} from '../support/lab.ts';
 import { both, makeRoot, put, sftp, sftpRoots } from '../support/sftp-only.ts';
 import { copy, remote, ssh } from '../support/stock-client.ts';
 
@@ -261,6 +270,22 @@ describe('sftp and nothing else', lab, () => {
     assert.equal(done.status, 0, done.stderr);
     assert.equal(run('diff', ['-r', '/tmp/many', '/tmp/again']), '');
     assert.equal(run('diff', ['-r', '/tmp/many', `${sftpRoots}/alice/files/many`]), '');
+  });
+
+  test('without sftp-server -t and the start say which line and what to do', async () => {
+    const file = '/tmp/wants-sftp';
+    const lines = ['Subsystem sftp internal-sftp', 'Match User x', 'ForceCommand internal-sftp -R'];
+    writeFileSync(file, `${lines.join('\n')}\n`);
+    const hidden = 'mount -t tmpfs tmpfs /usr/lib/openssh && exec ./sshdesk serve "$@"';
+    for (const flags of [['-t'], ['-D', '-e', '-p', '2299']]) {
+      const args = ['--mount', 'bash', '-c', hidden, 'bash', ...flags, '-f', file];
+      const { code, stderr } = await finish('unshare', args, { cwd: checkout });
+      assert.equal(code, 255, flags[0]);
+      const needs =
+        'internal-sftp needs /usr/lib/openssh/sftp-server, which is not there: install the package openssh-sftp-server';
+      assert.ok(stderr.includes(`${file}:1: Subsystem: ${needs}`), stderr);
+      assert.ok(stderr.includes(`${file}:3: ForceCommand: ${needs}`), stderr);
+    }
   });
 
   test('two users see each their own', async () => {

@@ -103,6 +103,26 @@ test('Subsystem in a Match: by name, in front of those outside', async () => {
   assert.equal(configFor({ ...subject, user: 'b' }).subsystems.get('sftp'), '/last');
 });
 
+test('ChrootDirectory in a Match: in front of the one outside, none takes it away', async () => {
+  const { config, configFor } = await load(
+    'ChrootDirectory /srv\nMatch User a\nChrootDirectory %h\nMatch User b\nChrootDirectory none\n',
+  );
+  const subject = {
+    isInvalidUser: false,
+    groups: [],
+    remoteHost: '::1',
+    remoteAddress: '::1',
+    localAddress: '::1',
+    localPort: 22,
+    routingDomain: '',
+  };
+  const of = (user: string) => configFor({ ...subject, user }).chrootDirectory;
+  assert.deepEqual(
+    [config.chrootDirectory, of('a'), of('b'), of('c')],
+    [...['/srv', '%h', undefined, '/srv']],
+  );
+});
+
 test('internal-sftp without sftp-server: the line, and what to do', async () => {
   const text =
     'Subsystem sftp internal-sftp\nMatch Group sftponly\nForceCommand internal-sftp -R\nForceCommand internal-sftpd\n';
