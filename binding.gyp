@@ -59,6 +59,7 @@
         'pam/leader/main.c',
         'pam/leader/orders.c',
         'pam/leader/pam.c',
+        'pam/leader/peer-name.c',
         'pam/leader/preload.c',
         'pam/leader/process.c',
         'pam/leader/program.c',

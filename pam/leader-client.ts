@@ -99,6 +99,14 @@ export class LeaderClient {
     await this.#order(protocol.BeginPam, values, remoteStepMs);
   }
 
+  /** Throws CallFailure when it takes longer. */
+  peerName(
+    address: string,
+    patienceMs: number,
+  ): Promise<{ readonly verdict: number; readonly name: string }> {
+    return this.#order(protocol.PeerName, { address, patienceMs }, patienceMs + localStepMs);
+  }
+
   /** A conversation waits for a person: its limit is LoginGraceTime, kept by the monitor. */
   authenticate(values: {
     readonly mode: number;

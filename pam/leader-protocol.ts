@@ -439,6 +439,19 @@ export const ticketsTaken = { done: 0, unreadable: 1 } as const;
 export const TakeTickets = call(94, 'take-tickets', { from: text }, { verdict: byte, text: text });
 
 export const ranAs = { done: 0, noUser: 1, notFound: 2, unsafe: 3, tooMuch: 4 } as const;
+/** Of `PeerName`. `address`: the name is itself one; `notBack`: the name does not have the address. */
+export const peerNameIs = { found: 0, none: 1, address: 2, notBack: 3 } as const;
+/**
+ * Before `begin`: the name of a numeric address, looked up by a child without rights; `patienceMs` is
+ * at most 20 s, and its end a failure.
+ */
+export const PeerName = call(
+  66,
+  'peer-name',
+  { address: text, patienceMs: uint32 },
+  { verdict: byte, name: text },
+);
+
 /**
  * Runs `file` (absolute; it and every directory above it root's and writable by nobody else) as
  * `user` with all the groups of that user, in a process group of its own, and waits for the end of

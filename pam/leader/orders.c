@@ -12,6 +12,7 @@
 
 #include "chroot.h"
 #include "connect.h"
+#include "peer-name.h"
 #include "forward.h"
 #include "process.h"
 #include "read-file.h"
@@ -459,6 +460,41 @@ static void order_connect_unix(struct leader *leader, const struct call *call,
   start_helper(leader, call, connect_unix, &input, is_connected, HELPER_PATIENCE_MS);
 }
 
+static void peer_is_named(struct leader *leader, const struct call *call,
+                          const struct helper_result *result) {
+  if (result->error != 0) {
+    link_fail(&leader->link, call, result->error, NULL);
+    return;
+  }
+  struct writer writer;
+  reply_start(&writer, call);
+  write_byte(&writer, result->verdict);
+  write_text(&writer, result->text);
+  link_reply(&leader->link, call, &writer, NULL, 0);
+}
+
+/* In front of the account: whoever answers for the address is read by somebody without rights. */
+static void order_peer_name(struct leader *leader, const struct call *call,
+                            struct reader *reader) {
+  struct peer_name_input input = {.address = read_text(reader)};
+  uint32_t patience_ms = read_uint32(reader);
+  if (!reader_done(reader)) {
+    return;
+  }
+  if (patience_ms > HELPER_PATIENCE_MS || reader->has_nul) {
+    link_fail(&leader->link, call, EINVAL, NULL);
+    return;
+  }
+  const struct account nobody = {.uid = leader->is_root ? NOBODY : geteuid(),
+                                 .gid = leader->is_root ? NOBODY : getegid(),
+                                 .root = -1};
+  int error = helper_start(&leader->helpers, &nobody, call, peer_name, &input, peer_is_named,
+                           patience_ms);
+  if (error != 0) {
+    link_fail(&leader->link, call, error, NULL);
+  }
+}
+
 static void windows_are_watched(struct leader *leader, const struct call *call,
                                 const struct helper_result *result) {
   if (result->error != 0) {
@@ -744,6 +780,7 @@ static const struct {
     {82, ESTABLISHED, order_x11_undo},
     {83, ESTABLISHED, order_x11_close},
     {65, BEGUN, order_run_command},
+    {66, FRESH, order_peer_name},
     {90, BEGUN, order_gss_start},
     {91, BEGUN, order_gss_token},
     {92, BEGUN, order_gss_check},

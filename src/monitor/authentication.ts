@@ -27,6 +27,7 @@ import { Factors } from './factors.ts';
 import type { LoggedProof } from './offered-key.ts';
 import { refusalLeavesAtMs } from './failure-delay.ts';
 import { authIs } from './link.ts';
+import { peerHost } from './peer-host.ts';
 import type { PenaltyKind } from './source-penalties.ts';
 
 export type AuthMethod =
@@ -174,6 +175,7 @@ export class Authentication {
   #isRefused = false;
   /** There is no such account. */
   #isNobody = false;
+  #remoteHost: string;
   /** Once it has been run: not again at the next factor, as sshd. */
   #accountMessages: readonly PamMessage[] | undefined;
   #loggedUser: string;
@@ -197,6 +199,7 @@ export class Authentication {
   ) {
     this.connection = connection;
     this.claimedUser = Buffer.from(claimedUser);
+    this.#remoteHost = connection.endpoints.remoteAddress;
     this.service = service;
     this.#host = hostOf(host, host.config, connection.log);
     this.#loggedUser = loggedName(claimedUser);
@@ -223,6 +226,10 @@ export class Authentication {
       throw new Error('the leader is asked for before it was started');
     }
     return this.#leader;
+  }
+  /** With UseDNS its name, if it has one; else the address. */
+  get remoteHost(): string {
+    return this.#remoteHost;
   }
   get account(): Account {
     if (this.#account === undefined) {
@@ -265,9 +272,10 @@ export class Authentication {
     const { endpoints, from } = this.connection;
     const name = lookupName(this.claimedUser);
     this.#leader = await this.host.startLeader(this.connection);
+    this.#remoteHost = await peerHost(this.#leader, endpoints.remoteAddress, this.host.config, log);
     const origin = {
       user: name ?? 'NOUSER',
-      rhost: endpoints.remoteAddress,
+      rhost: this.#remoteHost,
       tty: 'ssh',
       connection: `${endpoints.remoteAddress} ${endpoints.remotePort} ${endpoints.localAddress} ${endpoints.localPort}`,
     };
@@ -299,6 +307,7 @@ export class Authentication {
       user: this.#account.user,
       groups: this.#account.groups,
       remoteAddress: endpoints.remoteAddress,
+      remoteHost: this.#remoteHost,
       shell: this.#account.shell,
       shellState: this.#account.shellState,
       isLocked: isExpired || (this.#account.shadowState === shadowLocked && !config.usePam),
@@ -316,7 +325,7 @@ export class Authentication {
       user: name ?? this.claimedUser.toString('utf8'),
       isInvalidUser: name === undefined || !account.exists,
       groups: account.groups,
-      remoteHost: endpoints.remoteAddress,
+      remoteHost: this.#remoteHost,
       remoteAddress: endpoints.remoteAddress,
       localAddress: endpoints.localAddress,
       localPort: endpoints.localPort,

@@ -40,7 +40,7 @@ export function keyUse(authentication: Authentication): KeyUse {
     nowMs: Date.now(),
     user: account.user,
     remoteAddress: connection.endpoints.remoteAddress,
-    remoteHost: connection.endpoints.remoteAddress,
+    remoteHost: authentication.remoteHost,
   };
 }
 

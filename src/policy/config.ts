@@ -130,6 +130,8 @@ export interface ServerConfig {
   readonly maxAuthTries: number;
   readonly maxSessions: number;
   readonly maxStartups: StartupsSpec;
+  /** Names of clients are looked up. */
+  readonly useDns: boolean;
   /** Infinity: no limit of its own. */
   readonly perSourceMaxStartups: number;
   readonly perSourceNetBlockSize: SourceBlockBits;

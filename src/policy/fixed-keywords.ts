@@ -64,12 +64,6 @@ export const kerberosRows: readonly ServerRow[] = [
   gssapiDelegateCredentialsRow,
 ];
 
-export const useDnsRow = fixed(
-  'UseDNS',
-  ['no'],
-  'Names of clients are not looked up: they are known by their address.',
-);
-
 /** Lists and files of what is not offered: checked, since crypto policies of whole systems name them. */
 export const gssapiKexAlgorithmsRow = inert({
   name: 'GSSAPIKexAlgorithms',

@@ -27,7 +27,6 @@ import {
   permitTunnelRow,
   securityKeyProviderRow,
   sourceRows,
-  useDnsRow,
 } from './fixed-keywords.ts';
 import {
   allowAgentForwardingRow,
@@ -107,6 +106,7 @@ import {
   perSourcePenaltyExemptListRow,
   refuseConnectionRow,
   sourceDefaults,
+  useDnsRow,
 } from './source-keywords.ts';
 import {
   channelTimeoutRow,

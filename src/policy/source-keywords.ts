@@ -203,7 +203,15 @@ export const refuseConnectionRow = flag(
   'The connection is ended as soon as its user is known; for Match blocks.',
 );
 
+export const useDnsRow = flag(
+  'UseDNS',
+  'useDns',
+  'no',
+  'The name of the other end is looked up, and counts in Match Host, AllowUsers user@host and from= if it has that address.',
+);
+
 export const sourceDefaults = {
+  useDns: false,
   perSourceMaxStartups: Number.POSITIVE_INFINITY,
   perSourceNetBlockSize: { bits4: addressBits4, bits6: addressBits6 },
   sourcePenalties: {},

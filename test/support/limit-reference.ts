@@ -103,6 +103,11 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'maxAcceptableQueries',
     'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
   ],
+  [
+    'src/monitor/peer-host.ts',
+    'lookupMs',
+    'UseDNS: a name and its addresses; or a third of LoginGraceTime',
+  ],
   ['src/monitor/ending-lines.ts', 'shownBytes', "of a client's farewell in the log"],
   [
     'src/monitor/admission.ts',
