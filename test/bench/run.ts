@@ -18,6 +18,7 @@ import { login } from './figures/login.ts';
 import { match } from './figures/match.ts';
 import { sftp } from './figures/sftp.ts';
 import { tunnels } from './figures/tunnels.ts';
+import { waiting } from './figures/waiting.ts';
 
 const lab = inLab(import.meta.url);
 if (lab.skip !== false) {
@@ -35,6 +36,7 @@ const { values } = parseArgs({
 const figures: readonly Figure[] = [
   login,
   kerberos,
+  waiting,
   match,
   bulk,
   forward,
