@@ -71,9 +71,14 @@ type Size = readonly [columns: number, rows: number, widthPixels: number, height
 
 /** By what was asked for, whatever was forced in its place: so it is in sshd. */
 function timeoutType(kind: 'shell' | 'exec' | 'subsystem', command: Buffer): string {
-  return kind === 'subsystem'
-    ? `session:subsystem:${command.toString('latin1')}`
-    : { shell: 'session:shell', exec: 'session:command' }[kind];
+  switch (kind) {
+    case 'subsystem':
+      return `session:subsystem:${command.toString('latin1')}`;
+    case 'shell':
+      return 'session:shell';
+    case 'exec':
+      return 'session:command';
+  }
 }
 
 class SessionChannel {

@@ -43,6 +43,17 @@ test('CVE-2020-26301: programs that the server starts have no name or path of a 
   assert.deepEqual(serving, ['src/process/zygote.ts']);
 });
 
+test('FreeNX: nothing secret is drawn from a generator that can be guessed', () => {
+  // Which of the waiting connections is dropped is no secret, and is asked for by name.
+  assert.deepEqual(found(typescript, /\bMath\.random\b(?!\);)/g), []);
+  assert.deepEqual(
+    typescript.filter((file) => code(file).includes('Math.random')),
+    ['src/process/monitor-connections.ts'],
+  );
+  assert.deepEqual(found(c, /\b(?:rand|random|rand_r|[dlmn]rand48|drand48)\s*\(/g), []);
+  assert.ok(found(typescript, /\brandomBytes\(16\)/g).length >= 1, 'ids of desktops');
+});
+
 test('CVE-2016-7406: every format of the native parts is a literal', (t) => {
   const compiler = spawnSync('cc', ['--version']);
   if (compiler.error !== undefined) {
