@@ -8,7 +8,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import ssh2 from 'ssh2';
 import { inLab, makeKey, makeUser, type LabUser, run, type TestKey } from '../support/lab.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { ssh } from '../support/stock-client.ts';
+import { ssh, sshArguments } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 150_000);
 const file = '/home/alice/.ssh/environment';
@@ -89,6 +89,21 @@ describe('hostile environments', lab, () => {
     assert.match(mine.text, /^\/home\/alice\/bash-env \/tmp \/bin\/other root \/home\/alice\/bin:/);
     assert.doesNotMatch(mine.text, /^(LD_|GLIBC_)/m);
     assert.match(other.text, /^LD_PRELOAD=/m, 'sshd hands it over, so the file was read');
+  });
+
+  test('a command and its variables may be bytes of any encoding', async () => {
+    const said = [];
+    for (const server of [ours, theirs]) {
+      // The last word is made into bytes behind Node, which would encode it.
+      const args = sshArguments(server, { key, args: ['-o', 'SendEnv=LC_*'] });
+      const made = 'w=$(printf "%b" "$1"); shift; LC_X=$(printf "\\351\\377") exec ssh "$@" "$w"';
+      const command = 'printf %s "\\xe9\\xff \\xc3\\xa9 $LC_X" | od -An -tx1';
+      said.push(run('bash', ['-c', made, 'bash', command, ...args]));
+    }
+    assert.deepEqual(
+      said,
+      Array.from({ length: 2 }, () => ' e9 ff 20 c3 a9 20 e9 ff\n'),
+    );
   });
 
   const connected = async (): Promise<ssh2.Client> => {
