@@ -160,6 +160,7 @@ export interface ListedDesktop {
   readonly startedAt: string;
   readonly lastUsedAt: string;
   readonly viewers: number;
+  readonly viewedFrom: readonly string[];
 }
 
 export interface CommandOutcome {
@@ -187,6 +188,7 @@ export function sshdeskCommand(args: readonly string[], user?: LabUser): Command
       stdio: 'pipe',
       timeout: 20_000,
       cwd: '/',
+      env: { ...process.env, ...(user === undefined ? {} : { HOME: user.home }) },
     });
     return { status: 0, stdout, stderr: '' };
   } catch (error) {

@@ -7,6 +7,7 @@ import type { ControlAction, ControlReply, PastDesktop } from '../../broker/cont
 import { controlActions } from '../../broker/control.ts';
 import { askDaemon, NoDaemon } from '../sessions/control-client.ts';
 import { controlSocketPaths, hasOwnDaemon, machineSocket } from '../sessions/control-path.ts';
+import { ownAnswer } from '../sessions/own-answer.ts';
 import { drawTable } from '../sessions/table.ts';
 
 interface Arguments {
@@ -44,6 +45,24 @@ function show(action: ControlAction, reply: ControlReply, isJson: boolean): numb
   return 0;
 }
 
+/** Desktops that are there without a daemon, by way of another sshd or of a daemon that has ended. */
+async function alone(
+  action: ControlAction,
+  which: string | undefined,
+  isJson: boolean,
+): Promise<number> {
+  try {
+    return show(
+      action,
+      await ownAnswer(which === undefined ? { action } : { action, which }),
+      isJson,
+    );
+  } catch (error) {
+    process.stderr.write(`sshdesk: ${(error as Error).message}\n`);
+    return 255;
+  }
+}
+
 async function run(values: Arguments): Promise<number> {
   const { action, which, json, control } = values;
   if (!isAction(action)) {
@@ -68,6 +87,9 @@ async function run(values: Arguments): Promise<number> {
     return show(action, reply, json);
   } catch (error) {
     if (error instanceof NoDaemon) {
+      if (control === undefined && process.getuid?.() !== 0 && hasOwnDaemon()) {
+        return await alone(action, which, json);
+      }
       process.stderr.write(`sshdesk: ${error.message}\n`);
       return 255;
     }

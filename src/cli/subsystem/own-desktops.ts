@@ -68,6 +68,7 @@ export async function ownDesktops(
     release: () => {
       owned.connectionEnded(onlooker);
       owned.release();
+      answering.close();
       zygote.close();
     },
   };
