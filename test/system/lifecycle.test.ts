@@ -3,6 +3,7 @@
  * Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -74,6 +75,28 @@ async function isRefused(port: number): Promise<boolean> {
 async function echoes(client: Child, word: string): Promise<void> {
   client.process.stdin?.write(`${word}\n`);
   await eventually(`${word} comes back`, () => client.stdout.endsWith(`${word}\n`));
+}
+
+interface Listed {
+  readonly id: string;
+  readonly state: string;
+  readonly owner: string;
+}
+
+/** undefined: nobody answers, yet or any more. */
+function listed(): readonly Listed[] | undefined {
+  const { status, stdout } = spawnSync(launcher, ['sessions', 'list', '--json'], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? (JSON.parse(stdout) as readonly Listed[]) : undefined;
+}
+
+/** Whatever a test has left, by its leader; the next one is to find nothing. */
+async function endDesktops(): Promise<void> {
+  const servers = allProcesses().filter(({ title }) => /^\S*Xvnc/.test(title));
+  const leaders = servers.map(({ parent }) => parent);
+  await end(allProcesses().filter(({ pid }) => leaders.includes(pid)));
+  await end(servers);
 }
 
 /** Nothing of the server is left but what a desktop needs. */
@@ -199,6 +222,7 @@ describe('the daemon', lab, () => {
     await eventually('a desktop', () => viewer.stdout.startsWith('RFB 003.008\n'), 20_000);
     const ofDesktop = allProcesses().find(({ title }) => /^\S*Xvnc/.test(title)) as ProcessEntry;
     const desktopLeader = ofDesktop.parent;
+    await using _ended = { [Symbol.asyncDispose]: () => endDesktops() };
     daemon.process.kill('SIGKILL');
     assert.equal((await client.finished).code, 255);
     await viewer.stop();
@@ -215,12 +239,7 @@ describe('the daemon', lab, () => {
     );
     assert.ok(isAlive(ofDesktop.pid) && isAlive(desktopLeader));
     const again = await ground.daemon();
-    const [desktop] = JSON.parse(
-      await eventually('the desktop is known', () => {
-        const text = run(launcher, ['sessions', 'list', '--json']);
-        return text.trim() !== '[]' && text;
-      }),
-    ) as [{ readonly id: string; readonly state: string; readonly owner: string }];
+    const desktop = await eventually('the desktop is known', () => listed()?.[0]);
     assert.deepEqual([desktop.owner, desktop.state], ['alice', 'detached']);
     run(launcher, ['sessions', 'terminate', desktop.id]);
     await eventually('it ends', () => !isAlive(ofDesktop.pid));
