@@ -26,6 +26,7 @@ import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import { endLogin } from './login-end.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
+import { leftoversOf, removeLeftovers } from './leader-leftovers.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
 /** What is held only until the login is done. */
@@ -295,7 +296,16 @@ export class MonitorConnections {
       if (this.#leaders.get(connection) === leader && !connection.closed) {
         connection.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
         connection.penalty = 'crash';
+        const left = leftoversOf(connection);
         this.#cut(connection);
+        if (left !== undefined) {
+          this.#events
+            .startLeader()
+            .then((other) => removeLeftovers(other, left))
+            .catch((error: unknown) =>
+              connection.log.info(`what the leader has left stays: ${String(error)}`),
+            );
+        }
       }
     };
     return leader;

@@ -170,6 +170,7 @@ describe('agent forwarding', lab, () => {
   for (const [what, title] of [
     ['a worker', /^sshdesk: worker/],
     ['the daemon', /^sshdesk: monitor/],
+    ['the login’s leader', /^sshdesk: leader alice/],
   ] as const) {
     test(`the socket is removed when ${what} is killed`, {
       skip: serverKind === 'sshd' ? 'sshd has neither' : false,

@@ -199,6 +199,7 @@ describe('X11 forwarding', lab, () => {
   for (const [what, title] of [
     ['a worker', /^sshdesk: worker/],
     ['the daemon', /^sshdesk: monitor/],
+    ['the login’s leader', /^sshdesk: leader alice/],
   ] as const) {
     test(`port and entry go when ${what} is killed`, {
       skip: serverKind === 'sshd' ? 'sshd has neither' : false,
