@@ -283,7 +283,9 @@ describe('serve with a configuration', lab, () => {
     });
 
     test('MaxStartups start:rate:full: none before, some between, all at the end', async () => {
-      await using ground = await Ground.make({ config: ['MaxStartups 2:50:6', 'LogLevel VERBOSE'] });
+      await using ground = await Ground.make({
+        config: ['MaxStartups 2:50:6', 'LogLevel VERBOSE'],
+      });
       const daemon = await ground.daemon();
       const waiting = [...(await held(ground.port, 2))];
       for (let tries = 0; tries < 60 && waiting.length < 6; tries++) {
