@@ -282,9 +282,12 @@ export class MonitorDesktops {
     }
   }
 
-  serveNotices(peer: Peer, owned: (connection: number) => Connection | undefined): void {
+  serveNotices(
+    peer: Peer,
+    owned: (connection: number, notice: typeof DesktopDetach) => Connection | undefined,
+  ): void {
     peer.onNotice(DesktopDetach, ({ connection, viewer }) => {
-      const found = owned(connection);
+      const found = owned(connection, DesktopDetach);
       if (found !== undefined) {
         this.#detach(found, viewer);
       }

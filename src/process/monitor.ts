@@ -282,29 +282,41 @@ export class Monitor {
     const { peer } = worker;
     const owned = (number: number) => worker.connections.get(number);
     const offences = new LineBudget(() => performance.now());
+    /** One that ended a moment ago is no offence, anything else is: told, but not without end. */
+    const stranger = (number: number, name: string): void => {
+      const dropped = worker.ended.has(number) ? undefined : offences.take();
+      if (dropped !== undefined) {
+        const more = dropped === 0 ? '' : ` (${dropped} like it were dropped)`;
+        this.#log.error(
+          `monitor: refused ${name} of worker ${worker.number} for connection ${number}, which is not its own${more}`,
+          { event: 'worker.refused', worker: worker.number, reason: name, count: dropped + 1 },
+        );
+      }
+    };
+    const noticed = (number: number, { name }: { readonly name: string }) => {
+      const found = owned(number);
+      if (found === undefined) {
+        stranger(number, name);
+      }
+      return found;
+    };
     const rowsOf = (connection: Connection): readonly AnyRow[] =>
       this.#serviceOf.get(connection)?.rows ?? [];
     serveRequests(peer, rowsByConnection(this.#service.rows, rowsOf), {
       connection: owned,
-      stranger: (number, name) => {
-        if (!worker.ended.has(number) && offences.take() !== undefined) {
-          this.#log.error(
-            `monitor: refused ${name} of worker ${worker.number} for connection ${number}, which is not its own`,
-          );
-        }
-      },
+      stranger,
       refuse: (connection, refusal) => this.#connections.refuse(connection, refusal),
       broke: (connection, name, error) => this.#connections.broke(connection, name, error),
     });
     peer.onNotice(link.SessionClose, ({ connection, session }) => {
-      const found = owned(connection);
+      const found = noticed(connection, link.SessionClose);
       const closing = found?.sessions.get(session);
       if (closing !== undefined && found?.closeSession(session) === true) {
         this.#connections.sessionClosed(found, closing);
       }
     });
     peer.onNotice(link.ConnectionClosed, ({ connection, why, initiator }) => {
-      const found = owned(connection);
+      const found = noticed(connection, link.ConnectionClosed);
       if (found !== undefined) {
         this.#connections.closed(found, why, initiator);
       }
@@ -326,7 +338,7 @@ export class Monitor {
         worker: worker.number,
       });
     });
-    this.#desktops.serveNotices(peer, owned);
+    this.#desktops.serveNotices(peer, noticed);
   }
 
   /** SIGTERM: no new connections; live logins go on. A second time: they end as well. */

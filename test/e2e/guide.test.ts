@@ -42,6 +42,7 @@ const pages = [
   'systemd',
   'host-keys',
   'rootless',
+  'logs',
   'troubleshooting',
 ] as const;
 /** Blocks that are not run, so that no further one slips in. */
@@ -56,6 +57,7 @@ const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'beside-sshd': 0,
   'sftp-only': 0,
   systemd: 4,
+  logs: 2,
   'host-keys': 0,
   rootless: 0,
   troubleshooting: 1,

@@ -229,6 +229,11 @@ describe('a worker that was taken over', lab, () => {
       await server.logged(
         /refused session-open of worker \d for connection \d, which is not its own/,
       );
+      await server.logged(
+        /refused connection-closed of worker \d for connection 999999, which is not its own/,
+      );
+      const lines = server.log().match(/refused connection-closed/g) ?? [];
+      assert.ok(lines.length < 3500, `${lines.length} lines`);
     });
   });
 

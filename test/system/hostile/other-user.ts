@@ -4,6 +4,7 @@ import * as link from '../../../src/monitor/link.ts';
 import { attempt, type Captive, report, runHostileWorker } from './hostile-worker.ts';
 
 const guesses = 8;
+const lies = 4000;
 
 async function steal({ peer }: Captive, own: number): Promise<void> {
   const gained: string[] = [];
@@ -31,6 +32,11 @@ async function steal({ peer }: Captive, own: number): Promise<void> {
     }
   }
   report({ attack: 'other-user', gained });
+  // Nobody answers notices, and each leaves a line: so many that they would fill a disk.
+  const { peerClosed } = link.endedBy;
+  for (let count = 0; count < lies; count++) {
+    peer.notify(link.ConnectionClosed, { connection: 999_999, why: '', initiator: peerClosed });
+  }
 }
 
 runHostileWorker((captive, { connection }, ordinal) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { eventTable, fieldTable } from '../../../support/log-reference.ts';
+import { differenceTable, eventTable, fieldTable } from '../../../support/log-reference.ts';
 
 const path = new URL('../../../../docs/reference/log.md', import.meta.url);
 
@@ -15,11 +15,9 @@ function withTable(text: string, head: string, table: string): string {
 
 test('docs/reference/log.md has the fields and events of the tables', () => {
   const text = readFileSync(path, 'utf8');
-  const made = withTable(
-    withTable(text, '| field | value |', fieldTable()),
-    '| event | when |',
-    eventTable(),
-  );
+  let made = withTable(text, '| field | value |', fieldTable());
+  made = withTable(made, '| event | when |', eventTable());
+  made = withTable(made, '| line | in the log of |', differenceTable());
   if (process.env.UPDATE_REFERENCE !== undefined) {
     writeFileSync(path, made);
   }
