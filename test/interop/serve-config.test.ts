@@ -483,10 +483,10 @@ describe('serve with a configuration', lab, () => {
     test('a keyword that is not supported: file, line and name, exit 255, in any case', async () => {
       await using ground = await Ground.make();
       for (const line of [
-        'perSourcePenaltyExemptList 10.0.0.0/8',
+        'hostbasedUsesNameFromPacketOnly yes',
         'RDomain x',
         'GSSAPIKeyExchange yes',
-        'PerSourcePenalties yes',
+        'KerberosAuthentication yes',
         'HostbasedAuthentication yes',
       ]) {
         ground.configure(['UsePAM yes', line]);

@@ -290,7 +290,7 @@ describe('serve', lab, () => {
       assert.equal(good.code, 0, good.stderr);
       assert.match(good.stdout, /^maxsessions 7$/m);
       assert.match(good.stdout, /^maxauthtries 3$/m);
-      for (const line of ['PerSourcePenalties yes', 'RDomain x']) {
+      for (const line of ['KerberosAuthentication yes', 'RDomain x']) {
         ground.configure([line]);
         const bad = await ground.ended('-T', '-f', ground.configFile);
         assert.equal(bad.stdout, '');
