@@ -8,6 +8,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lstatSync,
   openSync,
   readdirSync,
   readSync,
@@ -29,10 +30,16 @@ export interface ConfigSource extends Place {
 }
 
 function readFileBounded(path: string, maxBytes: number): Buffer {
-  const descriptor = openSync(path, 'r');
+  // A pipe that nobody writes to would hold up the start, and a restart, for ever.
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
-    if (fstatSync(descriptor).isDirectory()) {
-      throw new Error('is a directory');
+    const stats = fstatSync(descriptor);
+    if (stats.isDirectory()) {
+      throw new Error('Is a directory');
+    }
+    // /dev/null is a configuration without lines.
+    if (!stats.isFile() && !stats.isCharacterDevice()) {
+      throw new Error('Not a file');
     }
     const bytes = Buffer.alloc(maxBytes + 1);
     let length = 0;
@@ -48,8 +55,15 @@ function readFileBounded(path: string, maxBytes: number): Buffer {
   }
 }
 
+/** As glob(3): a link counts, wherever it leads; what cannot be looked at is told by who reads it. */
 function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    return !['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(code);
+  }
 }
 
 /** One component of glob(7): `*`, `?`, `[…]`, `\x`; a leading dot is matched only by a dot. */

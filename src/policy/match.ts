@@ -140,8 +140,10 @@ export function parseMatch(
     return [];
   }
   const criteria: Criterion[] = [];
-  const left = [...words];
-  for (let word = left.shift(); word !== undefined; word = left.shift()) {
+  // Asked in any case, as in sshd: `-C` without a port is an error whoever the user is.
+  const ports: Criterion[] = [];
+  const left = words.values();
+  for (const word of left) {
     // `Match User=alice` is the same as `Match User alice`.
     const [attribute, glued] = splitOnce(word);
     const name = attribute.toLowerCase();
@@ -157,19 +159,13 @@ export function parseMatch(
     if (make === undefined) {
       throw new ConfigError(`Unsupported Match attribute ${attribute}`);
     }
-    const argument = glued === undefined || glued === '' ? left.shift() : glued;
+    const argument = glued === undefined || glued === '' ? left.next().value : glued;
     if (argument === undefined || argument === '') {
       throw new ConfigError(`Missing Match criteria for ${attribute}`);
     }
-    const criterion = make(argument, attribute);
-    if (name === 'localport') {
-      // Asked in any case, as in sshd: `-C` without a port is an error whoever the user is.
-      criteria.unshift(criterion);
-    } else {
-      criteria.push(criterion);
-    }
+    (name === 'localport' ? ports : criteria).push(make(argument, attribute));
   }
-  return criteria;
+  return [...ports, ...criteria];
 }
 
 function splitOnce(word: string): readonly [string, string | undefined] {

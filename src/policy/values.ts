@@ -79,7 +79,8 @@ const unitSeconds: Readonly<Record<string, number>> = {
 /** sshd_config(5) TIME FORMATS: `90`, `10m`, `1h30m`. */
 export function seconds(words: Words): number {
   const word = single(words);
-  if (!/^(?:[0-9]{1,10}[smhdw]?)+$/i.test(word)) {
+  // In one way only: of an expression that could divide digits in several ways a long word makes hours.
+  if (!/^(?=.)(?:[0-9]+[smhdw])*[0-9]*$/i.test(word)) {
     throw new ConfigError(`invalid time value "${word}"`);
   }
   let total = 0;
@@ -95,7 +96,7 @@ export function seconds(words: Words): number {
 /** The same, also with fractions: `1.5`, `0.25m`. */
 export function secondsWithFraction(words: Words): number {
   const word = single(words);
-  if (!/^(?:[0-9]{1,10}(?:\.[0-9]{1,6})?[smhdw]?)+$/i.test(word)) {
+  if (!/^(?=.)(?:[0-9]+(?:\.[0-9]{1,6})?[smhdw])*(?:[0-9]+(?:\.[0-9]{1,6})?)?$/i.test(word)) {
     throw new ConfigError(`invalid time value "${word}"`);
   }
   let total = 0;

@@ -483,10 +483,12 @@ describe('serve with a configuration', lab, () => {
     test('a keyword that is not supported: file, line and name, exit 255, in any case', async () => {
       await using ground = await Ground.make();
       for (const line of [
-        'hostbasedUsesNameFromPacketOnly yes',
+        'permitTunnel point-to-point',
         'RDomain x',
         'GSSAPIKeyExchange yes',
         'KerberosAuthentication yes',
+        'RoutingDomain x',
+        'IgnoreRhosts no',
         'HostbasedAuthentication yes',
       ]) {
         ground.configure(['UsePAM yes', line]);
@@ -497,6 +499,42 @@ describe('serve with a configuration', lab, () => {
           new RegExp(`^${ground.configFile}:6: ${line.split(' ')[0]}: .*not supported`, 'im'),
         );
         assert.doesNotMatch(finished.stderr, /listening/);
+      }
+    });
+
+    test('what is no configuration stops the start, with every error and without waiting', async () => {
+      await using ground = await Ground.make();
+      const folder = ground.file('included');
+      mkdirSync(path.join(folder, 'folder'), { recursive: true });
+      run('mkfifo', [path.join(folder, 'fifo')]);
+      writeFileSync(path.join(folder, 'again'), `Include ${folder}/again\n`);
+      writeFileSync(path.join(folder, 'nul'), 'Banner /a\0b\n');
+      ground.configure([
+        ...['folder', 'fifo', 'again', 'nul'].map((name) => `Include ${folder}/${name}`),
+        ...[
+          'Banner "/a',
+          `Foo ${'x'.repeat(500_000)}`,
+          'Match User alice',
+          'UsePAM no',
+          'Match all',
+        ],
+      ]);
+      for (const flags of [['-t'], ['-T'], ['-D', '-e']]) {
+        const { code, stderr } = await ground.ended(...flags, '-f', ground.configFile);
+        assert.equal(code, 255, stderr);
+        const lines = stderr.trimEnd().split('\n');
+        for (const [index, expected] of [
+          /:5: Include: .*\/folder: Is a directory$/,
+          /:6: Include: .*\/fifo: Not a file$/,
+          /\/again:1: Include: nested more than 16 deep$/,
+          /\/nul:1: Banner: a NUL byte in the line$/,
+          /:9: Banner: a quote is not closed$/,
+          /:10: Foo: Bad configuration option$/,
+          /:12: UsePAM: Directive 'UsePAM' is not allowed within a Match block$/,
+        ].entries()) {
+          assert.match(lines[index] ?? '', expected, stderr.slice(0, 2000));
+        }
+        assert.equal(lines.length, 7, stderr.slice(-500));
       }
     });
 
