@@ -231,6 +231,7 @@ export class Broker {
       desktop.apply('ended by itself', nowMs(), 'terminated');
       log.info(
         `desktop ${desktop.record.id} (${desktop.record.name}) of ${desktop.record.owner} terminated`,
+        { event: 'desktop.ended', desktop: desktop.record.id, reason: 'terminated' },
       );
       await this.#ends.reap(desktop);
     })();

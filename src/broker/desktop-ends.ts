@@ -54,7 +54,11 @@ export class DesktopEnds {
     }
     const isOrderly = ending.is === 'ended';
     const reason = isOrderly ? ending.reason : 'its leader ended unexpectedly';
-    log.info(`desktop ${id} (${name}) of ${owner} ended: ${reason}`);
+    log.info(`desktop ${id} (${name}) of ${owner} ended: ${reason}`, {
+      event: 'desktop.ended',
+      desktop: id,
+      reason,
+    });
     desktop.endViewers(`The desktop has ended: ${reason}.`, viewerStatus.ended);
     desktop.over = (async () => {
       desktop.apply(isOrderly ? 'ended by itself' : 'fail', nowMs(), reason);

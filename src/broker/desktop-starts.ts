@@ -216,6 +216,7 @@ export class DesktopStarts {
         }
         log.info(
           `desktop ${record.id} (${record.name}) of ${record.owner} started on :${record.display}`,
+          { event: 'desktop.started', desktop: record.id },
         );
         this.#sayIfUnbounded(desktop);
         this.#ends.follow(desktop, watch);

@@ -295,6 +295,7 @@ export class MonitorDesktops {
   }
 
   #detach(onlooker: Onlooker, viewer: number): void {
+    onlooker.log?.verbose(`viewer ${viewer} of a desktop left`, { event: 'desktop.left' });
     this.#holds.end(onlooker.number, viewer);
     if (this.#isOwner) {
       this.#broker.detach(onlooker.number, viewer);

@@ -83,16 +83,28 @@ export interface Onlooker {
   readonly closed: boolean;
   readonly endpoints: { readonly remoteAddress: string };
   readonly worker: Pick<WorkerPort, 'viewerEnd' | 'viewerWarning'>;
+  /** Of a login: its lines carry the connection's id. */
+  readonly log?: Connection['log'];
 }
 
 export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
-  const { number, worker, endpoints } = connection;
+  const { number, worker, endpoints, log } = connection;
   return {
     connection: number,
     from: endpoints.remoteAddress,
     isGone: () => connection.closed,
-    given: (viewer, id, descriptor) => holds.hold(number, viewer, id, descriptor),
+    given(viewer, id, descriptor) {
+      log?.verbose(`desktop ${id}: viewer ${viewer} connected`, {
+        event: 'desktop.opened',
+        desktop: id,
+      });
+      holds.hold(number, viewer, id, descriptor);
+    },
     viewerEnd(viewer, why, status) {
+      log?.verbose(`viewer ${viewer} of a desktop ended: ${why}`, {
+        event: 'desktop.left',
+        reason: why,
+      });
       worker.viewerEnd(number, viewer, why, status);
       // The worker may be somebody else's by now.
       holds.end(number, viewer);

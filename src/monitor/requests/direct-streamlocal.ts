@@ -28,7 +28,11 @@ export function directStreamLocal(runtimeDirectory: string): AnyRow {
       const { grant, leader } = login;
       const open = mayOpenSocket(grant, path);
       if (!open.allowed) {
-        connection.log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }));
+        connection.log.info(socketRefusalLine(open.reason, { originAddress, originPort, path }), {
+          event: 'forwarding.refused',
+          target: path,
+          reason: open.reason,
+        });
         throw new CallFailure(connectFailed, 'open failed');
       }
       try {

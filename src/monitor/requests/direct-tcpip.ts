@@ -43,6 +43,7 @@ export function directTcpip(): AnyRow {
             remoteAddress,
             remotePort,
           }),
+          { event: 'forwarding.refused', target: host, targetPort: port, reason: open.reason },
         );
         throw new CallFailure(administrativelyProhibited, 'open failed');
       }

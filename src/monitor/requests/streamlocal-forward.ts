@@ -27,6 +27,7 @@ export function streamLocalForward(runtimeDirectory: string): AnyRow {
       if (!mayListenOnSocket(grant).allowed) {
         connection.log.info(
           `Received request from ${connection.from} to remote forward to path "${path}", but the request was denied.`,
+          { event: 'forwarding.refused', target: path },
         );
         throw new CallFailure(administrativelyProhibited, 'refused');
       }

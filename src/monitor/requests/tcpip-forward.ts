@@ -25,7 +25,11 @@ export function tcpipForward(): AnyRow {
       const { grant, account, leader } = await forwardingLogin(connection);
       const verdict = mayListen(grant, account.uid, host, port);
       if (!verdict.allowed || port > largestPort) {
-        connection.log.info(listenRefusalLine(connection.endpoints, host, port));
+        connection.log.info(listenRefusalLine(connection.endpoints, host, port), {
+          event: 'forwarding.refused',
+          target: host,
+          targetPort: port,
+        });
         throw new CallFailure(administrativelyProhibited, 'refused');
       }
       const place = bindPlace(grant.gatewayPorts, host);

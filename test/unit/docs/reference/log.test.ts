@@ -1,6 +1,7 @@
 /** The reference of the log says what the tables say. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { events } from '../../../../src/audit/events.ts';
 import { test } from 'node:test';
 import { differenceTable, eventTable, fieldTable } from '../../../support/log-reference.ts';
 
@@ -22,4 +23,16 @@ test('docs/reference/log.md has the fields and events of the tables', () => {
     writeFileSync(path, made);
   }
   assert.equal(readFileSync(path, 'utf8'), made);
+});
+
+test('every event of the table happens somewhere', () => {
+  const root = new URL('../../../../src/', import.meta.url);
+  const sources = globSync('**/*.ts', { cwd: root })
+    .filter((file) => file !== 'audit/events.ts')
+    .map((file) => readFileSync(new URL(file, root), 'utf8'))
+    .join('\n');
+  assert.deepEqual(
+    Object.keys(events).filter((name) => !sources.includes(`'${name}'`)),
+    [],
+  );
 });
