@@ -281,6 +281,11 @@ function matcher(
         ...draft,
         ...said,
         inert: { ...draft.inert, ...said.inert },
+        // A block that says nothing of the time leaves it as it is.
+        rekeyLimit: {
+          bytes: (said.rekeyLimit ?? draft.rekeyLimit).bytes,
+          ms: said.rekeyLimit?.ms ?? draft.rekeyLimit.ms,
+        },
         // By name, as sshd from 9.6 on.
         subsystems: new Map([...draft.subsystems, ...(said.subsystems ?? [])]),
       }),

@@ -82,6 +82,9 @@ export const ipQosRow = row({
   defaultText: 'lowdelay throughput',
   field: 'trafficClasses',
   parse: trafficClasses,
+  // As sshd, which has the last one here.
+  add: (_before, next) => next,
+  counts: 'last',
   dump: ({ trafficClasses: { interactive, bulk } }) => `${nameOf(interactive)} ${nameOf(bulk)}`,
 });
 

@@ -178,7 +178,7 @@ const leftAlone = new Set([
     'AuthenticationMethods',
     'LogVerbose',
     'ChannelTimeout',
-    'UnusedConnectionTimeout',
+
     ...meaninglessKeywords,
   ],
 ]);
