@@ -26,5 +26,5 @@ struct pty_size {
 int pty_open(const struct account *account, const struct pty_size *size, struct bytes modes,
              struct pty *pty);
 void pty_close(struct pty *pty);
-/* Gives the terminal back to whom it belonged, and closes `inode`. */
+/* Gives the terminal back to whom it belonged, and closes what is held of it. */
 void pty_release(struct pty *pty);

@@ -48,6 +48,9 @@ static void close_one(int *descriptor) {
 static void close_child_ends(struct plumbing *plumbing) {
   /* With a terminal, or a log, the three are not three different descriptors. */
   int *ends = plumbing->child.stdio;
+  for (int i = 0; i < 3; i++) {
+    ends[i] = ends[i] == plumbing->pty.slave ? -1 : ends[i]; /* kept: see leave_terminal */
+  }
   if (ends[1] == ends[2]) {
     ends[2] = -1;
   }
@@ -59,7 +62,6 @@ static void close_child_ends(struct plumbing *plumbing) {
   }
   close_one(&plumbing->child.report);
   close_one(&plumbing->child.error);
-  plumbing->pty.slave = -1; /* was one of them */
 }
 
 static void close_our_ends(struct plumbing *plumbing) {
@@ -390,9 +392,8 @@ int spawn_start(struct children *children, const struct account *account, const 
       record_logout(plumbing.pty.path);
     }
     close_our_ends(&plumbing);
-    if (plumbing.pty.inode >= 0) {
-      close(plumbing.pty.inode);
-    }
+    plumbing.pty.master = -1; /* was one of them */
+    pty_close(&plumbing.pty);
     free(child->log);
     free(child);
     return error;
@@ -411,6 +412,10 @@ int spawn_start(struct children *children, const struct account *account, const 
   return 0;
 }
 
+/*
+ * As long as its slave is open here, the number of a terminal is nobody else's: what is written about
+ * its end is not written over the login of whoever gets the number next.
+ */
 static void leave_terminal(struct child *child) {
   if (child->is_recorded) {
     record_logout(child->pty.path);

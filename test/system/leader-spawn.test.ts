@@ -283,6 +283,29 @@ describe('a process started by a leader', lab, () => {
       await leader.client.end(0);
     });
 
+    test('is nobody else’s until its end has been recorded', async () => {
+      const slow = await aliceLeader();
+      const quick = await aliceLeader();
+      const first = await slow.client.spawn(order('exec sleep 100', terminal));
+      process.kill(slow.client.pid, 'SIGSTOP');
+      try {
+        process.kill(first.pid, 'SIGKILL');
+        await until(() => !isAlive(first.pid), 'the end of the session');
+        closeSync(first.descriptors[0] as number);
+        const second = await quick.client.spawn(order('exec sleep 100', terminal));
+        assert.notEqual(second.tty, first.tty);
+        closeSync(second.descriptors[0] as number);
+      } finally {
+        process.kill(slow.client.pid, 'SIGCONT');
+      }
+      await slow.exit(first.handle);
+      const third = await quick.client.spawn(order('exec sleep 100', terminal));
+      assert.equal(third.tty, first.tty, 'it is free then');
+      closeSync(third.descriptors[0] as number);
+      await slow.client.end(0);
+      await quick.client.end(0);
+    });
+
     test('takes the modes of RFC 4254 §8, and stops reading them at the first undefined one', async () => {
       const leader = await aliceLeader();
       const mode = (opcode: number, value: number) => {
