@@ -35,7 +35,10 @@ export const localLimits: LocalLimits = {
 };
 
 const backlog = 1024;
-const deepestLineage = 1024;
+/** More than a person's shells and scripts come to; each step is a file of /proc that is read. */
+const deepestLineage = 128;
+/** Processes in between may end while they are looked at. */
+const lineageTries = 3;
 
 export interface LocalSocketOptions {
   readonly places: Places;
@@ -132,8 +135,16 @@ export class LocalSocket {
 
   async #admit(uid: number, pid: number, claim: LocalClaim): Promise<Owner> {
     const { isRootless, isBarred, log } = this.#options;
-    // A leader is the reaper of all that its login has started: nobody gets from below it by forking.
-    if (isBarred(new Set(lineage(pid)))) {
+    // A leader is the reaper of all that its login has started: nobody gets from below it by forking,
+    // by forking deeply, or by leaving the connection to another process.
+    const processes = lineageOf(pid);
+    if (processes === undefined) {
+      log.info(
+        `local socket: pid ${pid} of uid ${uid} is refused: not known below which login it is`,
+      );
+      throw refusal('It cannot be told which login asks.');
+    }
+    if (isBarred(new Set(processes))) {
       log.info(`local socket: pid ${pid} of uid ${uid} is refused: its login may open no desktop`);
       throw refusal('Desktops are not permitted for this login.');
     }
@@ -176,20 +187,43 @@ export class LocalSocket {
   }
 }
 
-/** The process and those above it, as far as they can be seen. */
-function lineage(pid: number): readonly number[] {
+/** Undefined: it has none. */
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // Behind the name, which may hold blanks and brackets: state, then the parent.
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    // It has ended, or is hidden (hidepid of proc(5)).
+    return undefined;
+  }
+}
+
+/** The process and all above it; undefined: one of them has ended, or there are too many. */
+function lineage(pid: number): readonly number[] | undefined {
+  if (pid < 1) {
+    return undefined; // of another PID namespace
+  }
   const found: number[] = [];
-  let next = pid;
-  while (next > 1 && found.length < deepestLineage) {
-    found.push(next);
-    try {
-      const stat = readFileSync(`/proc/${next}/stat`, 'latin1');
-      // Behind the name, which may hold blanks and brackets: state, then the parent.
-      next = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-    } catch {
-      // It has ended meanwhile; what is known of it stands.
-      return found;
+  let next: number | undefined = pid;
+  while (next > 1) {
+    if (found.length === deepestLineage) {
+      return undefined;
     }
+    found.push(next);
+    next = parentOf(next);
+    if (next === undefined) {
+      // Without root others' processes may be hidden, but not the one that asks, nor a leader.
+      return found.length > 1 && parentOf(1) === undefined ? found : undefined;
+    }
+  }
+  return found;
+}
+
+function lineageOf(pid: number): readonly number[] | undefined {
+  let found: readonly number[] | undefined;
+  for (let tries = 0; tries < lineageTries && found === undefined; tries++) {
+    found = lineage(pid);
   }
   return found;
 }

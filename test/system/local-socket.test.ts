@@ -236,6 +236,28 @@ describe('the local socket', lab, () => {
     );
   });
 
+  test('a login that may open no desktop: neither a dead process nor many of them stand for it', async () => {
+    const visitor = `${process.execPath} --no-warnings ${attacker}`;
+    // perl connects in a child, which is over when the program that has the socket speaks.
+    const dead = `perl -MSocket -e '
+      $^F = 255;
+      socket(my $s, AF_UNIX, SOCK_SEQPACKET, 0) or die;
+      my $child = fork;
+      if (!$child) { connect($s, sockaddr_un("${localSocket}")) or exit 1; exit 0 }
+      waitpid($child, 0); die if $?;
+      exec(qw(${visitor} inherited), fileno($s));'`;
+    // Each shell waits for the next one.
+    const deep = `perl -e '
+      for (1 .. 150) { my $child = fork; die unless defined $child; if ($child) { waitpid($child, 0); exit($? >> 8) } }
+      exec(qw(${visitor} below));'`;
+    for (const command of [dead, deep]) {
+      for (const name of ['dave', 'erin']) {
+        const { text, stderr } = await ssh(server, { user: name, key }, command);
+        assert.deepEqual([text, stderr], ['{"said":"It cannot be told which login asks."}\n', '']);
+      }
+    }
+  });
+
   test('killed at any moment of a start: a desktop or nothing, no half of one', async () => {
     const base = await server.settled();
     for (const afterMs of [50, 300, 500, 700, 900, 1200, 1600, 2200]) {

@@ -109,6 +109,19 @@ async function flood(count: number): Promise<object> {
   return { admitted, turnedAway: said.filter((text) => text === 'ended').length };
 }
 
+/**
+ * The kernel's word is about whoever connected, which is over by now: a shell's child, waited for
+ * before this program took the shell's place.
+ */
+async function inherited(descriptor: number): Promise<object> {
+  return { said: await refusal(hello(peerOn(descriptor, log), userInfo().username)) };
+}
+
+/** Below so many processes of its own. */
+async function below(): Promise<object> {
+  return { said: await refusal(hello(open(), userInfo().username)) };
+}
+
 /** Listens in the daemon's place and says what it hears. */
 function impersonate(place: string): void {
   const acceptor = new Acceptor(listenSeqpacket(place), ({ descriptor }) => {
@@ -127,6 +140,12 @@ if (what === 'impersonate') {
   setInterval(() => {}, 1_000);
 } else {
   const [other = '', id = ''] = words;
-  const told = what === 'pretend' ? await pretend(other, id) : await garbage();
+  const attacks: Record<string, () => Promise<object>> = {
+    pretend: () => pretend(other, id),
+    garbage,
+    inherited: () => inherited(Number(other)),
+    below,
+  };
+  const told = (await attacks[what]?.()) ?? {};
   process.stdout.write(`${JSON.stringify(told)}\n`, () => process.exit(0));
 }
