@@ -352,7 +352,7 @@ export class Authentication {
   }
   /** Nothing has been tried yet. */
   get isFresh(): boolean {
-    return this.#failures === 0 && this.conversation === undefined;
+    return this.#failures === 0 && this.conversation === undefined && this.exchange === undefined;
   }
 
   get #offered(): readonly AuthMethod[] {

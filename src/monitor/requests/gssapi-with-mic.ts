@@ -59,6 +59,8 @@ export function startGssapi(): AnyRow {
         return { values: authentication.refuse(method, undefined, false) };
       }
       const { config, log } = authentication.host;
+      // The leader forgets those of an earlier exchange.
+      authentication.hasTickets = false;
       const started = await authentication.leader.gssStart(config.gssapiStrictAcceptorCheck);
       if (started.verdict !== gssStart.ready) {
         // The fault is this host's.

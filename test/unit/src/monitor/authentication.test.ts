@@ -4,12 +4,18 @@ import type { LeaderClient, PamMessage } from '../../../../pam/leader-client.ts'
 import { Log } from '../../../../src/audit/log.ts';
 import { MonitorRefusal } from '../../../../src/base/errors.ts';
 import type { AuthReply } from '../../../../src/monitor/authentication.ts';
-import type { Connection } from '../../../../src/monitor/connection.ts';
+import type { Connection, Login } from '../../../../src/monitor/connection.ts';
 import { authIs } from '../../../../src/monitor/link.ts';
 import type { AnyRow } from '../../../../src/monitor/request-table.ts';
 import { checkPassword } from '../../../../src/monitor/requests/check-password.ts';
 import { startKeyboardInteractive } from '../../../../src/monitor/requests/keyboard-interactive.ts';
+import {
+  gssapiMic,
+  gssapiToken,
+  startGssapi,
+} from '../../../../src/monitor/requests/gssapi-with-mic.ts';
 import { refuseMethod } from '../../../../src/monitor/requests/refuse-method.ts';
+import { tryNone } from '../../../../src/monitor/requests/try-none.ts';
 import { userauthBegin } from '../../../../src/monitor/requests/userauth-begin.ts';
 import type { ServerConfig } from '../../../../src/policy/config.ts';
 import { testConnection, testLogin } from '../../../support/monitor-connection.ts';
@@ -37,6 +43,25 @@ class Pam {
   async establish() {
     return testLogin().established;
   }
+  /** Of GSSAPI: whose tokens are all good. */
+  #isChecked = false;
+  async gssStart() {
+    this.#isChecked = false;
+    return { verdict: 0, reason: '' };
+  }
+  async gssToken() {
+    return { verdict: 1, token: Buffer.alloc(0), reason: '' };
+  }
+  async gssCheck() {
+    this.#isChecked = true;
+    return { verdict: 0, text: 'alice@TEST' };
+  }
+  async gssKeepTickets() {
+    if (!this.#isChecked) {
+      throw new Error('EPROTO');
+    }
+    return { verdict: 0, text: 'FILE:/tmp/krb5cc_1000_x' };
+  }
   async authenticate({ mode, password }: { mode: number; password: Buffer }) {
     const given = password.toString();
     if (mode === 0) {
@@ -53,8 +78,12 @@ class Pam {
   }
 }
 
-async function begun(authenticationMethods: readonly string[] = []) {
+async function begun(
+  authenticationMethods: readonly string[] = [],
+  more: Partial<ServerConfig> = {},
+) {
   const lines: string[] = [];
+  const logins: Login[] = [];
   const log = new Log({ write: (_level, _prefix, line) => void lines.push(line) }, 'VERBOSE');
   const { connection } = testConnection(log);
   const pam = new Pam();
@@ -70,13 +99,19 @@ async function begun(authenticationMethods: readonly string[] = []) {
     pubkeyAuthentication: true,
     passwordAuthentication: true,
     kbdInteractiveAuthentication: true,
+    gssapiAuthentication: true,
+    gssapiDelegateCredentials: true,
+    ...more,
   } as unknown as ServerConfig;
   const host = {
     config,
     configFor: () => config,
     isRootless: false,
     startLeader: async () => pam as unknown as LeaderClient,
-    authenticated: (one: Connection) => void (one.phase = 'postauth'),
+    authenticated: (one: Connection, login: Login) => {
+      one.phase = 'postauth';
+      logins.push(login);
+    },
     cut: () => assert.fail('a connection was cut'),
     nowMs: () => 0,
     sleepMs: async () => {},
@@ -85,7 +120,7 @@ async function begun(authenticationMethods: readonly string[] = []) {
     (await row.handle(connection, { connection: 1, ...values })).values as unknown as AuthReply;
   const service = 'ssh-connection';
   await ask(userauthBegin(host), { user: Buffer.from('alice'), service });
-  return { connection, pam, lines, ask };
+  return { connection, pam, lines, logins, ask };
 }
 
 const password = (word: string) => ({ password: Buffer.from(word) });
@@ -148,4 +183,28 @@ test('lists that nothing can meet end the connection at its first request', asyn
   const { lines, ask } = await begun(['hostbased']);
   await assert.rejects(ask(checkPassword(), password('right')), MonitorRefusal);
   assert.ok(lines.some((line) => line.startsWith('No AuthenticationMethods left')));
+});
+
+const kerberos = { mechanisms: [Buffer.from('06092a864886f712010202', 'hex')] };
+
+test('an exchange that is left for an empty password was the last try', async () => {
+  const { connection, pam, ask } = await begun([], { maxAuthTries: 1, permitEmptyPasswords: true });
+  assert.equal((await ask(startGssapi(), kerberos)).is, authIs.mechanism);
+  assert.equal((await ask(tryNone(), {})).is, authIs.refused);
+  assert.deepEqual(pam.passwords, [], 'PAM was not even asked');
+  assert.equal(connection.phase, 'preauth');
+});
+
+test('tickets of an exchange that another one has followed are not asked for', async () => {
+  const { connection, logins, ask } = await begun([
+    'gssapi-with-mic,gssapi-with-mic',
+    'gssapi-with-mic,password',
+  ]);
+  connection.sessionId = Buffer.alloc(32);
+  await ask(startGssapi(), kerberos);
+  await ask(gssapiToken(), { token: Buffer.from('token') });
+  assert.equal((await ask(gssapiMic(), { mic: Buffer.from('mic') })).is, authIs.partial);
+  assert.equal((await ask(startGssapi(), kerberos)).is, authIs.mechanism);
+  assert.equal((await ask(checkPassword(), password('right'))).is, authIs.accepted);
+  assert.deepEqual((await logins[0]?.established)?.environment, []);
 });
