@@ -4,6 +4,7 @@
  * a leader's. Such a peer is as hostile as a worker and gets less. Runs in: monitor.
  */
 import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '../audit/log.ts';
 import {
   Acceptor,
@@ -14,6 +15,7 @@ import {
 import { desktopFailure } from '../broker/link.ts';
 import type { Owner } from '../broker/outcome.ts';
 import type { LocalClaim, RemoteDesktops } from '../broker/remote.ts';
+import { LineBudget } from '../monitor/line-budget.ts';
 import type { LoadedDesktop } from '../policy/load.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import type { Leaders } from './leaders.ts';
@@ -66,8 +68,9 @@ export class LocalSocket {
   readonly #limits: LocalLimits;
   readonly #peers = new Map<Peer, number>();
   readonly #visits = new Map<Peer, LocalVisit>();
-  /** One lookup at a time for each uid. */
-  readonly #lookups = new Map<number, Promise<unknown>>();
+  /** One lookup at a time for each uid; `waiting`: those whose connection has ended, too. */
+  readonly #lookups = new Map<number, { last: Promise<unknown>; waiting: number }>();
+  readonly #lines = new LineBudget(() => performance.now());
   #acceptor: Acceptor | undefined;
 
   constructor(
@@ -119,7 +122,7 @@ export class LocalSocket {
       }
     };
     const admit = async (claim: LocalClaim): Promise<Owner> => {
-      const owner = await this.#admit(uid, pid, claim);
+      const owner = await this.#admit(peer, uid, pid, claim);
       clearTimeout(timer);
       if (this.#peers.has(peer)) {
         this.#visits.set(peer, { owner, from: claim.from, startedAtMs: Date.now(), number });
@@ -133,34 +136,61 @@ export class LocalSocket {
     return [...this.#visits.values()];
   }
 
-  async #admit(uid: number, pid: number, claim: LocalClaim): Promise<Owner> {
-    const { isRootless, isBarred, log } = this.#options;
-    // A leader is the reaper of all that its login has started: nobody gets from below it by forking,
-    // by forking deeply, or by leaving the connection to another process.
-    const processes = lineageOf(pid);
-    if (processes === undefined) {
-      log.info(
-        `local socket: pid ${pid} of uid ${uid} is refused: not known below which login it is`,
-      );
-      throw refusal('It cannot be told which login asks.');
-    }
-    if (isBarred(new Set(processes))) {
-      log.info(`local socket: pid ${pid} of uid ${uid} is refused: its login may open no desktop`);
-      throw refusal('Desktops are not permitted for this login.');
-    }
-    if (isRootless && uid !== process.getuid?.()) {
+  async #admit(peer: Peer, uid: number, pid: number, claim: LocalClaim): Promise<Owner> {
+    if (this.#options.isRootless && uid !== process.getuid?.()) {
       throw refusal('This server has desktops for its own user only.');
     }
-    // Behind those that are under way for this uid: nobody keeps others waiting.
-    const before = this.#lookups.get(uid) ?? Promise.resolve();
-    const lookup = before.catch(() => {}).then(() => this.#lookUp(uid, claim));
-    this.#lookups.set(uid, lookup);
+    const queue = this.#lookups.get(uid) ?? { last: Promise.resolve(), waiting: 0 };
+    if (queue.waiting >= this.#limits.connectionsPerUid) {
+      throw refusal('Too many connections of this user are being looked at.');
+    }
+    // Behind those that are under way for this uid, and each in a turn of its own: nobody keeps others
+    // waiting.
+    const lookup = queue.last
+      .catch(() => {})
+      .then(() => setImmediate())
+      .then(() => {
+        if (!this.#peers.has(peer)) {
+          throw refusal('The connection has ended.');
+        }
+        this.#checkLogin(uid, pid);
+        return this.#lookUp(uid, claim);
+      });
+    queue.last = lookup;
+    queue.waiting++;
+    this.#lookups.set(uid, queue);
     try {
       return await lookup;
     } finally {
-      if (this.#lookups.get(uid) === lookup) {
+      queue.waiting--;
+      if (queue.waiting === 0) {
         this.#lookups.delete(uid);
       }
+    }
+  }
+
+  /**
+   * A leader is the reaper of all that its login has started: nobody gets from below it by forking, by
+   * forking deeply, or by leaving the connection to another process.
+   */
+  #checkLogin(uid: number, pid: number): void {
+    const processes = lineageOf(pid);
+    if (processes === undefined) {
+      this.#tellRefused(`pid ${pid} of uid ${uid}`, 'not known below which login it is');
+      throw refusal('It cannot be told which login asks.');
+    }
+    if (this.#options.isBarred(new Set(processes))) {
+      this.#tellRefused(`pid ${pid} of uid ${uid}`, 'its login may open no desktop');
+      throw refusal('Desktops are not permitted for this login.');
+    }
+  }
+
+  /** Everybody may ask as often as he likes; the log has an end. */
+  #tellRefused(who: string, why: string): void {
+    const untold = this.#lines.take();
+    if (untold !== undefined) {
+      const more = untold === 0 ? '' : ` (${untold} like it were not told)`;
+      this.#options.log.info(`local socket: ${who} is refused: ${why}${more}`);
     }
   }
 
@@ -168,7 +198,7 @@ export class LocalSocket {
     const { log, configFor } = this.#options;
     const account = await localAccount(this.#leaders, { user, uid }, configFor);
     if (account.is === 'refused') {
-      log.info(`local socket: uid ${uid} is refused: ${account.detail}`);
+      this.#tellRefused(`uid ${uid}`, account.detail);
       throw refusal(account.text);
     }
     const where = from === '' ? '' : `, who says to come from ${from}`;
