@@ -2,7 +2,8 @@
  * What a client says, as text of the log. Bytes that are no UTF-8 stay what they were (as lone
  * surrogates, which no UTF-8 can mean); a finished line has nothing but printable ASCII, the rest as
  * vis(3) writes it: `\n` becomes `\012`, `ü` becomes `\303\274`, `\` is doubled. So a name cannot
- * forge a line, drive a terminal or turn the direction of what stands beside it. Runs in: monitor.
+ * forge a line, drive a terminal or turn the direction of what stands beside it.
+ * Runs in: monitor, worker.
  */
 const maxLineCharacters = 2048;
 /** sshd cuts names in its lines at so many bytes. */

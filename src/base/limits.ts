@@ -5,7 +5,7 @@
 
 /** Window that we announce per channel: fills a 10 ms path at 200 MB/s; OpenSSH announces the same. */
 export const channelWindowBytes = 2 * 1024 * 1024;
-/** Largest data message that we announce and send: what OpenSSH announces, below ssh2's 35,000. */
+/** Largest data message that we announce and send: what OpenSSH announces. */
 export const channelMaxPacketBytes = 32 * 1024;
 /** The window is given back in steps of this size (OpenSSH: three packets). */
 export const channelWindowStepBytes = 96 * 1024;

@@ -1,8 +1,9 @@
 /** The `Authority` of one connection: asks the monitor. Runs in: worker. */
+import { ProtocolError } from '../base/errors.ts';
 import type { AuthOutcome, Authority } from '../ssh/userauth/authority.ts';
 import type { Call } from '../ssh/wire/call.ts';
 import type { AnyFields, Values } from '../ssh/wire/field.ts';
-import type { Peer } from '../ssh/wire/peer.ts';
+import { CallFailure, E2BIG, type Peer } from '../ssh/wire/peer.ts';
 import * as link from '../monitor/link.ts';
 
 type Reply = Values<(typeof link.CheckPassword)['reply']>;
@@ -58,7 +59,12 @@ export class MonitorAuthority implements Authority {
     values: Omit<Values<Q>, 'connection'>,
   ): Promise<AuthOutcome> {
     const complete = { connection: this.#connection, ...values } as unknown as Values<Q>;
-    return outcomeOf((await this.#peer.call(request, complete)).values);
+    const { values: reply } = await this.#peer.call(request, complete).catch((cause: unknown) => {
+      throw cause instanceof CallFailure && cause.code === E2BIG
+        ? new ProtocolError(`a message of authentication is too long: ${cause.text}`, { cause })
+        : cause;
+    });
+    return outcomeOf(reply);
   }
 
   begin(user: Buffer, service: string): Promise<AuthOutcome> {

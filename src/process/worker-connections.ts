@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
 import { ByApplication, DisconnectError, NoAgreement, VersionError } from '../base/errors.ts';
 import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
+import { cutLine } from '../audit/text.ts';
 import { closeDescriptor, setQuickAck, setTrafficClass } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
 import { directStreamLocal } from '../forwarding/direct-streamlocal.ts';
@@ -132,7 +133,7 @@ export class WorkerConnections {
   }
 
   #log(level: string, connection: number, line: string): void {
-    this.#peer.notify(link.Log, { level, connection, line });
+    this.#peer.notify(link.Log, { level, connection, line: cutLine(line) });
   }
 
   /** Takes the descriptors over. */
@@ -292,7 +293,8 @@ export class WorkerConnections {
       remoteForwards.end();
       this.#live.delete(connection);
       const end = endedFor ?? ending(error, peerReason, transport.peerVersion !== '');
-      this.#peer.notify(link.ConnectionClosed, { connection, ...end });
+      // A client's words may be as long as a packet, and a frame of the link is shorter.
+      this.#peer.notify(link.ConnectionClosed, { connection, ...end, why: cutLine(end.why) });
       this.#exitIfDone();
     };
     this.#live.set(connection, { transport, sessions, viewers, watch });

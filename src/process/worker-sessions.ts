@@ -14,7 +14,7 @@ import * as link from '../monitor/link.ts';
 import type { ChannelOpener } from '../ssh/connection/mux.ts';
 import type { LendingSource } from '../ssh/connection/pump.ts';
 import { PipeSource } from '../session/pipe-source.ts';
-import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
+import { CallFailure, E2BIG, type Peer } from '../ssh/wire/peer.ts';
 import type {
   HostedSession,
   SessionExitStatus,
@@ -40,6 +40,24 @@ function closeAll(descriptors: readonly number[]): void {
   for (const descriptor of descriptors) {
     closeDescriptor(descriptor);
   }
+}
+
+/** undefined: a client's packet may be longer than a frame of the link; nobody means such a request. */
+async function unlessTooLong<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof CallFailure && error.code === E2BIG) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+async function isAllowed(
+  asked: Promise<{ readonly values: { readonly allowed: boolean } }>,
+): Promise<boolean> {
+  return (await unlessTooLong(asked))?.values.allowed ?? false;
 }
 
 /** What the sessions of one connection share. */
@@ -126,13 +144,11 @@ class MonitorSession implements HostedSession {
   }
 
   async pty(terminal: Terminal): Promise<boolean> {
-    return (await this.#shared.peer.call(link.SessionPty, { ...this.#which, ...terminal })).values
-      .allowed;
+    return isAllowed(this.#shared.peer.call(link.SessionPty, { ...this.#which, ...terminal }));
   }
 
   async env(name: Buffer, value: Buffer): Promise<boolean> {
-    return (await this.#shared.peer.call(link.SessionEnv, { ...this.#which, name, value })).values
-      .allowed;
+    return isAllowed(this.#shared.peer.call(link.SessionEnv, { ...this.#which, name, value }));
   }
 
   async forwardAgent(): Promise<boolean> {
@@ -151,10 +167,11 @@ class MonitorSession implements HostedSession {
 
   async forwardX11(request: X11Request): Promise<boolean> {
     const { peer, opener, room, log } = this.#shared;
-    const { values, descriptors } = await peer.call(link.X11Forward, {
-      ...this.#which,
-      ...request,
-    });
+    const answer = await unlessTooLong(peer.call(link.X11Forward, { ...this.#which, ...request }));
+    if (answer === undefined) {
+      return false;
+    }
+    const { values, descriptors } = answer;
     if (!values.allowed || descriptors.length === 0 || this.#isClosed) {
       closeAll(descriptors);
       return false;

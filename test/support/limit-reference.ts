@@ -91,6 +91,16 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'accepted per turn of the loop, then the others',
   ],
   ['src/base/socket.native.ts', 'exhaustedPauseMs', 'pause of accepting when descriptors ran out'],
+  [
+    'src/ssh/transport/ssh2-protocol.ts',
+    'largestPacketBytes',
+    'a packet, as in sshd; memory is reserved for what has come of it and little more',
+  ],
+  [
+    'src/ssh/transport/ssh2-protocol.ts',
+    'reservedPacketBytes',
+    'reserved for a packet of which no more than its length has come',
+  ],
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
   ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
   [

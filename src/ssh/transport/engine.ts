@@ -1,13 +1,13 @@
 /**
- * The one file that touches names of the npm package ssh2 which are not public: a subclass of its
- * `Protocol` (identification, RFC 4253 key exchange, record layer) with seams for the cookie, the
- * signature that is made elsewhere, ML-KEM and our own dispatch. Runs in: worker.
+ * The one file, with ssh2-protocol.ts that loads it, that touches names of the npm package ssh2 which
+ * are not public: a subclass of its `Protocol` (identification, RFC 4253 key exchange, record layer)
+ * with seams for the cookie, the signature that is made elsewhere, ML-KEM and our own dispatch.
+ * Runs in: worker.
  *
  * The package's closed algorithm switch decides by the peer's KEXINIT. We choose the key exchange
  * method ourselves, show it a KEXINIT with that method alone (ML-KEM as curve25519, whose methods
  * are then replaced) and put the original back for the exchange hash.
  */
-import { createRequire } from 'node:module';
 import {
   CompressionError,
   ConfigError,
@@ -16,29 +16,26 @@ import {
   ProtocolError,
   VersionError,
 } from '../../base/errors.ts';
-import { cipherAlgorithms, hostKeyAlgorithms } from '../wire/algorithms.ts';
+import { hostKeyAlgorithms } from '../wire/algorithms.ts';
 import { checkClientValue } from '../wire/kex-values.ts';
 import { Reader } from '../wire/reader.ts';
 import { respond } from './mlkem768x25519-sha256.ts';
+import {
+  checkPackage,
+  type Cipher,
+  type Decipher,
+  type DecipherAnswer,
+  largestPacketBytes,
+  makeRoom,
+  modules,
+  pinnedVersion,
+  record,
+} from './ssh2-protocol.ts';
 import type { Exchange } from './transport.ts';
 
-const pinnedVersion = '1.17.0';
 /** What one packet may inflate to; OpenSSH sends packets of at most this size uncompressed. */
-const maxInflatedBytes = 256 * 1024;
+const maxInflatedBytes = largestPacketBytes;
 
-/** What the decipher is told: undefined goes on, false means it was replaced, Infinity stops. */
-type DecipherAnswer = undefined | false | number;
-
-interface Decipher {
-  inSeqno: number;
-  _onPayload: (payload: Buffer) => DecipherAnswer;
-  /** A packet that is not whole yet; it may be a view into the chunk. */
-  _packet: Uint8Array | null;
-}
-interface Cipher {
-  outSeqno: number;
-  encrypt(packet: Buffer): void;
-}
 interface Negotiated {
   kex: string;
   serverHostKey: string;
@@ -111,33 +108,15 @@ interface ProtocolShape {
   _authenticated: boolean;
 }
 
-const load = createRequire(import.meta.url);
-const Protocol = load('ssh2/lib/protocol/Protocol.js') as new (
-  config: ProtocolConfig,
-) => ProtocolShape;
-const handlers = load('ssh2/lib/protocol/handlers.js') as ((
+const Protocol = modules.Protocol as new (config: ProtocolConfig) => ProtocolShape;
+const handlers = modules.handlers as ((
   protocol: ProtocolShape,
   payload: Buffer,
 ) => DecipherAnswer)[];
-const zlib = load('ssh2/lib/protocol/zlib.js') as {
+const zlib = modules.zlib as {
   ZlibPacketReader: new () => PacketReader;
   ZlibPacketWriter: new (protocol: ProtocolShape) => PacketWriter;
 };
-interface CipherInfo {
-  readonly keyLen: number;
-  readonly ivLen: number;
-  readonly blockLen: number;
-  readonly authLen: number;
-}
-const record = load('ssh2/lib/protocol/crypto.js') as {
-  readonly bindingAvailable: boolean;
-  readonly CIPHER_INFO: Readonly<Record<string, CipherInfo>>;
-  readonly MAC_INFO: Readonly<Record<string, { readonly len: number; readonly isETM: boolean }>>;
-  createCipher(
-    config: object,
-  ): Cipher & { allocPacket(payloadBytes: number): Buffer; free(): void };
-};
-
 /** RFC 4253 §6: uint32 packet_length, byte padding_length, payload, at least four of padding, MAC. */
 const payloadAt = 5;
 const leastPadBytes = 4;
@@ -278,6 +257,9 @@ export class Engine extends Protocol {
 
   /** Decrypts and dispatches; what is wrong with the bytes is thrown as a DisconnectError. */
   feed(chunk: Buffer, from: number): void {
+    if (this.#inbound !== undefined) {
+      makeRoom(this.#inbound, chunk.length - from);
+    }
     try {
       super.parse(chunk, from, chunk.length);
     } catch (cause) {
@@ -677,49 +659,11 @@ function recordError(cause: unknown): Error {
 }
 
 /**
- * A binding that was built for another major version of OpenSSL loads, and fails at the first packet
- * of some ciphers (node-gyp must be given --real_openssl_major, as the package's install.js does).
- */
-function tryCipher(name: string): void {
-  const cipherInfo = record.CIPHER_INFO[name];
-  const macInfo = record.MAC_INFO['hmac-sha2-256'];
-  if (cipherInfo === undefined || macInfo === undefined) {
-    throw new ConfigError(`ssh2 does not know ${name}`);
-  }
-  try {
-    const cipher = record.createCipher({
-      outbound: {
-        seqno: 0,
-        onWrite() {},
-        cipherInfo,
-        cipherKey: Buffer.alloc(cipherInfo.keyLen),
-        cipherIV: Buffer.alloc(cipherInfo.ivLen),
-        macInfo,
-        macKey: Buffer.alloc(macInfo.len),
-      },
-    });
-    cipher.encrypt(cipher.allocPacket(1));
-    cipher.free();
-  } catch (cause) {
-    throw new ConfigError(`ssh2: its native binding cannot do ${name}; build it again`, { cause });
-  }
-}
-
-/**
  * Throws ConfigError unless the package is the pinned one, built with its native binding, and has
  * the shape that this file relies on. To be called once, before anything is served.
  */
 export function checkEngineShape(): void {
-  const { version } = load('ssh2/package.json') as { version: string };
-  if (version !== pinnedVersion) {
-    throw new ConfigError(`ssh2 ${version} is installed, ${pinnedVersion} is needed`);
-  }
-  if (!record.bindingAvailable) {
-    throw new ConfigError('ssh2: the native binding sshcrypto.node is missing or does not load');
-  }
-  for (const { name } of cipherAlgorithms) {
-    tryCipher(name);
-  }
+  checkPackage();
   const probe: object = new Protocol({
     server: true,
     ident: 'probe',
@@ -758,6 +702,8 @@ export function checkEngineShape(): void {
     missing.push('_offer.lists.kex.array');
   }
   if (missing.length > 0) {
-    throw new ConfigError(`ssh2 ${version} has not the expected shape: ${missing.join(', ')}`);
+    throw new ConfigError(
+      `ssh2 ${pinnedVersion} has not the expected shape: ${missing.join(', ')}`,
+    );
   }
 }

@@ -14,7 +14,7 @@ const maxInFlight = 4096;
 /** What a link of ours carries in one frame; a longer one would end it for everybody on it. */
 const maxFrameBytes = 128 * 1024;
 /** errno of a call whose values do not fit into a frame. */
-const E2BIG = 7;
+export const E2BIG = 7;
 /** errno of a call that got no answer in time. */
 const ETIMEDOUT = 110;
 /** errno of a call whose handler broke. */
