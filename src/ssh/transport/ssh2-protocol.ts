@@ -6,10 +6,8 @@
  * The bound is a constant of `crypto.js`, so that file is compiled with the edits below; each is
  * looked for, and where one does not fit nothing is served.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire, Module } from 'node:module';
-import { dirname, sep } from 'node:path';
-import { compileFunction } from 'node:vm';
+import { createRequire } from 'node:module';
+import { loadEdited } from '../../base/edited-modules.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { cipherAlgorithms } from '../wire/algorithms.ts';
 
@@ -103,56 +101,15 @@ interface RecordModule {
 }
 
 const load = createRequire(import.meta.url);
+const folder = 'ssh2/lib/protocol';
+const [recordModule, Protocol, handlers, zlib] = loadEdited(
+  { path: load.resolve(`${folder}/crypto.js`), edit: editedSource },
+  ['Protocol.js', 'handlers.js', 'zlib.js'].map((name) => load.resolve(`${folder}/${name}`)),
+);
 
-/**
- * `require.cache` is shared: while our copy is loaded, what others have of these modules is laid
- * aside, and put back afterwards. `sshdesk connect` goes on with the package as it is.
- */
-function loadModules(): Readonly<Record<'Protocol' | 'handlers' | 'zlib' | 'record', unknown>> {
-  const recordPath = load.resolve('ssh2/lib/protocol/crypto.js');
-  const folder = dirname(recordPath) + sep;
-  const { cache } = load;
-  const cached = () =>
-    Object.keys(cache).filter((path) => path.startsWith(folder) && isScript(path));
-  const others = cached().map((path) => [path, cache[path]] as const);
-  const forget = () => {
-    for (const path of cached()) {
-      delete cache[path];
-    }
-  };
-  forget();
-  try {
-    const record = new Module(recordPath);
-    record.filename = recordPath;
-    const run = compileFunction(
-      editedSource(readFileSync(recordPath, 'utf8')),
-      ['exports', 'require', 'module', '__filename', '__dirname'],
-      { filename: recordPath },
-    );
-    run(record.exports, createRequire(recordPath), record, recordPath, dirname(recordPath));
-    record.loaded = true;
-    cache[recordPath] = record;
-    return {
-      Protocol: load('ssh2/lib/protocol/Protocol.js'),
-      handlers: load('ssh2/lib/protocol/handlers.js'),
-      zlib: load('ssh2/lib/protocol/zlib.js'),
-      record: record.exports,
-    };
-  } finally {
-    forget();
-    for (const [path, module] of others) {
-      cache[path] = module;
-    }
-  }
-}
-
-/** Native code is loaded once in a process. */
-function isScript(path: string): boolean {
-  return path.endsWith('.js');
-}
-
-export const modules = loadModules();
-export const record = modules.record as RecordModule;
+export const record = recordModule as RecordModule;
+/** What engine.ts knows the shapes of. */
+export const modules = { Protocol, handlers, zlib } as const;
 
 /** Before `comingBytes` are deciphered: room for them in the packet that they go on with. */
 export function makeRoom(decipher: Decipher, comingBytes: number): void {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { checkEngineShape } from '../../../../../src/ssh/transport/engine.ts';
-import { modules } from '../../../../../src/ssh/transport/ssh2-protocol.ts';
+import { modules, record as recordModule } from '../../../../../src/ssh/transport/ssh2-protocol.ts';
 
 const load = createRequire(import.meta.url);
 
@@ -13,7 +13,7 @@ test('the installed ssh2 has the shape that the engine relies on', () => {
 
 test('another version, a missing binding and a missing name are refused by name', () => {
   const manifest = load('ssh2/package.json') as { version: string };
-  const record = modules.record as { bindingAvailable: boolean };
+  const record = recordModule as { bindingAvailable: boolean };
   const handlers = modules.handlers as unknown[];
   const with_ = (change: () => void, undo: () => void, expected: RegExp) => {
     change();
