@@ -563,16 +563,6 @@ describe('serve with a configuration', lab, () => {
       assert.match((await live.finished).stdout, /still\n$/);
       assert.equal((await ssh(ground, { key }, 'echo in')).text, 'in\n');
     });
-
-    test('the configuration is read once: a change waits for the next start', async () => {
-      await using ground = await Ground.make();
-      const daemon = await ground.daemon();
-      ground.configure(['ForceCommand echo changed']);
-      assert.equal((await ssh(ground, { key }, 'echo in')).text, 'in\n');
-      daemon.process.kill('SIGHUP');
-      await eventually('it says so', () => /SIGHUP/.test(daemon.stderr));
-      assert.equal((await ssh(ground, { key }, 'echo in')).text, 'in\n');
-    });
   });
 
   describe('sshdesk_config', () => {
