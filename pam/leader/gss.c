@@ -9,12 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "drop.h"
 #include "kerberos.h"
 #include "leader.h"
 #include "process.h"
 
 enum { TOKEN_MAX = 64 * 1024, SIGNED_MAX = 4096, PRINCIPAL_MAX = 256, REASON_MAX = 400 };
+enum { TICKETS_NAME_MAX = 64, TICKETS_LETTERS = 6 };
 enum { KUSEROK_PATIENCE_MS = 60000, KEEP_PATIENCE_MS = 60000 };
 enum { REMOVE_PATIENCE_MS = 3000, KILL_PATIENCE_MS = 1000 };
 enum { STARTED = 0, NO_LIBRARY = 1, NO_CREDENTIALS = 2 };
@@ -32,6 +34,7 @@ struct gss {
   bool is_checked; /* its MIC was good, and the principal may be this user */
   char *tickets;   /* the full name of the user's cache */
   bool removes_tickets;
+  char half_made[TICKETS_NAME_MAX]; /* as long as it is not known what became of it */
 };
 
 struct kuserok_input {
@@ -42,7 +45,6 @@ struct kuserok_input {
 
 struct keep_input {
   const struct gss *gss;
-  unsigned uid;
 };
 
 /* RFC 1964 §1, RFC 2743 §4.1 in DER, without tag and length. */
@@ -334,8 +336,8 @@ void order_gss_check(struct leader *leader, const struct call *call, struct read
 
 /* ---- tickets ---- */
 
-/* A cache of its own of the kind that is usual here. Returns 0 or an error of krb5. */
-static krb5_error_code new_cache(const struct kerberos *of, krb5_context context, unsigned uid,
+/* A cache of its own of the kind that is usual here; a file has `name`. Returns 0 or an error of krb5. */
+static krb5_error_code new_cache(const struct kerberos *of, krb5_context context, const char *name,
                                  krb5_ccache *cache) {
   const char *usual = of->krb5_cc_default_name(context);
   const char *colon = usual == NULL ? NULL : strchr(usual, ':');
@@ -349,9 +351,8 @@ static krb5_error_code new_cache(const struct kerberos *of, krb5_context context
   if (has_kind && strcmp(kind, "FILE") != 0 && strcmp(kind, "MEMORY") != 0) {
     return of->krb5_cc_new_unique(context, kind, NULL, cache);
   }
-  char name[64];
-  snprintf(name, sizeof name, "FILE:/tmp/krb5cc_%u_XXXXXX", uid);
-  int descriptor = mkostemp(name + sizeof "FILE:" - 1, O_CLOEXEC); /* 0600 */
+  int descriptor = open(name + sizeof "FILE:" - 1,
+                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return errno;
   }
@@ -384,7 +385,7 @@ static void keep(const void *given, struct helper_result *result) {
   result->verdict = NOT_KEPT;
   krb5_error_code error = of->krb5_init_context(&context);
   if (error == 0) {
-    error = new_cache(of, context, input->uid, &cache);
+    error = new_cache(of, context, input->gss->half_made, &cache);
   }
   if (error == 0) {
     error = copy_tickets(input->gss, context, cache);
@@ -415,6 +416,9 @@ static void are_kept(struct leader *leader, const struct call *call,
   struct gss *gss = leader->gss;
   OM_uint32 minor;
   gss->of.gss_release_cred(&minor, &gss->delegated);
+  if (result->error == 0) {
+    gss->half_made[0] = '\0';
+  }
   if (result->error != 0 || result->verdict != KEPT) {
     reply_verdict(leader, call, NOT_KEPT,
                   result->error != 0 ? strerror(result->error) : result->text);
@@ -446,22 +450,29 @@ void order_gss_keep_tickets(struct leader *leader, const struct call *call, stru
     return;
   }
   gss->removes_tickets = removes;
-  struct keep_input input = {.gss = gss, .uid = (unsigned)leader->account.uid};
-  int error = helper_start(&leader->helpers, &leader->account, call, keep, &input, are_kept,
-                           KEEP_PATIENCE_MS);
+  struct keep_input input = {.gss = gss};
+  char letters[TICKETS_LETTERS + 1];
+  int error = random_letters(letters, TICKETS_LETTERS) ? 0 : EIO;
+  if (error == 0) {
+    snprintf(gss->half_made, sizeof gss->half_made, "FILE:/tmp/krb5cc_%u_%s",
+             (unsigned)leader->account.uid, letters);
+    error = helper_start(&leader->helpers, &leader->account, call, keep, &input, are_kept,
+                         KEEP_PATIENCE_MS);
+  }
   if (error != 0) {
+    gss->half_made[0] = '\0';
     link_fail(&leader->link, call, error, NULL);
   }
 }
 
-_Noreturn static void remove_tickets(const struct leader *leader) {
+_Noreturn static void remove_tickets(const struct leader *leader, const char *name) {
   const struct kerberos *of = &leader->gss->of;
   krb5_context context;
   krb5_ccache cache;
   signals_reset();
   close_range(STDERR_FILENO + 1, ~0U, 0);
   if (drop_for_good(&leader->account) && of->krb5_init_context(&context) == 0 &&
-      of->krb5_cc_resolve(context, leader->gss->tickets, &cache) == 0) {
+      of->krb5_cc_resolve(context, name, &cache) == 0) {
     of->krb5_cc_destroy(context, cache);
   }
   _exit(0);
@@ -473,17 +484,21 @@ void gss_end(struct leader *leader) {
     return;
   }
   forget(gss);
-  if (gss->tickets == NULL || !gss->removes_tickets) {
+  /* The login may have ended while they were being kept: half of a cache is of no use to anybody. */
+  const char *name = gss->half_made[0] != '\0' ? gss->half_made
+                     : gss->removes_tickets     ? gss->tickets
+                                                : NULL;
+  if (name == NULL) {
     return;
   }
   pid_t pid = fork();
   if (pid == 0) {
-    remove_tickets(leader);
+    remove_tickets(leader, name);
   }
   /* A file system, or a daemon that keeps caches, may hang. */
   if (pid > 0 && !wait_for_end(pid, REMOVE_PATIENCE_MS)) {
     kill(pid, SIGKILL);
     wait_for_end(pid, KILL_PATIENCE_MS);
-    complain("tickets of %.100s stay in %.200s", leader->account.name, gss->tickets);
+    complain("tickets of %.100s stay in %.200s", leader->account.name, name);
   }
 }

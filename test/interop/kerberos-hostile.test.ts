@@ -3,7 +3,7 @@
  * real acceptor and a real KDC. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import fs, { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import {
@@ -253,6 +253,27 @@ describe('Kerberos, bent', {
       assert.ok(!messages.some(([number]) => number === success));
     },
   );
+
+  test('who leaves at once has passed nothing on that would stay', async () => {
+    const leave = async (): Promise<void> => {
+      using client = await begin();
+      using gss = initiator({ flags: ['mutual', 'integrity', 'delegate'] });
+      assert.equal(await exchange(client, 'alice', gss), token);
+      client.send(payload(mic, str(await gss.mic(signedFor(client, 'alice')))));
+      assert.equal(await verdict(client), success);
+    };
+    const made = new Set<string>();
+    const watch = fs.watch('/tmp', (_event, name) => {
+      if (name?.startsWith('krb5cc_') === true) {
+        made.add(name);
+      }
+    });
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(Array.from({ length: 8 }, leave));
+    }
+    watch.close();
+    assert.ok(made.size > 0, 'tickets were passed on');
+  });
 
   test('nothing is left: no leader, no cache', async () => {
     await eventually('they end', () =>
