@@ -5,7 +5,7 @@
 import type { KeyMatch, KeyOptions } from '../../keys/authorized-keys.ts';
 import { claimedName, fingerprint } from '../../keys/public-key.ts';
 import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
-import type { Authentication } from './authentication.ts';
+import type { Candidate } from './candidate.ts';
 import type { OfferedKey } from './offered-key.ts';
 import { runPolicyCommand } from './policy-command.ts';
 import { refusedFileLine } from './refused-file.ts';
@@ -29,18 +29,18 @@ interface Source {
 
 /** Where keys are looked up; the next is only asked for when those before had nothing. */
 export type KeySources = (
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
 ) => AsyncGenerator<Source>;
 
 /** AuthorizedKeysFile, in its order. */
 export async function* keyFilesOf(
-  authentication: Authentication,
+  candidate: Candidate,
   _offered: OfferedKey,
   readMemfd: ReadMemfd,
 ): AsyncGenerator<Source> {
-  const { account, host, leader } = authentication;
+  const { account, host, leader } = candidate;
   const { config, log } = host;
   for (const file of expandAuthorizedKeysFiles(config, account)) {
     const read = await leader.readFile(file, config.strictModes, maxKeyFileBytes);
@@ -56,11 +56,11 @@ export async function* keyFilesOf(
 
 /** AuthorizedKeysCommand. */
 export async function* keyCommandOf(
-  authentication: Authentication,
+  candidate: Candidate,
   { key, blob }: OfferedKey,
   readMemfd: ReadMemfd,
 ): AsyncGenerator<Source> {
-  const { account, host } = authentication;
+  const { account, host } = candidate;
   const { config, log } = host;
   const { authorizedKeysCommand: command, authorizedKeysCommandUser: user } = config;
   if (command === undefined) {
@@ -72,7 +72,7 @@ export async function* keyCommandOf(
     return;
   }
   const content = await runPolicyCommand(
-    authentication,
+    candidate,
     {
       name: 'AuthorizedKeysCommand',
       command,
@@ -95,13 +95,13 @@ export async function* keyCommandOf(
 /** The first of the sources in which `match` finds the key. */
 export async function findAuthorizedKey(
   sources: KeySources,
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
   match: (content: Buffer) => KeyMatch,
 ): Promise<FoundKey | undefined> {
-  const { log } = authentication.host;
-  for await (const { file, content } of sources(authentication, offered, readMemfd)) {
+  const { log } = candidate.host;
+  for await (const { file, content } of sources(candidate, offered, readMemfd)) {
     const found = match(content);
     for (const { level, line, text, isPlaced } of found.refusals) {
       log.at(level, isPlaced ? `${file}:${line}: ${text}` : text);

@@ -40,6 +40,11 @@ export function promptsOf(messages: readonly PamMessage[]): Prompts {
     : { instruction, prompts };
 }
 
+/** PAM's messages as lines, for the user to read. */
+export function textOf(messages: readonly PamMessage[]): Buffer {
+  return Buffer.concat(messages.flatMap(({ text }) => [text, Buffer.from('\n')]));
+}
+
 export class Conversation<R> {
   readonly #leader: LeaderClient;
   readonly #result: Promise<Turn<R>>;

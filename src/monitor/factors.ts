@@ -12,6 +12,7 @@ import {
   type Progress,
   wantsSubmethod,
 } from '../policy/authentication-methods.ts';
+import type { LoggedProof } from './offered-key.ts';
 
 export type Joined =
   | { readonly ok: true; readonly options: KeyOptions | undefined }
@@ -78,4 +79,16 @@ export class Factors {
       this.#chains = progress.chains;
     }
   }
+}
+
+/** What it was met with, for the record of the login: a key, a certificate, a ticket. */
+export function factorText(method: string, logged: LoggedProof | undefined): string {
+  const { key, certificateId, principal } = logged?.fields ?? {};
+  const parts = [
+    method,
+    ...(key === undefined ? [] : [key]),
+    ...(certificateId === undefined ? [] : [`certificate ${certificateId}`]),
+    ...(principal === undefined ? [] : [principal]),
+  ];
+  return parts.join(' ');
 }

@@ -6,6 +6,8 @@
  * AuthorizedKeysCommand is asked: it is run for accounts that exist, and takes its time.
  * Runs in: monitor.
  */
+import type { AuthenticationHost } from './authentication-host.ts';
+
 const firstStepMs = 650;
 const lastStepMs = firstStepMs * 2 ** 6;
 
@@ -17,6 +19,16 @@ export function refusalLeavesAtMs(elapsedMs: number, pamDelayMs: number): number
     stepMs *= 2;
   }
   return Math.max(stepMs, wantedMs);
+}
+
+/** Until that time has come. */
+export async function waitAsRefused(
+  { nowMs, sleepMs }: Pick<AuthenticationHost, 'nowMs' | 'sleepMs'>,
+  startedMs: number,
+  pamDelayUs: number,
+): Promise<void> {
+  const elapsedMs = nowMs() - startedMs;
+  await sleepMs(refusalLeavesAtMs(elapsedMs, pamDelayUs / 1000) - elapsedMs);
 }
 
 const firstCommandStepMs = 100;

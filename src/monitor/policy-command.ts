@@ -7,7 +7,7 @@ import { ranAs } from '../../pam/leader-protocol.ts';
 import { commandArguments, commandText } from '../policy/command-line.ts';
 import { isPathSafeUser } from '../policy/authorized-keys-files.ts';
 import { CallFailure } from '../ssh/wire/peer.ts';
-import type { Authentication } from './authentication.ts';
+import type { Candidate } from './candidate.ts';
 
 /** sshd has no limit but LoginGraceTime; a directory that is slower than this is down. */
 const commandTimeoutMs = 60_000;
@@ -28,12 +28,12 @@ export interface PolicyCommand {
 
 /** What it printed; undefined: nothing that counts, and the log says why. `readMemfd` takes the descriptor. */
 export async function runPolicyCommand(
-  authentication: Authentication,
+  candidate: Candidate,
   { name, command, user, tokens, otherwise }: PolicyCommand,
   maxBytes: number,
   readMemfd: (descriptor: number, maxBytes: number) => Buffer,
 ): Promise<Buffer | undefined> {
-  const { account, connection, host, leader } = authentication;
+  const { account, connection, host, leader } = candidate;
   const { log, config } = host;
   if (!isPathSafeUser(account.user)) {
     return undefined;

@@ -8,7 +8,7 @@ import type { KeyOptions } from '../../keys/key-options.ts';
 import { matchPrincipals } from '../../keys/principals.ts';
 import { claimedName, fingerprint } from '../../keys/public-key.ts';
 import { expandAuthorizedKeysFiles } from '../policy/authorized-keys-files.ts';
-import type { Authentication } from './authentication.ts';
+import type { Candidate } from './candidate.ts';
 import type { ReadMemfd } from './authorized-keys-source.ts';
 import { runPolicyCommand } from './policy-command.ts';
 import { refusedFileLine } from './refused-file.ts';
@@ -26,7 +26,7 @@ const maxListBytes = 1024 * 1024;
 type Listed = Extract<PrincipalsDecision, { readonly is: 'listed' }>;
 
 function look(
-  { log }: Authentication['host'],
+  { log }: Candidate['host'],
   place: string,
   content: Buffer,
   { principals }: Certificate,
@@ -39,7 +39,7 @@ function look(
 }
 
 async function lookInFile(
-  { account, leader, host }: Authentication,
+  { account, leader, host }: Candidate,
   pattern: string,
   certificate: Certificate,
   readMemfd: ReadMemfd,
@@ -62,14 +62,14 @@ async function lookInFile(
 }
 
 async function lookInCommand(
-  authentication: Authentication,
+  candidate: Candidate,
   command: string,
   user: string,
   certificate: Certificate,
   readMemfd: ReadMemfd,
 ): Promise<Listed | undefined> {
   const { key, authority } = certificate;
-  const hash = authentication.host.config.fingerprintHash;
+  const hash = candidate.host.config.fingerprintHash;
   const tokens = {
     f: fingerprint(key.blob, hash),
     F: fingerprint(authority.blob, hash),
@@ -81,19 +81,19 @@ async function lookInCommand(
     T: claimedName(authority.blob) ?? '',
   };
   const content = await runPolicyCommand(
-    authentication,
+    candidate,
     { name: 'AuthorizedPrincipalsCommand', command, user, tokens, otherwise: [] },
     maxListBytes,
     readMemfd,
   );
   return content === undefined
     ? undefined
-    : look(authentication.host, '(command)', content, certificate);
+    : look(candidate.host, '(command)', content, certificate);
 }
 
 /** Asked only for certificates of an authority of TrustedUserCAKeys, and for valid accounts. */
 export async function decidePrincipals(
-  authentication: Authentication,
+  candidate: Candidate,
   certificate: Certificate,
   readMemfd: ReadMemfd,
 ): Promise<PrincipalsDecision> {
@@ -101,15 +101,15 @@ export async function decidePrincipals(
     authorizedPrincipalsFile: file,
     authorizedPrincipalsCommand: command,
     authorizedPrincipalsCommandUser: user,
-  } = authentication.host.config;
+  } = candidate.host.config;
   if (file === undefined && command === undefined) {
     return { is: 'user-name' };
   }
   const inFile =
-    file === undefined ? undefined : await lookInFile(authentication, file, certificate, readMemfd);
+    file === undefined ? undefined : await lookInFile(candidate, file, certificate, readMemfd);
   if (inFile !== undefined || command === undefined || user === undefined) {
     return inFile ?? { is: 'unlisted' };
   }
-  const printed = await lookInCommand(authentication, command, user, certificate, readMemfd);
+  const printed = await lookInCommand(candidate, command, user, certificate, readMemfd);
   return printed ?? { is: 'unlisted' };
 }

@@ -10,7 +10,7 @@ import type { KeyOptions } from '../../keys/key-options.ts';
 import { type KeyUse, objectionTo } from '../../keys/key-use.ts';
 import { mergeOptions } from '../../keys/merge-options.ts';
 import { fingerprint, type PublicKey } from '../../keys/public-key.ts';
-import type { Authentication } from './authentication.ts';
+import type { Candidate } from './candidate.ts';
 import {
   findAuthorizedKey,
   keyCommandOf,
@@ -34,24 +34,24 @@ export interface PermittedKey {
   readonly options: KeyOptions;
 }
 
-export function keyUse(authentication: Authentication): KeyUse {
-  const { account, connection } = authentication;
+export function keyUse(candidate: Candidate): KeyUse {
+  const { account, connection } = candidate;
   return {
     nowMs: Date.now(),
     user: account.user,
     remoteAddress: connection.endpoints.remoteAddress,
-    remoteHost: authentication.remoteHost,
+    remoteHost: candidate.remoteHost,
   };
 }
 
 /** True also when the list cannot be read: nobody knows what it says. */
 async function isRevoked(
-  authentication: Authentication,
+  candidate: Candidate,
   key: PublicKey,
   certificate: Certificate | undefined,
   keyFiles: KeyFiles,
 ): Promise<boolean> {
-  const { config, log } = authentication.host;
+  const { config, log } = candidate.host;
   const path = config.revokedKeys;
   if (path === undefined) {
     return false;
@@ -76,12 +76,12 @@ async function isRevoked(
 }
 
 async function isTrusted(
-  authentication: Authentication,
+  candidate: Candidate,
   certificate: Certificate,
   path: string,
   keyFiles: KeyFiles,
 ): Promise<boolean> {
-  const { log, config } = authentication.host;
+  const { log, config } = candidate.host;
   const { authority } = certificate;
   try {
     if (await keyFiles.trusts(path, authority)) {
@@ -99,22 +99,22 @@ async function isTrusted(
 
 /** The certificate's authority is trusted by root. Says why not in the log. */
 async function judgeTrusted(
-  authentication: Authentication,
+  candidate: Candidate,
   certificate: Certificate,
   path: string,
   readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
-  const { log, config } = authentication.host;
-  const use = keyUse(authentication);
+  const { log, config } = candidate.host;
+  const use = keyUse(candidate);
   const refuse = (why: string): undefined => {
     log.error(why);
     return undefined;
   };
-  const decision = await decidePrincipals(authentication, certificate, readMemfd);
+  const decision = await decidePrincipals(candidate, certificate, readMemfd);
   if (decision.is === 'unlisted') {
     return refuse('Certificate does not contain an authorized principal');
   }
-  const name = decision.is === 'user-name' ? authentication.account.user : undefined;
+  const name = decision.is === 'user-name' ? candidate.account.user : undefined;
   const objection = certificateObjection(certificate, 'user', use.nowMs, name);
   if (objection !== undefined) {
     return refuse(objection);
@@ -153,13 +153,13 @@ async function judgeTrusted(
 
 async function lookIn(
   sources: KeySources,
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
 ): Promise<PermittedKey | undefined> {
   const { blob, key, certificate } = offered;
-  const use = keyUse(authentication);
-  const found = await findAuthorizedKey(sources, authentication, offered, readMemfd, (content) =>
+  const use = keyUse(candidate);
+  const found = await findAuthorizedKey(sources, candidate, offered, readMemfd, (content) =>
     certificate === undefined
       ? matchKey(content, blob, use)
       : matchCertificate(content, certificate, use),
@@ -168,7 +168,7 @@ async function lookIn(
     return undefined;
   }
   const place = `found at ${found.file}:${found.line}`;
-  const { log, config } = authentication.host;
+  const { log, config } = candidate.host;
   const hash = config.fingerprintHash;
   log.verbose(
     certificate === undefined
@@ -180,28 +180,28 @@ async function lookIn(
 
 /** For a valid account. undefined: no; the log says why. */
 export async function permitUserKey(
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   { readMemfd, keyFiles }: UserKeyPlace,
 ): Promise<PermittedKey | undefined> {
   const { key, certificate } = offered;
-  if (await isRevoked(authentication, key, certificate, keyFiles)) {
+  if (await isRevoked(candidate, key, certificate, keyFiles)) {
     return undefined;
   }
-  const inFiles = await lookIn(keyFilesOf, authentication, offered, readMemfd);
+  const inFiles = await lookIn(keyFilesOf, candidate, offered, readMemfd);
   if (inFiles !== undefined) {
     return inFiles;
   }
-  const { trustedUserCaKeys } = authentication.host.config;
+  const { trustedUserCaKeys } = candidate.host.config;
   if (
     certificate !== undefined &&
     trustedUserCaKeys !== undefined &&
-    (await isTrusted(authentication, certificate, trustedUserCaKeys, keyFiles))
+    (await isTrusted(candidate, certificate, trustedUserCaKeys, keyFiles))
   ) {
-    const permitted = await judgeTrusted(authentication, certificate, trustedUserCaKeys, readMemfd);
+    const permitted = await judgeTrusted(candidate, certificate, trustedUserCaKeys, readMemfd);
     if (permitted !== undefined) {
       return permitted;
     }
   }
-  return lookIn(keyCommandOf, authentication, offered, readMemfd);
+  return lookIn(keyCommandOf, candidate, offered, readMemfd);
 }

@@ -1,9 +1,8 @@
 /**
- * The connections of the daemon, from accept to end: MaxStartups, LoginGraceTime, which worker has
- * which, what is cleaned up. Runs in: monitor.
+ * The connections of the daemon that a worker has, or waits to have: LoginGraceTime, which worker has
+ * which, how each ends, what is cleaned up. Runs in: monitor.
  */
-import { randomBytes, randomInt } from 'node:crypto';
-import { writeSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import type { LeaderClient } from '../../pam/leader-client.ts';
 import type { Log } from '../audit/log.ts';
 import type { MonitorRefusal } from '../base/errors.ts';
@@ -17,31 +16,23 @@ import {
   shutdownDescriptor,
 } from '../base/socket.native.ts';
 import { Admission } from '../monitor/admission.ts';
-import type { AuthenticationHost } from '../monitor/authentication.ts';
+import type { AuthenticationHost } from '../monitor/authentication-host.ts';
 import { Connection, type Login, type Session } from '../monitor/connection.ts';
 import { graceTimer, loginSettings } from '../monitor/login-settings.ts';
 import { endReason, logEnded, logEnding } from '../monitor/ending-lines.ts';
 import { endedBy } from '../monitor/link.ts';
 import { cookieBytes } from '../monitor/requests/sign-exchange.ts';
 import type { ServerConfig } from '../policy/config.ts';
-import { endLogin } from './login-end.ts';
+import { firstLogNumber, newId } from './connection-identity.ts';
+import { ConnectionLeaders } from './connection-leaders.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
-import { leftoversOf, removeLeftovers } from './leader-leftovers.ts';
+import { turnAway, type Waiting, WaitingConnections } from './waiting-connections.ts';
 import type { Worker, WorkerPool } from './worker-pool.ts';
 
 /** What is held only until the login is done. */
 interface Unauthenticated {
   readonly leave: () => void;
   readonly duplicate: number;
-  readonly graceTimer: NodeJS.Timeout | undefined;
-}
-
-/** Accepted, while no worker is ready. */
-interface Waiting {
-  readonly leave: () => void;
-  readonly descriptor: number;
-  readonly endpoints: Omit<Accepted, 'descriptor'>;
-  readonly output: number | undefined;
   readonly graceTimer: NodeJS.Timeout | undefined;
 }
 
@@ -60,11 +51,11 @@ export class MonitorConnections {
   readonly log: Log;
   readonly isRootless: boolean;
   readonly #admission: Admission;
+  readonly #waiting: WaitingConnections;
+  readonly #leaders: ConnectionLeaders;
   readonly #events: ConnectionEvents;
   readonly #unauthenticated = new Map<Connection, Unauthenticated>();
-  readonly #leaders = new Map<Connection, LeaderClient>();
   readonly #workerOf = new Map<Connection, Worker>();
-  readonly #waiting = new Set<Waiting>();
   /** For connections from here on. */
   #config: ServerConfig;
   #lastNumber = 0;
@@ -78,6 +69,15 @@ export class MonitorConnections {
     this.isRootless = isRootless;
     this.#events = events;
     this.#admission = new Admission(config, () => performance.now(), Math.random);
+    this.#waiting = new WaitingConnections(this.#admission, log, {
+      taken: (waiting, worker) => this.#give(worker, waiting),
+      dropped: () => this.#tellIfIdle(),
+    });
+    this.#leaders = new ConnectionLeaders({
+      startLeader: () => events.startLeader(),
+      killLeader: (pid) => events.killLeader(pid),
+      cut: (connection) => this.#cut(connection),
+    });
   }
 
   /** What authentication under this policy needs of the daemon. */
@@ -90,7 +90,7 @@ export class MonitorConnections {
       configFor,
       log: this.log,
       isRootless: this.isRootless,
-      startLeader: (connection) => this.#startLeader(connection),
+      startLeader: (connection) => this.#leaders.startFor(connection),
       authenticated: (connection, login) => this.#authenticated(connection, login),
       cut: (connection) => this.#cut(connection),
       nowMs: () => performance.now(),
@@ -105,83 +105,30 @@ export class MonitorConnections {
   }
 
   get count(): number {
-    return this.#workerOf.size + this.#waiting.size;
+    return this.#workerOf.size + this.#waiting.count;
   }
   get all(): readonly Connection[] {
     return [...this.#workerOf.keys()];
   }
 
-  #logAbout(endpoints: Omit<Accepted, 'descriptor'>): Log {
-    const { pid } = process;
-    return this.log.about({ id: newId(), processNumber: pid, endpoints, loggedUser: undefined });
-  }
-
-  /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
-  accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
-    const { descriptor, ...endpoints } = accepted;
-    const admitted = this.#admission.admit(endpoints, this.log, () => this.#logAbout(endpoints));
-    if ('refusal' in admitted) {
-      this.#turnAway(descriptor, admitted.refusal);
-      return;
-    }
-    const waiting: Waiting = {
-      descriptor,
-      endpoints,
-      leave: admitted.leave,
-      output,
-      graceTimer: graceTimer(this.#config, () => this.#letGo(waiting)),
-    };
-    this.#waiting.add(waiting);
-    this.giveWaiting(pool);
-  }
-
-  /**
-   * Workers take what waits, in order. Between a worker that is spent and its successor nothing is
-   * dropped; MaxStartups bounds how many may wait.
-   */
-  giveWaiting(pool: WorkerPool): void {
-    for (const next of this.#waiting) {
-      const worker = pool.choose();
-      if (worker === undefined) {
-        return;
-      }
-      this.#waiting.delete(next);
-      clearTimeout(next.graceTimer);
-      this.#give(worker, next);
-      pool.retireIfSpent(worker);
-    }
-  }
-
-  /** The daemon ends: those whom no worker has taken are let go. */
-  dropWaiting(): void {
-    for (const waiting of this.#waiting) {
-      this.#letGo(waiting);
-    }
-  }
-
-  #letGo(waiting: Waiting): void {
-    const { descriptor, output, graceTimer } = waiting;
-    clearTimeout(graceTimer);
-    this.#waiting.delete(waiting);
-    closeDescriptor(descriptor);
-    if (output !== undefined) {
-      closeDescriptor(output);
-    }
-    waiting.leave();
+  #tellIfIdle(): void {
     if (this.count === 0) {
       this.onIdle();
     }
   }
 
-  /** Before the identification string any line may be sent (RFC 4253 §4.2), as sshd does. */
-  #turnAway(descriptor: number, line: string): void {
-    try {
-      writeSync(descriptor, line);
-    } catch (error) {
-      // The peer is not waiting for the reason; it is in the log.
-      this.log.debug(`turning away: ${(error as Error).message}`);
-    }
-    closeDescriptor(descriptor);
+  /** Takes the descriptors over. `output`: stdout of -i, where stdin is no socket. */
+  accept(accepted: Accepted, pool: WorkerPool, output?: number): void {
+    this.#waiting.accept(accepted, this.#config, pool, output);
+  }
+
+  giveWaiting(pool: WorkerPool): void {
+    this.#waiting.giveTo(pool);
+  }
+
+  /** The daemon ends. */
+  dropWaiting(): void {
+    this.#waiting.drop();
   }
 
   #give(worker: Worker, { descriptor, endpoints, output, leave }: Waiting): void {
@@ -205,7 +152,7 @@ export class MonitorConnections {
         event: 'connection.dropped',
         reason,
       });
-      this.#turnAway(descriptor, 'Too many connections\r\n');
+      turnAway(descriptor, 'Too many connections\r\n', this.log);
       if (output !== undefined) {
         closeDescriptor(output);
       }
@@ -284,33 +231,6 @@ export class MonitorConnections {
     this.#cut(connection);
   }
 
-  async #startLeader(connection: Connection): Promise<LeaderClient> {
-    const leader = await this.#events.startLeader();
-    if (connection.closed) {
-      leader.drop();
-      throw new Error('the connection ended while its leader was started');
-    }
-    this.#leaders.set(connection, leader);
-    leader.onExited = (report) => connection.exited(report);
-    leader.onGone = () => {
-      if (this.#leaders.get(connection) === leader && !connection.closed) {
-        connection.log.error(`the leader of ${connection.from} (pid ${leader.pid}) is gone`);
-        connection.penalty = 'crash';
-        const left = leftoversOf(connection);
-        this.#cut(connection);
-        if (left !== undefined) {
-          this.#events
-            .startLeader()
-            .then((other) => removeLeftovers(other, left))
-            .catch((error: unknown) =>
-              connection.log.info(`what the leader has left stays: ${String(error)}`),
-            );
-        }
-      }
-    };
-    return leader;
-  }
-
   #authenticated(connection: Connection, login: Login): void {
     connection.phase = 'postauth';
     connection.login = login;
@@ -379,22 +299,8 @@ export class MonitorConnections {
       this.sessionClosed(connection, session);
     }
     connection.sessions.clear();
-    const leader = this.#leaders.get(connection);
-    this.#leaders.delete(connection);
-    if (leader !== undefined) {
-      leader.onGone = () => {};
-      leader.onExited = () => {};
-      if (connection.login === undefined) {
-        // It may hang in a PAM module that waits for its network; nothing of it is worth waiting for.
-        this.#events.killLeader(leader.pid);
-        leader.drop();
-      } else {
-        void endLogin(connection, leader, (pid) => this.#events.killLeader(pid));
-      }
-    }
-    if (this.count === 0) {
-      this.onIdle();
-    }
+    this.#leaders.endOf(connection);
+    this.#tellIfIdle();
   }
 
   /**
@@ -418,17 +324,4 @@ export class MonitorConnections {
       this.end(connection);
     }
   }
-}
-
-/** Beyond every pid (Linux: 2^22), so that it cannot be taken for that of a process. */
-const leastLogNumber = 2 ** 22;
-const logNumberSpread = 2 ** 30;
-
-/** Two daemons at once, one of them draining, do not number their connections alike. */
-function firstLogNumber(): number {
-  return leastLogNumber + randomInt(logNumberSpread);
-}
-
-function newId(): string {
-  return randomBytes(8).toString('hex');
 }

@@ -2,7 +2,7 @@
  * The monitor's request table for one policy: every row that a worker can ask for. Runs in: monitor.
  */
 import { closeDescriptor, readMemfd } from '../base/socket.native.ts';
-import type { AuthenticationHost } from '../monitor/authentication.ts';
+import type { AuthenticationHost } from '../monitor/authentication-host.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
 import { agentForward } from '../monitor/requests/agent-forward.ts';

@@ -102,14 +102,14 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'reserved for a packet of which no more than its length has come',
   ],
   ['src/ssh/wire/peer.ts', 'maxInFlight', 'questions on one link that wait for their answer'],
-  ['src/monitor/authentication.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
+  ['src/monitor/candidate.ts', 'maxUserBytes', 'user name; a longer one is nobody'],
   [
-    'src/monitor/authentication.ts',
+    'src/monitor/attempts.ts',
     'maxFailures',
     'failed attempts of one connection, whatever MaxAuthTries says; as in sshd',
   ],
   [
-    'src/monitor/authentication.ts',
+    'src/monitor/attempts.ts',
     'maxAcceptableQueries',
     'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
   ],

@@ -1,5 +1,6 @@
 /** `check-password` (RFC 4252 §8): the one password answers PAM's echo-off prompts. */
-import { type AuthReply, authenticationOf } from '../authentication.ts';
+import type { AuthReply } from '../auth-reply.ts';
+import { authenticationOf } from '../authentication.ts';
 import type { Connection } from '../connection.ts';
 import { CheckPassword } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
@@ -30,12 +31,13 @@ async function check(connection: Connection, password: Buffer): Promise<AuthRepl
   if (!authentication.methods.includes('password')) {
     return authentication.refuse('password', undefined, false);
   }
-  const startedMs = authentication.host.nowMs();
+  const { host, leader } = authentication.candidate;
+  const startedMs = host.nowMs();
   const mayPass = authentication.mayPass('password');
-  const asked = authentication.leader.authenticate({
+  const asked = leader.authenticate({
     mode: 1,
     password,
-    allowEmpty: authentication.host.config.permitEmptyPasswords,
+    allowEmpty: host.config.permitEmptyPasswords,
     refused: !mayPass,
   });
   // It is in the leader's frame by now, which the link erases.

@@ -7,12 +7,9 @@
 import { gssCheck, gssStart, gssToken } from '../../../pam/leader-protocol.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import {
-  type Authentication,
-  authenticationOf,
-  type AuthReply,
-  authReply,
-} from '../authentication.ts';
+import { type AuthReply, authReply } from '../auth-reply.ts';
+import { type Authentication, authenticationOf } from '../authentication.ts';
+import { waitAsRefused } from '../failure-delay.ts';
 import { authIs, GssapiMic, GssapiToken, StartGssapi } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
@@ -22,7 +19,8 @@ const userauthRequest = 50;
 const kerberos = Buffer.from('06092a864886f712010202', 'hex');
 
 /** RFC 4462 §3.5 */
-function signedBytes({ connection, claimedUser, service }: Authentication): Buffer {
+function signedBytes({ candidate, service }: Authentication): Buffer {
+  const { connection, claimedUser } = candidate;
   if (connection.sessionId === undefined) {
     throw new MonitorRefusal('a MIC before the first key exchange');
   }
@@ -37,7 +35,7 @@ function signedBytes({ connection, claimedUser, service }: Authentication): Buff
 
 /** At a time that tells nothing. */
 async function refuse(authentication: Authentication, startedMs: number): Promise<AuthReply> {
-  await authentication.waitAsRefused(startedMs, 0);
+  await waitAsRefused(authentication.candidate.host, startedMs, 0);
   return authentication.refuse(method);
 }
 
@@ -58,10 +56,11 @@ export function startGssapi(): AnyRow {
       if (!isOffered || !mechanisms.some((mechanism) => mechanism.equals(kerberos))) {
         return { values: authentication.refuse(method, undefined, false) };
       }
-      const { config, log } = authentication.host;
+      const { host, leader } = authentication.candidate;
+      const { config, log } = host;
       // The leader forgets those of an earlier exchange.
       authentication.hasTickets = false;
-      const started = await authentication.leader.gssStart(config.gssapiStrictAcceptorCheck);
+      const started = await leader.gssStart(config.gssapiStrictAcceptorCheck);
       if (started.verdict !== gssStart.ready) {
         // The fault is this host's.
         log.error(`GSSAPI: ${started.reason}`);
@@ -88,10 +87,11 @@ export function gssapiToken(): AnyRow {
       if (exchange === undefined || exchange.isComplete) {
         throw new MonitorRefusal('a token where none was asked for');
       }
-      const answer = await authentication.leader.gssToken(token);
+      const { host, leader } = authentication.candidate;
+      const answer = await leader.gssToken(token);
       if (answer.verdict === gssToken.failed) {
         authentication.exchange = undefined;
-        authentication.host.log.verbose(`GSSAPI: ${answer.reason}`);
+        host.log.verbose(`GSSAPI: ${answer.reason}`);
         return { values: { ...authentication.refuse(method), token: answer.token } };
       }
       const isComplete = answer.verdict === gssToken.complete;
@@ -115,20 +115,20 @@ export function gssapiMic(): AnyRow {
         throw new MonitorRefusal('a MIC before the exchange was complete');
       }
       authentication.exchange = undefined;
-      const { log, nowMs } = authentication.host;
+      const { host, isValid, leader, logged, loggedPlain } = authentication.candidate;
+      const { log, nowMs } = host;
       const startedMs = nowMs();
-      const checked = await authentication.leader.gssCheck(signedBytes(authentication), mic);
+      const checked = await leader.gssCheck(signedBytes(authentication), mic);
       if (checked.verdict === gssCheck.badMic) {
         log.info('GSSAPI MIC check failed');
         return { values: await refuse(authentication, startedMs) };
       }
       const principal = checked.text;
-      if (!authentication.isValid || checked.verdict !== gssCheck.authorised) {
-        log.verbose(`GSSAPI: ${principal} may not log in as ${authentication.logged}`);
+      if (!isValid || checked.verdict !== gssCheck.authorised) {
+        log.verbose(`GSSAPI: ${principal} may not log in as ${logged}`);
         return { values: await refuse(authentication, startedMs) };
       }
-      const user = authentication.loggedPlain;
-      log.info(`Authorized to ${user}, krb5 principal ${principal} (krb5_kuserok)`);
+      log.info(`Authorized to ${loggedPlain}, krb5 principal ${principal} (krb5_kuserok)`);
       authentication.hasTickets = true;
       return {
         values: await authentication.accept(

@@ -5,16 +5,19 @@
  */
 import { MonitorRefusal } from '../../base/errors.ts';
 import type { Authenticated, PamMessage } from '../../../pam/leader-client.ts';
-import { accountExpired } from '../../../pam/pam-error.ts';
 import {
-  type Authentication,
-  type AuthReply,
-  authenticationOf,
-  authReply,
-  textOf,
-} from '../authentication.ts';
-import { Conversation, promptsOf, type Turn } from '../conversation.ts';
+  accountExpired,
+  authenticationFailure,
+  pamErrorText,
+  triesExhausted,
+} from '../../../pam/pam-error.ts';
+import { type AuthReply, authReply } from '../auth-reply.ts';
+import { type Authentication, authenticationOf } from '../authentication.ts';
+import { type Candidate, recordFailure } from '../candidate.ts';
+import { Conversation, promptsOf, textOf, type Turn } from '../conversation.ts';
+import { waitAsRefused } from '../failure-delay.ts';
 import { AnswerKeyboardInteractive, authIs, StartKeyboardInteractive } from '../link.ts';
+import { accountStep } from '../login-establishment.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
 const method = 'keyboard-interactive';
@@ -40,7 +43,7 @@ function ask<R>(
   attempt.authentication.conversation = {
     abort: () => conversation.abort(),
     resume: async (answers) => {
-      attempt.startedMs = attempt.authentication.host.nowMs();
+      attempt.startedMs = attempt.authentication.candidate.host.nowMs();
       conversation.answer(answers);
       return then(await conversation.next());
     },
@@ -53,6 +56,20 @@ function ask<R>(
   );
 }
 
+/** In a conversation nobody was told why: sshd's line, which fail2ban counts. */
+function tellPamError(
+  { connection, host, isValid, loggedPlain }: Candidate,
+  returnCode: number,
+): void {
+  const who = isValid ? loggedPlain : `illegal user ${loggedPlain}`;
+  // sshd converses in a process of its own each time, where no module's count reaches its end.
+  const isPlain = returnCode === 0 || returnCode === triesExhausted;
+  const code = isPlain ? authenticationFailure : returnCode;
+  host.log.error(
+    `PAM: ${pamErrorText(code)} for ${who} from ${connection.endpoints.remoteAddress}`,
+  );
+}
+
 /** A refusal whose reason PAM has told: an INFO_REQUEST without prompts first, as sshd. */
 async function refuse(
   { authentication, startedMs }: Attempt,
@@ -60,10 +77,11 @@ async function refuse(
   messages: readonly PamMessage[],
   delayUs: number,
 ): Promise<AuthReply> {
-  await authentication.recordFailure();
-  await authentication.waitAsRefused(startedMs, delayUs);
+  const { candidate } = authentication;
+  await recordFailure(candidate);
+  await waitAsRefused(candidate.host, startedMs, delayUs);
   if (messages.length === 0) {
-    authentication.tellPamError(returnCode);
+    tellPamError(candidate, returnCode);
     return authentication.refuse(`${method}/pam`);
   }
   authentication.conversation = {
@@ -82,7 +100,7 @@ async function changePassword(
 ): Promise<AuthReply> {
   let told = reasons;
   const { authentication } = attempt;
-  const { leader } = authentication;
+  const { leader } = authentication.candidate;
   const conversation = new Conversation<Changed>(leader, () => leader.changePassword());
   const step: Step<Changed> = async (turn) => {
     if (turn.is === 'prompts') {
@@ -103,17 +121,18 @@ async function changePassword(
 
 async function judge(attempt: Attempt, result: Authenticated): Promise<AuthReply> {
   const { authentication } = attempt;
+  const { candidate } = authentication;
   if (!attempt.mayPass || result.returnCode !== 0 || result.userChanged) {
     return refuse(attempt, result.returnCode, result.messages, result.delayUs);
   }
   if (authentication.isAccounted) {
     return authentication.accept(method, 'pam', undefined, undefined);
   }
-  const account = await authentication.leader.account(authentication.factors.met);
+  const account = await accountStep(candidate.leader, authentication.factors.met);
   const told = [...result.messages, ...account.messages];
-  if (account.userChanged || (account.returnCode !== 0 && !account.newPasswordRequired)) {
+  if (account.isDenied) {
     if (told.length === 0) {
-      authentication.tellPamError(accountExpired);
+      tellPamError(candidate, accountExpired);
     }
     return authentication.deny(`${method}/pam`, undefined, told);
   }
@@ -145,17 +164,18 @@ export function startKeyboardInteractive(): AnyRow {
       if (!authentication.methods.includes(method) || !isWanted(authentication, submethods)) {
         return { values: authentication.refuse(method, undefined, false) };
       }
+      const { host, leader } = authentication.candidate;
       const attempt: Attempt = {
         authentication,
         mayPass: authentication.mayPass(method),
-        startedMs: authentication.host.nowMs(),
+        startedMs: host.nowMs(),
         asked: false,
       };
-      const conversation = new Conversation<Authenticated>(authentication.leader, () =>
-        authentication.leader.authenticate({
+      const conversation = new Conversation<Authenticated>(leader, () =>
+        leader.authenticate({
           mode: 0,
           password: Buffer.alloc(0),
-          allowEmpty: authentication.host.config.permitEmptyPasswords,
+          allowEmpty: host.config.permitEmptyPasswords,
           refused: !attempt.mayPass,
         }),
       );

@@ -9,7 +9,9 @@ import type { KeyOptions } from '../../../keys/key-options.ts';
 import { MonitorRefusal } from '../../base/errors.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
-import { type Authentication, authenticationOf, type AuthReply } from '../authentication.ts';
+import type { AuthReply } from '../auth-reply.ts';
+import { type Authentication, authenticationOf } from '../authentication.ts';
+import type { Candidate } from '../candidate.ts';
 import { CheckKey, QueryKey } from '../link.ts';
 import { keyFilesOf } from '../authorized-keys-source.ts';
 import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
@@ -21,20 +23,20 @@ const hostBound = 'publickey-hostbound-v00@openssh.com';
 
 /** RFC 4252 §7: what the client has signed; with `hostKey` also for which server. */
 function signedBytes(
-  authentication: Authentication,
+  { candidate, service }: Authentication,
   algorithm: string,
   blob: Buffer,
   hostKey: Buffer,
 ): Buffer {
-  const { sessionId } = authentication.connection;
+  const { sessionId } = candidate.connection;
   if (sessionId === undefined) {
     throw new MonitorRefusal('a signature before the first key exchange');
   }
   const signed = new Writer()
     .string(sessionId)
     .byte(userauthRequest)
-    .string(authentication.claimedUser)
-    .text(authentication.service)
+    .string(candidate.claimedUser)
+    .text(service)
     .text(hostKey.length === 0 ? 'publickey' : hostBound)
     .bool(true)
     .text(algorithm)
@@ -43,8 +45,8 @@ function signedBytes(
 }
 
 /** A client that was led to another server has signed that server's key. */
-function isOfThisServer(authentication: Authentication, hostKey: Buffer): boolean {
-  const { firstHostKey } = authentication.connection;
+function isOfThisServer({ connection }: Candidate, hostKey: Buffer): boolean {
+  const { firstHostKey } = connection;
   return hostKey.length === 0 || (firstHostKey?.equals(hostKey) ?? false);
 }
 
@@ -54,11 +56,11 @@ function read(
   blob: Buffer,
   hostKey: Buffer,
 ): OfferedKey | undefined {
-  const { log, config } = authentication.host;
+  const { log, config } = authentication.candidate.host;
   if (!authentication.methods.includes('publickey')) {
     return undefined;
   }
-  if (!isOfThisServer(authentication, hostKey)) {
+  if (!isOfThisServer(authentication.candidate, hostKey)) {
     log.error('userauth_pubkey: hostbound key mismatch with initial hostkey [preauth]');
     return undefined;
   }
@@ -80,12 +82,12 @@ function read(
  * whatever is found counts for nothing.
  */
 async function lookInVain(
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   { readMemfd }: UserKeyPlace,
 ): Promise<undefined> {
   try {
-    for await (const source of keyFilesOf(authentication, offered, readMemfd)) {
+    for await (const source of keyFilesOf(candidate, offered, readMemfd)) {
       source.content.fill(0);
     }
   } catch (error) {
@@ -97,19 +99,19 @@ async function lookInVain(
 }
 
 async function permit(
-  authentication: Authentication,
+  candidate: Candidate,
   offered: OfferedKey,
   place: UserKeyPlace,
 ): Promise<PermittedKey | undefined> {
-  const { config, nowMs, sleepMs } = authentication.host;
+  const { config, nowMs, sleepMs } = candidate.host;
   const startedMs = nowMs();
-  const permitted = authentication.isValid
-    ? await permitUserKey(authentication, offered, place)
-    : await lookInVain(authentication, offered, place);
+  const permitted = candidate.isValid
+    ? await permitUserKey(candidate, offered, place)
+    : await lookInVain(candidate, offered, place);
   if (permitted === undefined && config.authorizedKeysCommand !== undefined) {
     const elapsedMs = nowMs() - startedMs;
     const { pace } = place;
-    const leavesAtMs = authentication.isValid ? pace.leavesAtMs(elapsedMs) : pace.usualMs;
+    const leavesAtMs = candidate.isValid ? pace.leavesAtMs(elapsedMs) : pace.usualMs;
     await sleepMs(leavesAtMs - elapsedMs);
   }
   return permitted;
@@ -132,8 +134,8 @@ export function queryKey(place: UserKeyPlace): AnyRow {
       if (offered === undefined) {
         return { values: authentication.refuse('publickey', undefined, false) };
       }
-      const permitted = authentication.mayAskForKeys
-        ? await permit(authentication, offered, place)
+      const permitted = authentication.attempts.mayAskForKeys
+        ? await permit(authentication.candidate, offered, place)
         : undefined;
       return {
         values:
@@ -147,7 +149,7 @@ export function queryKey(place: UserKeyPlace): AnyRow {
 
 /** False: the authenticator has not seen what it had to see. Says so as sshd does. */
 function satisfies(
-  authentication: Authentication,
+  { connection, host, logged }: Candidate,
   offered: OfferedKey,
   options: KeyOptions,
   fido: FidoDetails | undefined,
@@ -155,12 +157,12 @@ function satisfies(
   if (fido === undefined) {
     return true;
   }
-  const { log, config } = authentication.host;
+  const { log, config } = host;
   const { touchRequired, verifyRequired } = config.pubkeyAuthOptions;
   const reject = (requirement: string): false => {
     const { key, certificate } = offered;
     log.error(
-      `public key ${typeName(key, certificate)} ${fingerprint(key.blob, config.fingerprintHash)} signature for ${authentication.logged} from ${authentication.connection.from} rejected: ${requirement} requirement not met `,
+      `public key ${typeName(key, certificate)} ${fingerprint(key.blob, config.fingerprintHash)} signature for ${logged} from ${connection.from} rejected: ${requirement} requirement not met `,
     );
     return false;
   };
@@ -184,13 +186,13 @@ async function check(
   place: UserKeyPlace,
 ): Promise<AuthReply> {
   const { algorithm, blob, key, logged } = offered;
-  const permitted = await permit(authentication, offered, place);
+  const permitted = await permit(authentication.candidate, offered, place);
   // The signature of a key that would not do is not looked at: it may be one that costs time.
   const verified = permitted && verifySignature(algorithm.signature.name, key, signature, signed);
   if (
     permitted === undefined ||
     verified === undefined ||
-    !satisfies(authentication, offered, permitted.options, verified.fido)
+    !satisfies(authentication.candidate, offered, permitted.options, verified.fido)
   ) {
     return authentication.refuse('publickey', logged);
   }

@@ -6,8 +6,8 @@ import type { SpawnOrder } from '../../../pam/leader-client.ts';
 import { stdio } from '../../../pam/leader-protocol.ts';
 import type { ServerConfig } from '../../policy/config.ts';
 import { mayTakeUserEnvironment } from '../../policy/grant.ts';
-import { textOf } from '../authentication.ts';
 import type { Connection, Login, Session } from '../connection.ts';
+import { textOf } from '../conversation.ts';
 import {
   buildEnvironment,
   parseUserEnvironmentFile,

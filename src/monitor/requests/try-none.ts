@@ -2,8 +2,10 @@
  * `try-none` (RFC 4252 §5.2): method `none` as the first request opens an account whose password is
  * empty, where PermitEmptyPasswords says so. What it refuses is no failure. Runs in: monitor.
  */
-import { type AuthReply, authenticationOf, authReply } from '../authentication.ts';
+import { type AuthReply, authReply } from '../auth-reply.ts';
+import { authenticationOf } from '../authentication.ts';
 import type { Connection } from '../connection.ts';
+import { waitAsRefused } from '../failure-delay.ts';
 import { authIs, TryNone } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 
@@ -22,10 +24,10 @@ export function tryNone(): AnyRow {
 
 async function attempt(connection: Connection): Promise<AuthReply> {
   const authentication = authenticationOf(connection);
-  const { config, nowMs } = authentication.host;
+  const { host, leader } = authentication.candidate;
   const refusal = authReply(authIs.refused, { canContinue: authentication.methods });
   const isOn =
-    config.permitEmptyPasswords &&
+    host.config.permitEmptyPasswords &&
     authentication.offers('password') &&
     authentication.factors.mayComeNext('none') &&
     authentication.isFresh;
@@ -33,9 +35,9 @@ async function attempt(connection: Connection): Promise<AuthReply> {
     return refusal;
   }
   await authentication.beginAttempt();
-  const startedMs = nowMs();
+  const startedMs = host.nowMs();
   const mayPass = authentication.mayPass('none');
-  const result = await authentication.leader.authenticate({
+  const result = await leader.authenticate({
     mode: 1,
     password: Buffer.alloc(0),
     allowEmpty: true,
@@ -44,6 +46,6 @@ async function attempt(connection: Connection): Promise<AuthReply> {
   if (mayPass && result.returnCode === 0 && !result.userChanged) {
     return authentication.accept('none', '', undefined, undefined);
   }
-  await authentication.waitAsRefused(startedMs, result.delayUs);
+  await waitAsRefused(host, startedMs, result.delayUs);
   return refusal;
 }

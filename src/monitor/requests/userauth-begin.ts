@@ -1,10 +1,13 @@
 /** `userauth-begin`: the first request of a connection fixes user and service (RFC 4252 §5). */
-import { Authentication, type AuthenticationHost, authReply } from '../authentication.ts';
+import { authReply } from '../auth-reply.ts';
+import { Authentication } from '../authentication.ts';
+import type { AuthenticationHost } from '../authentication-host.ts';
+import { type Candidate, lookUpCandidate } from '../candidate.ts';
 import { authIs, UserauthBegin } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 import { readShownFile } from '../shown-file.ts';
 
-async function bannerFor({ host: { config, log } }: Authentication): Promise<Buffer> {
+async function bannerFor({ host: { config, log } }: Candidate): Promise<Buffer> {
   const { banner } = config;
   const text =
     banner === undefined
@@ -26,20 +29,20 @@ export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
           values: authReply(authIs.disconnect, { reason: 7, peerText: 'Service not available' }),
         };
       }
-      const authentication = new Authentication(connection, user, service, host);
-      await authentication.start();
+      const candidate = await lookUpCandidate(connection, user, host);
+      const authentication = new Authentication(candidate, service);
       connection.authentication = authentication;
-      if (authentication.host.config.refuseConnection) {
+      if (candidate.host.config.refuseConnection) {
         return { values: authentication.turnAway() };
       }
-      if (!authentication.hasTriesLeft) {
+      if (!authentication.attempts.hasTriesLeft) {
         return { values: authentication.tooManyFailures() };
       }
       return {
         values: authentication.factors.areImpossible
           ? authentication.impossible()
           : authReply(authIs.refused, {
-              banner: await bannerFor(authentication),
+              banner: await bannerFor(candidate),
               canContinue: authentication.methods,
             }),
       };

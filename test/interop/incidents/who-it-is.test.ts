@@ -40,7 +40,7 @@ describe('who it is', lab, () => {
         instead: '',
       },
       {
-        file: 'src/monitor/authentication.ts',
+        file: 'src/monitor/candidate.ts',
         check: '!/[\\u0000-\\u001f\\u007f/]/.test(text) &&',
         instead: '',
       },

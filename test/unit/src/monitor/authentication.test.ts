@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { LeaderClient, PamMessage } from '../../../../pam/leader-client.ts';
 import { Log } from '../../../../src/audit/log.ts';
 import { MonitorRefusal } from '../../../../src/base/errors.ts';
-import type { AuthReply } from '../../../../src/monitor/authentication.ts';
+import type { AuthReply } from '../../../../src/monitor/auth-reply.ts';
 import type { Connection, Login } from '../../../../src/monitor/connection.ts';
 import { authIs } from '../../../../src/monitor/link.ts';
 import type { AnyRow } from '../../../../src/monitor/request-table.ts';

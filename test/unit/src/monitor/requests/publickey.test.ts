@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LeaderClient } from '../../../../../pam/leader-client.ts';
 import { Log } from '../../../../../src/audit/log.ts';
-import type { AuthReply } from '../../../../../src/monitor/authentication.ts';
+import type { AuthReply } from '../../../../../src/monitor/auth-reply.ts';
 import { CommandPace } from '../../../../../src/monitor/failure-delay.ts';
 import { KeyFiles } from '../../../../../src/monitor/key-files.ts';
 import { authIs } from '../../../../../src/monitor/link.ts';
