@@ -267,7 +267,30 @@ void order_gss_token(struct leader *leader, const struct call *call, struct read
 
 /* ---- who may be this user ---- */
 
-/* As the user: ~/.k5login is a user's file, and may lie where root reads nothing. */
+/*
+ * k5login_directory (krb5.conf(5)): the lists are the administrator's. One that cannot be seen counts
+ * as none, and then the principal of the user's own name gets in: nobody but root may look there.
+ */
+static bool are_lists_central(const struct kerberos *of) {
+  krb5_context context = NULL;
+  profile_t profile = NULL;
+  char *directory = NULL;
+  bool found = false;
+  if (of->krb5_init_context(&context) != 0) {
+    return false; /* nor will krb5_kuserok have one */
+  }
+  if (of->krb5_get_profile(context, &profile) == 0) {
+    found = of->profile_get_string(profile, "libdefaults", "k5login_directory", NULL, NULL,
+                                   &directory) == 0 &&
+            directory != NULL;
+    of->profile_release_string(directory);
+    of->profile_release(profile);
+  }
+  of->krb5_free_context(context);
+  return found;
+}
+
+/* As the user, mostly: ~/.k5login is a user's file, and may lie where root reads nothing. */
 static void check_kuserok(const void *given, struct helper_result *result) {
   const struct kuserok_input *input = given;
   const struct kerberos *of = input->of;
@@ -327,7 +350,9 @@ void order_gss_check(struct leader *leader, const struct call *call, struct read
   }
   struct kuserok_input input = {
       .of = &gss->of, .principal = gss->principal, .user = leader->account.name};
-  int error = helper_start(&leader->helpers, &leader->account, call, check_kuserok, &input,
+  const struct account root = {.root = -1};
+  const struct account *reader_of_lists = are_lists_central(&gss->of) ? &root : &leader->account;
+  int error = helper_start(&leader->helpers, reader_of_lists, call, check_kuserok, &input,
                            is_authorised, KUSEROK_PATIENCE_MS);
   if (error != 0) {
     link_fail(&leader->link, call, error, NULL);

@@ -5,6 +5,7 @@
 #pragma once
 #include <gssapi/gssapi_krb5.h>
 #include <krb5.h>
+#include <profile.h>
 #include <stdbool.h>
 
 #define KERBEROS_OF_GSSAPI(DO)                                                                     \
@@ -42,6 +43,10 @@
   DO(krb5_get_renewed_creds)                                                                       \
   DO(krb5_free_cred_contents)                                                                      \
   DO(krb5_is_config_principal)                                                                     \
+  DO(krb5_get_profile)                                                                             \
+  DO(profile_get_string)                                                                           \
+  DO(profile_release_string)                                                                       \
+  DO(profile_release)                                                                              \
   DO(krb5_free_string)
 
 #define KERBEROS_DECLARE(name) __typeof__(&name) name;

@@ -3,7 +3,16 @@
  * what Debian's sshd does. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chownSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Child, eventually } from '../support/child.ts';
@@ -114,6 +123,29 @@ describe('Kerberos', { ...lab, skip: lab.skip === false ? (missing ?? false) : l
     chownSync(list, alice.uid, alice.gid);
     const outcome = await login(cache, 'id -un');
     assert.deepEqual([outcome.status, outcome.text], [0, 'alice\n'], outcome.stderr);
+  });
+
+  test('k5login_directory, closed to users: a list that leaves the principal out counts', async () => {
+    const before = readFileSync('/etc/krb5.conf', 'utf8');
+    const directory = '/etc/k5login.d';
+    mkdirSync(directory, { mode: 0o700 });
+    writeFileSync(path.join(directory, 'dora'), 'bob@LAB.TEST\n');
+    realm.addUser('dora', 'hers');
+    makeUser('dora');
+    const cache = realm.tickets('dora', 'hers');
+    try {
+      const open = await login(cache, 'id -un', [], 'dora');
+      assert.deepEqual([open.status, open.text], [0, 'dora\n'], open.stderr);
+      writeFileSync(
+        '/etc/krb5.conf',
+        before.replace('[libdefaults]', `[libdefaults]\n  k5login_directory = ${directory}`),
+      );
+      const shut = await login(cache, 'id -un', [], 'dora');
+      assert.deepEqual([shut.status, shut.text], [255, ''], shut.stderr);
+    } finally {
+      writeFileSync('/etc/krb5.conf', before);
+      rmSync(directory, { recursive: true });
+    }
   });
 
   test('a user who does not exist is refused with the same words', async () => {
