@@ -6,7 +6,7 @@ import { isIPv6 } from 'node:net';
 import type { Log } from '../audit/log.ts';
 import { ConfigError } from '../base/errors.ts';
 import type { Accepted } from '../base/native.ts';
-import { Acceptor, closeDescriptor } from '../base/socket.native.ts';
+import { Acceptor, closeDescriptor, shutdownDescriptor } from '../base/socket.native.ts';
 import type { ListenAddress } from '../policy/config.ts';
 
 /** A port that is taken and the like: the launcher says it and exits 255. */
@@ -118,6 +118,10 @@ export class Listeners {
       for (const one of inTheWay) {
         gaveWay.add(one);
         this.#end(one);
+        if (one.acceptor !== undefined) {
+          // Its descriptor is closed at the end of this turn, which the zygote does not wait for.
+          shutdownDescriptor(one.descriptor);
+        }
       }
       return { ...(await this.#host.bind(address, port)), listen, acceptor: undefined };
     }
