@@ -48,6 +48,7 @@
         'pam/leader/desktop.c',
         'pam/leader/drop.c',
         'pam/leader/forward.c',
+        'pam/leader/gss-tickets.c',
         'pam/leader/gss.c',
         'pam/leader/frame.c',
         'pam/leader/helper.c',
