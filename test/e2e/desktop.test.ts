@@ -75,6 +75,7 @@ describe('a desktop', lab, () => {
       'startedAt',
       'lastUsedAt',
       'viewers',
+      'viewedFrom',
     ]);
     assert.match(desktop.startedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     one.child.stdin.end();

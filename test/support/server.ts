@@ -392,7 +392,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     processes: () => processTree(pid),
     holdings,
     async settled() {
-      const until = Date.now() + 10_000;
+      const until = Date.now() + 20_000;
       if (kind === 'sshdesk' && !isWarm) {
         // libuv opens a descriptor in reserve with a worker's first connections, and keeps it.
         const clients = await Promise.all(

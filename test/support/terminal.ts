@@ -93,7 +93,13 @@ export function openTerminal(
     },
     kill() {
       if (existsSync(pidFile)) {
-        process.kill(pid(), 'SIGKILL');
+        try {
+          process.kill(pid(), 'SIGKILL');
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'ESRCH') {
+            throw error; // else it has ended by itself
+          }
+        }
       } else {
         child.kill('SIGKILL');
       }

@@ -164,8 +164,12 @@ describe('under load', lab, () => {
     );
     const victim = before[0] as (typeof before)[number];
     process.kill(victim.pid, 'SIGKILL');
+    const ended = () => clients.filter(({ socket }) => socket.closed).length;
+    for (let tries = 0; tries < 200 && ended() === 0; tries++) {
+      await delay(25);
+    }
     await delay(500);
-    const closed = clients.filter(({ socket }) => socket.closed).length;
+    const closed = ended();
     assert.ok(closed > 0 && closed < clients.length, `${closed} of ${clients.length} ended`);
     for (const client of clients) {
       client.close();
