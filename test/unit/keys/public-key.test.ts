@@ -208,12 +208,15 @@ test('the most costly key and signature take less than 5 ms', () => {
   ];
   for (const blob of hostile) {
     const signature = signatureBlob('rsa-sha2-512', Buffer.alloc(2048, 0x7f));
-    const times = Array.from({ length: 9 }, () => {
-      const from = process.hrtime.bigint();
-      assert.ok(!verify('rsa-sha2-512', blob, signature, data));
-      return Number(process.hrtime.bigint() - from) / 1e6;
-    }).toSorted((a, b) => a - b);
-    assert.ok((times[4] as number) < 5, `${blob.length} bytes: ${times[4]} ms`);
+    // The least of several: the others have waited for a processor.
+    const costMs = Math.min(
+      ...Array.from({ length: 9 }, () => {
+        const from = performance.now();
+        assert.ok(!verify('rsa-sha2-512', blob, signature, data));
+        return performance.now() - from;
+      }),
+    );
+    assert.ok(costMs < 5, `${blob.length} bytes: ${costMs} ms`);
   }
 });
 
