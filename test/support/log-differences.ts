@@ -34,6 +34,13 @@ export const logDifferences: readonly LogDifference[] = [
   },
   {
     only: 'both',
+    line: /^pam_unix\(sshd:auth\): (?:conversation failed|auth could not identify password for )|^PAM service\(sshd\) ignoring max retries; /,
+    shown: 'pam_unix(sshd:auth): conversation failed …, PAM service(sshd) ignoring max retries; …',
+    reason:
+      'Of a conversation that is broken off: whoever runs the module may be ended before it says so.',
+  },
+  {
+    only: 'both',
     line: /^Close session: /,
     shown: 'Close session: user U from IP port N id N',
     reason:
@@ -89,6 +96,7 @@ const endedEarly: Readonly<Record<string, RegExp>> = {
   'a name of 5000 letters': /nnnnnnnnnn|^Received disconnect|^pam_unix/,
   'another service': /^Connection closed by invalid user alice/,
   'a message before its time': /^Connection closed by/,
+  'a packet that is too long': /^Connection closed by/,
   'PAM refuses the account after a conversation': /^Connection closed by authenticating user/,
 };
 /** Which attempts a row of `only: sshdesk` is for, where the line is sshd's in others. */
