@@ -20,6 +20,8 @@ class Pair implements AsyncDisposable {
   readonly servers: Readonly<Record<Kind, TestServer>>;
   /** Lines of each that were compared. */
   readonly #compared = { sshd: 0, sshdesk: 0 };
+  /** Processes of each with no connection. */
+  #atRest = { sshd: 0, sshdesk: 0 };
 
   private constructor(reader: SyslogReader, sshdesk: TestServer, sshd: TestServer) {
     this.#reader = reader;
@@ -36,6 +38,7 @@ class Pair implements AsyncDisposable {
       await eventually(`${kind} listens`, isUp);
     }
     pair.#skip();
+    pair.#atRest = { sshd: pair.servers.sshd.processes().length, sshdesk: ours.processes().length };
     return pair;
   }
 
@@ -68,6 +71,12 @@ class Pair implements AsyncDisposable {
       attempt(this.servers.sshdesk, stage).catch(() => undefined),
       attempt(this.servers.sshd, stage).catch(() => undefined),
     ]);
+    // Whoever still serves it has more to say, which would be taken for the next attempt's.
+    const isOver = (): boolean =>
+      (['sshd', 'sshdesk'] as const).every(
+        (kind) => this.servers[kind].processes().length <= this.#atRest[kind],
+      );
+    await eventually('nobody serves it any more', isOver, 15_000);
     const isSame = (): boolean => {
       const [ours, theirs] = [this.#news(name, 'sshdesk'), this.#news(name, 'sshd')];
       return ours.length > 0 && ours.join('\n') === theirs.join('\n');
