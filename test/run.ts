@@ -15,7 +15,7 @@ const root = resolve(import.meta.dirname, '..');
 const totalLimitMs = 45 * 60_000;
 const fileLimitMs = 10 * 60_000;
 /** Many of them wait for something: more at once than a small machine has processors. */
-const concurrency = 4;
+const concurrency = 3;
 /** In this order. `bench` is no test. */
 const kinds = ['architecture', 'unit', 'pair', 'fuzz', 'interop', 'system', 'e2e'];
 /** Need root: accounts, PAM stacks and namespaces of their own. */
