@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { end } from '../support/daemon.ts';
 import { eventually, output } from '../support/child.ts';
 import {
   desktopEnvironment,
@@ -341,9 +342,7 @@ describe('a desktop', lab, () => {
     await greetRfb(viewer);
     const [desktop] = listDesktops(alice);
     assert.ok(desktop !== undefined);
-    for (const { pid } of processTree(server.pid)) {
-      process.kill(pid, 'SIGKILL');
-    }
+    await end(processTree(server.pid));
     await viewer.status;
     server = await startDesktopServer();
     assert.deepEqual(listDesktops(), []);

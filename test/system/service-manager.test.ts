@@ -162,11 +162,10 @@ describe('as a service', lab, () => {
     );
     try {
       await listening(daemon);
-      assert.match(
-        daemon.stderr,
-        new RegExp(`Server listening on 127\\.0\\.0\\.1 port ${first}\\.`),
-      );
-      assert.match(daemon.stderr, new RegExp(`Server listening on :: port ${second}\\.`));
+      for (const place of [`127.0.0.1 port ${first}`, `:: port ${second}`]) {
+        const line = `Server listening on ${place}.`;
+        await eventually(line, () => daemon.stderr.includes(line));
+      }
       await assert.rejects(firstLine(ground.port), /ECONNREFUSED/);
       assert.match(await firstLine(second, '::1'), /^SSH-2\.0-sshdesk/);
       ground.knows(first);
