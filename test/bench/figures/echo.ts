@@ -1,12 +1,9 @@
 /**
  * One byte there and back, alone and beside a transfer that takes all it can get, on another
- * connection of the same worker. The one who types sits at a machine of their own in life: here they
- * and their ssh have the processors first, before both servers and the transfer, so that what is
- * measured is the server's delay and not theirs. Runs in: test, in the lab.
+ * connection of the same worker. Runs in: test, in the lab.
  */
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serverKind, type TestServer } from '../../support/server.ts';
@@ -21,11 +18,7 @@ type Client = ChildProcessByStdio<Writable, Readable, null>;
 
 function echoClient(bench: Bench, server: TestServer): Client {
   const options = { key: bench.key, user: bench.user };
-  const client = spawn('ssh', sshArguments(server, options, 'cat'), {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  setPriority(client.pid as number, constants.priority.PRIORITY_HIGHEST);
-  return client;
+  return spawn('ssh', sshArguments(server, options, 'cat'), { stdio: ['pipe', 'pipe', 'inherit'] });
 }
 
 /** Milliseconds of each; a pause between them, as between keys. */
@@ -58,7 +51,6 @@ async function beside(
   const transfer = spawn('ssh', sshArguments(server, options, command), {
     stdio: [direction === 'down' ? nothing : zero, nothing, 'inherit'],
   });
-  setPriority(transfer.pid as number, constants.priority.PRIORITY_NORMAL);
   closeSync(zero);
   closeSync(nothing);
   const over = ended(transfer);
@@ -85,8 +77,6 @@ async function benchEcho(bench: Bench): Promise<void> {
     idlers.push(spawn('ssh', sshArguments(server, options), { stdio: 'ignore' }));
     await server.logged(/(Accepted publickey[^]*){2}/);
   }
-  // Behind the start of what must not inherit it: the servers.
-  setPriority(constants.priority.PRIORITY_HIGHEST);
   const clientOf = (server: TestServer): Client => clients.get(server) as Client;
   try {
     for (const server of [ours, sshd]) {
@@ -107,7 +97,6 @@ async function benchEcho(bench: Bench): Promise<void> {
       bench.record(name, 'ms', `≤ ${wantedP99Ms} ms`, ...slowest);
     }
   } finally {
-    setPriority(constants.priority.PRIORITY_NORMAL);
     for (const client of [...clients.values(), ...idlers]) {
       client.kill('SIGKILL');
     }
