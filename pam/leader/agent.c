@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,20 +11,9 @@
 
 #include "drop.h"
 #include "leader.h"
+#include "random.h"
 
 enum { NAME_LENGTH = 10, BACKLOG = 128 };
-
-bool random_letters(char *name, size_t length) {
-  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  if (getrandom(name, length, 0) != (ssize_t)length) {
-    return false;
-  }
-  for (size_t i = 0; i < length; i++) {
-    name[i] = letters[(uint8_t)name[i] % (sizeof letters - 1)];
-  }
-  name[length] = '\0';
-  return true;
-}
 
 /* Names as sshd's: /tmp/ssh-RANDOM/agent.PID, RANDOM being ten letters and digits. */
 static bool choose_place(struct agent *agent) {

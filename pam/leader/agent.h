@@ -17,9 +17,6 @@ struct agent {
   char socket[AGENT_PATH_MAX];
 };
 
-/* Letters and digits that nobody can guess, and a NUL. */
-bool random_letters(char *name, size_t length);
-
 struct leader;
 void order_agent_listen(struct leader *leader, const struct call *call, struct reader *reader);
 /* As the user. Whoever is connected stays so. */

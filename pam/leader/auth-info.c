@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "drop.h"
 #include "leader.h"
+#include "random.h"
 
 enum { RANDOM_LETTERS = 15 };
 

@@ -25,5 +25,3 @@ struct leader;
 
 /* A client may begin again: nothing of an earlier exchange counts. */
 void gss_forget(struct gss *gss);
-void gss_reply_verdict(struct leader *leader, const struct call *call, uint8_t verdict,
-                       const char *text);

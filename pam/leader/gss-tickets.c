@@ -2,17 +2,16 @@
 #include "gss.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "drop.h"
 #include "gss-state.h"
 #include "leader.h"
 #include "process.h"
+#include "random.h"
 
 enum { TICKETS_LETTERS = 6, KEEP_PATIENCE_MS = 60000 };
 enum { REMOVE_PATIENCE_MS = 3000, KILL_PATIENCE_MS = 1000 };
@@ -37,13 +36,8 @@ static krb5_error_code new_cache(const struct kerberos *of, krb5_context context
   if (has_kind && strcmp(kind, "FILE") != 0 && strcmp(kind, "MEMORY") != 0) {
     return of->krb5_cc_new_unique(context, kind, NULL, cache);
   }
-  int descriptor = open(name + sizeof "FILE:" - 1,
-                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (descriptor < 0) {
-    return errno;
-  }
-  close(descriptor);
-  return of->krb5_cc_resolve(context, name, cache);
+  int error = kerberos_make_file(name);
+  return error != 0 ? error : of->krb5_cc_resolve(context, name, cache);
 }
 
 static krb5_error_code copy_tickets(const struct gss *gss, krb5_context context, krb5_ccache cache) {
@@ -106,7 +100,7 @@ static void are_kept(struct leader *leader, const struct call *call,
     gss->half_made[0] = '\0';
   }
   if (result->error != 0 || result->verdict != KEPT) {
-    gss_reply_verdict(leader, call, NOT_KEPT,
+    link_reply_verdict(&leader->link, call, NOT_KEPT,
                   result->error != 0 ? strerror(result->error) : result->text);
     return;
   }
@@ -118,7 +112,7 @@ static void are_kept(struct leader *leader, const struct call *call,
     link_fail(&leader->link, call, ENOMEM, NULL);
     return;
   }
-  gss_reply_verdict(leader, call, KEPT, gss->tickets);
+  link_reply_verdict(&leader->link, call, KEPT, gss->tickets);
 }
 
 void order_gss_keep_tickets(struct leader *leader, const struct call *call, struct reader *reader) {
@@ -132,7 +126,7 @@ void order_gss_keep_tickets(struct leader *leader, const struct call *call, stru
     return;
   }
   if (gss->delegated == GSS_C_NO_CREDENTIAL) {
-    gss_reply_verdict(leader, call, NOT_KEPT, "");
+    link_reply_verdict(&leader->link, call, NOT_KEPT, "");
     return;
   }
   gss->removes_tickets = removes;

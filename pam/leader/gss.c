@@ -2,7 +2,6 @@
 #include "gss.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,15 +94,6 @@ static OM_uint32 acquire(struct gss *gss, bool strict, OM_uint32 *minor) {
   return major;
 }
 
-void gss_reply_verdict(struct leader *leader, const struct call *call, uint8_t verdict,
-                       const char *text) {
-  struct writer writer;
-  reply_start(&writer, call);
-  write_byte(&writer, verdict);
-  write_text(&writer, text);
-  link_reply(&leader->link, call, &writer, NULL, 0);
-}
-
 void order_gss_start(struct leader *leader, const struct call *call, struct reader *reader) {
   bool strict = read_bool(reader);
   if (!reader_done(reader)) {
@@ -121,7 +111,7 @@ void order_gss_start(struct leader *leader, const struct call *call, struct read
     }
     if (!kerberos_load(&gss->of)) {
       free(gss);
-      gss_reply_verdict(leader, call, NO_LIBRARY, "libgssapi_krb5.so.2 cannot be loaded");
+      link_reply_verdict(&leader->link, call, NO_LIBRARY, "libgssapi_krb5.so.2 cannot be loaded");
       return;
     }
     leader->gss = gss;
@@ -136,7 +126,7 @@ void order_gss_start(struct leader *leader, const struct call *call, struct read
   if (GSS_ERROR(major)) {
     describe(&gss->of, major, minor, reason);
   }
-  gss_reply_verdict(leader, call, GSS_ERROR(major) ? NO_CREDENTIALS : STARTED, reason);
+  link_reply_verdict(&leader->link, call, GSS_ERROR(major) ? NO_CREDENTIALS : STARTED, reason);
 }
 
 /* false: its name cannot be had, or is none that an account could belong to. */
@@ -292,7 +282,7 @@ static void is_authorised(struct leader *leader, const struct call *call,
   }
   bool authorised = leader->account.exists && result->verdict == AUTHORISED;
   leader->gss->is_checked = authorised;
-  gss_reply_verdict(leader, call, authorised ? AUTHORISED : NOT_AUTHORISED, leader->gss->principal);
+  link_reply_verdict(&leader->link, call, authorised ? AUTHORISED : NOT_AUTHORISED, leader->gss->principal);
 }
 
 void order_gss_check(struct leader *leader, const struct call *call, struct reader *reader) {
@@ -320,7 +310,7 @@ void order_gss_check(struct leader *leader, const struct call *call, struct read
     char reason[REASON_MAX];
     describe(&gss->of, major, minor, reason);
     gss_forget(gss);
-    gss_reply_verdict(leader, call, BAD_MIC, reason);
+    link_reply_verdict(&leader->link, call, BAD_MIC, reason);
     return;
   }
   struct kuserok_input input = {

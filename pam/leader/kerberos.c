@@ -2,6 +2,9 @@
 #include "kerberos.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "process.h"
 
@@ -23,4 +26,17 @@ bool kerberos_load(struct kerberos *kerberos) {
   KERBEROS_OF_GSSAPI(FIND_GSSAPI)
   KERBEROS_OF_KRB5(FIND_KRB5)
   return true;
+}
+
+const char *kerberos_path(const char *name) {
+  return name + sizeof "FILE:" - 1;
+}
+
+int kerberos_make_file(const char *name) {
+  int descriptor = open(kerberos_path(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (descriptor < 0) {
+    return errno;
+  }
+  close(descriptor);
+  return 0;
 }

@@ -57,3 +57,8 @@ struct kerberos {
 
 /* false: one of them is not there, or too old; stderr has been told. */
 bool kerberos_load(struct kerberos *kerberos);
+
+/* The path in the name of a cache of the kind FILE. */
+const char *kerberos_path(const char *name);
+/* Makes the file of such a cache, 0600; what is there already is left alone. Returns 0 or an errno. */
+int kerberos_make_file(const char *name);

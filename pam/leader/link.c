@@ -177,6 +177,15 @@ bool link_reply(struct link *link, const struct call *call, struct writer *write
   return link_send(link, writer, descriptors, count);
 }
 
+void link_reply_verdict(struct link *link, const struct call *call, uint8_t verdict,
+                        const char *text) {
+  struct writer writer;
+  reply_start(&writer, call);
+  write_byte(&writer, verdict);
+  write_text(&writer, text);
+  link_reply(link, call, &writer, NULL, 0);
+}
+
 void link_reply_empty(struct link *link, const struct call *call) {
   struct writer writer;
   reply_start(&writer, call);

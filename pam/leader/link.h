@@ -48,6 +48,9 @@ bool link_send(struct link *link, struct writer *writer, const int *descriptors,
 /* Like link_send, for the reply of `call`. */
 bool link_reply(struct link *link, const struct call *call, struct writer *writer,
                 const int *descriptors, size_t count);
+/* A reply of a verdict, and why. */
+void link_reply_verdict(struct link *link, const struct call *call, uint8_t verdict,
+                        const char *text);
 /* A reply without fields. */
 void link_reply_empty(struct link *link, const struct call *call);
 /* `error` is an errno; text NULL: strerror's. */

@@ -2,10 +2,8 @@
 #include "tickets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -14,9 +12,10 @@
 #include "kerberos.h"
 #include "leader.h"
 #include "process.h"
+#include "random.h"
 
 enum { TAKE_PATIENCE_MS = 10000, RENEW_PATIENCE_MS = 60000, NAME_MAX_BYTES = 1024 };
-enum { RENEWAL_LEAST_S = 5, RENEWAL_RETRY_S = 60, RENEWAL_TRIES = 30 };
+enum { RENEWAL_LEAST_S = 5, RENEWAL_RETRY_S = 60, RENEWAL_TRIES = 30, LETTERS = 6 };
 
 struct take_input {
   const char *from; /* NULL: those that are there are renewed */
@@ -28,17 +27,12 @@ struct making {
   struct kerberos of;
   krb5_context context;
   char place[PATH_MAX];
-  char name[PATH_MAX + sizeof "FILE:"];
+  char name[sizeof "FILE:" + PATH_MAX + LETTERS + 1];
   krb5_ccache cache;
   krb5_principal principal;
   krb5_timestamp ends_at;
   krb5_timestamp renewable_until; /* 0: it cannot be renewed */
 };
-
-/* The path in the name of a cache of the kind FILE. */
-static char *path_of(char *name) {
-  return name + sizeof "FILE:" - 1;
-}
 
 /* Of the ticket that gets the others, which is the first of a cache. */
 static krb5_error_code read_times(struct making *making) {
@@ -157,26 +151,34 @@ static void take(const void *given, struct helper_result *result) {
     result->error = ENOSYS;
     return;
   }
-  snprintf(making.name, sizeof making.name, "FILE:%s.XXXXXX", making.place);
-  int descriptor = mkostemp(path_of(making.name), O_CLOEXEC); /* 0600 */
-  if (descriptor < 0) {
-    result->error = errno;
+  char letters[LETTERS + 1];
+  if (!random_letters(letters, LETTERS)) {
+    result->error = EIO;
     return;
   }
-  close(descriptor);
+  snprintf(making.name, sizeof making.name, "FILE:%s.%s", making.place, letters);
+  result->error = kerberos_make_file(making.name);
+  if (result->error != 0) {
+    return;
+  }
   krb5_error_code error = making.of.krb5_init_context(&making.context);
   if (error == 0) {
     error = make(&making, input);
     making.of.krb5_free_context(making.context);
   }
-  if (error == 0 && (input->from != NULL || is_same(&before, making.place)) &&
-      rename(path_of(making.name), making.place) == 0) {
+  if (error == 0 && input->from == NULL && !is_same(&before, making.place)) {
+    error = ESTALE; /* a login has brought others meanwhile, or the user */
+  }
+  if (error == 0 && rename(kerberos_path(making.name), making.place) != 0) {
+    error = errno;
+  }
+  if (error == 0) {
     result->number = seconds_to_renewal(&making);
     return;
   }
   result->verdict = 1;
-  snprintf(result->text, sizeof result->text, "code %d", (int)(error == 0 ? errno : error));
-  unlink(path_of(making.name));
+  snprintf(result->text, sizeof result->text, "code %d", (int)error);
+  unlink(kerberos_path(making.name));
 }
 
 static void renew_in(struct desktop *desktop, uint32_t seconds) {
@@ -197,11 +199,7 @@ static void are_taken(struct leader *leader, const struct call *call,
   if (result->verdict == 0) {
     are_there(&leader->desktop, result->number);
   }
-  struct writer writer;
-  reply_start(&writer, call);
-  write_byte(&writer, result->verdict);
-  write_text(&writer, result->text);
-  link_reply(&leader->link, call, &writer, NULL, 0);
+  link_reply_verdict(&leader->link, call, result->verdict, result->text);
 }
 
 void order_take_tickets(struct leader *leader, const struct call *call, struct reader *reader) {
