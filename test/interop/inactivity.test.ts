@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/child.ts';
+import { listDesktops, sessionsCommand, startDesktopServer } from '../support/desktop-session.ts';
 import { inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
 import { makeRawKey, payload, RawSsh, str, u32, yes } from '../support/raw-ssh.ts';
 import { freePort, serverKind, startServer } from '../support/server.ts';
@@ -144,6 +146,37 @@ describe('ChannelTimeout', lab, () => {
     await client.nextOf(97);
     assert.ok(elapsedMs > 1_200 && elapsedMs < 6_000, `${elapsedMs} ms`);
     client.close();
+  });
+
+  test('a viewer on which nothing moves is closed; its desktop goes on', {
+    skip: newer,
+  }, async () => {
+    await using server = await startDesktopServer('exec sleep 600', {
+      config: ['ChannelTimeout session:subsystem:rfb=3'],
+    });
+    const client = await RawSsh.loggedIn(server.port, 'alice', rawKey);
+    const channel = await client.openSession(3);
+    client.send(payload(98, u32(channel), str('subsystem'), yes, str('rfb')));
+    await client.nextOf(94);
+    const [seen] = listDesktops();
+    assert.equal(seen?.viewers, 1);
+    // It moves: the dialogue of RFB, a little at a time.
+    const version = 'RFB 003.008\n';
+    let movedMs = 0;
+    for (const letter of version.slice(0, 8)) {
+      client.send(payload(94, u32(channel), str(letter)));
+      movedMs = performance.now();
+      await delay(500);
+    }
+    await closesAfter(client);
+    const elapsedMs = performance.now() - movedMs;
+    assert.ok(elapsedMs > 2_000 && elapsedMs < 8_000, `${elapsedMs} ms`);
+    const left = await eventually('nobody looks', () =>
+      listDesktops().find(({ viewers }) => viewers === 0),
+    );
+    assert.deepEqual([left.id, left.state], [seen?.id, 'detached']);
+    client.close();
+    assert.equal(sessionsCommand(['terminate', left.id]).status, 0);
   });
 });
 

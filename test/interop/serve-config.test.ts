@@ -688,30 +688,46 @@ describe('serve with a configuration', lab, () => {
       assert.equal((await ssh(ground, { key }, 'echo in')).text, 'in\n');
     });
 
-    test('XSession: that command, by the user’s shell', async () => {
-      await using place = await withDesktopConfig([
-        'XSession echo "it is $0 $HOME" > $HOME/session; exec sleep 60',
-      ]);
-      const { ground, daemon } = place;
-      const client = new Child('ssh', sshArguments(ground, { key, args: ['-s'] }, 'rfb'), {
-        env: { PATH: '/usr/bin:/bin', HOME: '/root' },
-      });
-      try {
-        await eventually('RFB', () => client.stdout.startsWith('RFB 003.008\n'), 15_000).catch(
-          (error: unknown) => {
-            throw new Error(`${String(error)}\n${client.stderr}${daemon.stderr}`);
-          },
+    for (const [name, lines] of [
+      ['that command, by the user’s shell', ['XSession SAY']],
+      [
+        'a Match block that applies goes before what stands outside, and one that does not counts for nothing',
+        [
+          'XSession exec sleep 60',
+          'Match User bob',
+          'XSession false',
+          'Match User alice',
+          'XSession SAY',
+        ],
+      ],
+    ] as const) {
+      test(`XSession: ${name}`, async () => {
+        rmSync('/home/alice/session', { force: true });
+        const command = 'echo "it is $0 $HOME" > $HOME/session; exec sleep 60';
+        await using place = await withDesktopConfig(
+          lines.map((line) => line.replace('SAY', () => command)),
         );
-        await eventually('it ran', () => existsSync('/home/alice/session'));
-        assert.match(readFileSync('/home/alice/session', 'utf8'), /^it is .* \/home\/alice\n$/);
-        const [desktop] = JSON.parse(run(launcher, ['sessions', 'list', '--json'])) as [
-          { readonly id: string },
-        ];
-        run(launcher, ['sessions', 'terminate', desktop.id]);
-      } finally {
-        await client.stop();
-      }
-    });
+        const { ground, daemon } = place;
+        const client = new Child('ssh', sshArguments(ground, { key, args: ['-s'] }, 'rfb'), {
+          env: { PATH: '/usr/bin:/bin', HOME: '/root' },
+        });
+        try {
+          await eventually('RFB', () => client.stdout.startsWith('RFB 003.008\n'), 15_000).catch(
+            (error: unknown) => {
+              throw new Error(`${String(error)}\n${client.stderr}${daemon.stderr}`);
+            },
+          );
+          await eventually('it ran', () => existsSync('/home/alice/session'));
+          assert.match(readFileSync('/home/alice/session', 'utf8'), /^it is .* \/home\/alice\n$/);
+          const [desktop] = JSON.parse(run(launcher, ['sessions', 'list', '--json'])) as [
+            { readonly id: string },
+          ];
+          run(launcher, ['sessions', 'terminate', desktop.id]);
+        } finally {
+          await client.stop();
+        }
+      });
+    }
 
     test('a wrong line of it: file and line, exit 255; one that is asked for has to be there', async () => {
       await using ground = await Ground.make();
