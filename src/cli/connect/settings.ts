@@ -40,6 +40,10 @@ export interface Settings {
   readonly strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
   readonly isHashed: boolean;
   readonly methods: readonly string[];
+  readonly gssapiAuthentication: boolean;
+  readonly gssapiDelegateCredentials: boolean;
+  /** A module's path; null: none. */
+  readonly pkcs11Provider: string | null;
   readonly promptAttempts: number;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveCountMax: number;
@@ -69,6 +73,7 @@ export function surroundings(environment: NodeJS.ProcessEnv): Surroundings {
 }
 
 const defaultIdentities = ['id_rsa', 'id_ecdsa', 'id_ed25519'];
+const preferredMethods = 'gssapi-with-mic,publickey,keyboard-interactive,password';
 const maxConfigBytes = 1024 * 1024;
 
 /** Throws ClientFailure `usage` for a wrong option or file. */
@@ -194,6 +199,9 @@ class SettingsReader {
         'ask') as Settings['strictHostKeyChecking'],
       isHashed: text('hashknownhosts') === 'yes',
       methods: this.#methods(),
+      gssapiAuthentication: text('gssapiauthentication') === 'yes',
+      gssapiDelegateCredentials: text('gssapidelegatecredentials') === 'yes',
+      pkcs11Provider: this.#pkcs11Provider(text('pkcs11provider')),
       promptAttempts: Number(text('numberofpasswordprompts') ?? 3),
       keepaliveIntervalMs: Number(text('serveraliveinterval') ?? 15) * 1000,
       keepaliveCountMax: Number(text('serveralivecountmax') ?? 3),
@@ -243,10 +251,16 @@ class SettingsReader {
     return this.#expand(written, tokens);
   }
 
+  /** As in ssh a path without tokens; only the home is filled in. */
+  #pkcs11Provider(written: string | undefined): string | null {
+    return written === undefined || written.toLowerCase() === 'none' ? null : this.#path(written);
+  }
+
   #methods(): string[] {
     const text = (name: OptionName): string | undefined => this.#options.text.get(name);
-    const wanted = text('preferredauthentications') ?? 'publickey,keyboard-interactive,password';
+    const wanted = text('preferredauthentications') ?? preferredMethods;
     const off = new Set<string>();
+    if (text('gssapiauthentication') !== 'yes') off.add('gssapi-with-mic');
     if (text('pubkeyauthentication') === 'no') off.add('publickey');
     if (text('kbdinteractiveauthentication') === 'no') off.add('keyboard-interactive');
     if (text('passwordauthentication') === 'no') off.add('password');

@@ -53,12 +53,16 @@ export const optionTable = {
   connecttimeout: { is: 'number', min: 1, max: 86400 },
   addressfamily: { is: 'choice', of: { any: 'any', inet: 'inet', inet6: 'inet6' } },
   batchmode: yesNo,
+  gssapiauthentication: yesNo,
+  gssapidelegatecredentials: yesNo,
+  pkcs11provider: { is: 'text' },
 } as const satisfies Record<string, OptionKind>;
 
 /** Other spellings of a name that ssh still reads. */
 const synonyms: Readonly<Record<string, OptionName>> = {
   challengeresponseauthentication: 'kbdinteractiveauthentication',
   keyboardinteractiveauthentication: 'kbdinteractiveauthentication',
+  smartcarddevice: 'pkcs11provider',
 };
 
 /** Options that would change the way to the host: ignoring them would reach another machine. */
@@ -76,15 +80,15 @@ const withoutEffect: ReadonlySet<string> = new Set(
   compressionlevel connectionattempts controlmaster controlpath controlpersist dynamicforward
   enableescapecommandline enablesshkeysign escapechar exitonforwardfailure fingerprinthash
   forkafterauthentication forwardagent forwardx11 forwardx11timeout forwardx11trusted gatewayports
-  gssapiauthentication gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms
+  gssapiclientidentity gssapikexalgorithms
   gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms
   hostbasedauthentication hostbasedkeytypes hostkeyalgorithms ignoreunknown ipqos kbdinteractivedevices
   kexalgorithms knownhostscommand localcommand localforward loglevel logverbose macs
   nohostauthenticationforlocalhost obscurekeystroketiming permitlocalcommand permitremoteopen
-  pkcs11provider protocol proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes refuseconnection
+  protocol proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes refuseconnection
   rekeylimit remotecommand remoteforward requesttty requiredrsasize revokedhostkeys
   rhostsrsaauthentication rsaauthentication securitykeyprovider sendenv sessiontype setenv
-  smartcarddevice stdinnull streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive
+  stdinnull streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive
   tunnel tunneldevice updatehostkeys useprivilegedport usekeychain verifyhostkeydns versionaddendum
   visualhostkey warnweakcrypto xauthlocation`.split(/\s+/),
 );

@@ -49,11 +49,15 @@ Host *.example.org !not.example.org
     HostKeyAlias kept
 Match host a.example.org,b.example.org user pattern
     Port 3300
+    GSSAPIAuthentication yes
+    GSSAPIDelegateCredentials yes
+    PKCS11Provider /usr/lib/softhsm/libsofthsm2.so
 Match !host c.example.org originalhost short
     HostName %h.example.org
 Match all
     AddressFamily inet
-    PreferredAuthentications publickey,password
+    GSSAPIDelegateCredentials no
+    PreferredAuthentications gssapi-with-mic,publickey,password
     NumberOfPasswordPrompts 5
 Include ${join(folder, 'included')}/*.conf
 Host *
@@ -105,6 +109,11 @@ function compare(settings: Settings, theirs: Map<string, string[]>): void {
   assert.equal(String(settings.promptAttempts), only('numberofpasswordprompts'));
   assert.equal(String(settings.keepaliveCountMax), only('serveralivecountmax'));
   assert.equal({ 0: 'any', 4: 'inet', 6: 'inet6' }[settings.family], only('addressfamily'));
+  const flag = (is: boolean) => (is ? 'yes' : 'no');
+  assert.equal(flag(settings.gssapiAuthentication), only('gssapiauthentication'));
+  assert.equal(flag(settings.gssapiDelegateCredentials), only('gssapidelegatecredentials'));
+  assert.equal(settings.methods.includes('gssapi-with-mic'), settings.gssapiAuthentication);
+  assert.equal(settings.pkcs11Provider ?? undefined, only('pkcs11provider'));
   const expand = (path: string): string =>
     path
       .replace(/^~/, home)
