@@ -152,7 +152,7 @@ describe('access', lab, () => {
       ),
     );
     for (const elapsedMs of ends) {
-      assert.ok(elapsedMs > 1_500 && elapsedMs < 4_500, `${elapsedMs} ms`);
+      assert.ok(elapsedMs > 1_500 && elapsedMs < 8_000, `${elapsedMs} ms`);
     }
     if (server.kind === 'sshdesk') {
       // sshd 9.2 ends in a signal handler and logs nothing on Linux; 10.x logs this.

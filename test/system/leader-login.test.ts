@@ -457,20 +457,19 @@ describe('a login', lab, () => {
     test('takes as long for somebody unknown as for a wrong password', async () => {
       const users = ['alice', 'nosuchuser', 'keyonly'];
       const leaders = await Promise.all(users.map((user) => started(user, '')));
-      const times: number[][] = leaders.map(() => []);
-      for (let round = 0; round < 41; round++) {
+      // The quickest of each: what a busy machine adds is not the leader's. It may add to one for a
+      // while; a difference of the leader's own stays, however often they are asked.
+      const quickest = leaders.map(() => Number.POSITIVE_INFINITY);
+      const areAlike = (): boolean => Math.max(...quickest) < Math.min(...quickest) * 1.2;
+      for (let round = 0; round < 41 || (round < 2_000 && !areAlike()); round++) {
         for (const [i, { client }] of leaders.entries()) {
           const from = performance.now();
           await client.authenticate(byPassword('wrong'));
-          times[i]?.push(performance.now() - from);
+          quickest[i] = Math.min(quickest[i] as number, performance.now() - from);
         }
       }
       await Promise.all(leaders.map(({ client }) => client.end(0)));
-      // The quickest of each: what a busy machine adds is not the leader's.
-      const quickest = times.map((list) => Math.min(...list));
-      const [known, unknown, locked] = quickest as [number, number, number];
-      assert.ok(Math.abs(known - unknown) < known * 0.2, `${known} ${unknown}`);
-      assert.ok(Math.abs(known - locked) < known * 0.2, `${known} ${locked}`);
+      assert.ok(areAlike(), quickest.join(' '));
     });
   });
 });

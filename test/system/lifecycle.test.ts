@@ -118,7 +118,7 @@ describe('the daemon', lab, () => {
     const began = Date.now();
     daemon.process.kill('SIGTERM');
     assert.equal((await daemon.finished).code, 0);
-    assert.ok(Date.now() - began < 1_500, `${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < 5_000, `${Date.now() - began} ms`);
     await nothingLeft();
     assert.ok(!existsSync(ground.pidFile));
     assert.ok(!existsSync('/run/sshdesk/control.sock'));

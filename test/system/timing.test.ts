@@ -43,6 +43,10 @@ async function medians(
 
 const spread = (found: Readonly<Record<string, number>>): number =>
   Math.max(...Object.values(found)) - Math.min(...Object.values(found));
+const within =
+  (part: number) =>
+  (found: Readonly<Record<string, number>>): boolean =>
+    spread(found) <= part * Math.min(...Object.values(found));
 const shown = (found: Readonly<Record<string, number>>): string =>
   Object.entries(found)
     .map(([user, ms]) => `${user} ${ms.toFixed(2)} ms`)
@@ -139,26 +143,29 @@ describe('the time of a refusal', lab, () => {
         }),
       );
     }
-    // sshd 9.2 waits up to 5 ms more, and its doubled cost.
-    assert.ok(median(samples) < (serverKind === 'sshd' ? 60 : 20), `${median(samples)} ms`);
+    // The quickest: the others have waited for a processor. sshd 9.2 waits up to 5 ms more, and its
+    // doubled cost.
+    assert.ok(Math.min(...samples) < (serverKind === 'sshd' ? 60 : 20), samples.join(' '));
   });
 
   for (const method of ['password', 'keyboard-interactive'] as const) {
-    test(`a wrong ${method} with PAM`, { timeout: 50_000 }, async () => {
+    test(`a wrong ${method} with PAM`, { timeout: 100_000 }, async () => {
       const server = await start(['UsePAM yes', 'KbdInteractiveAuthentication yes']);
-      const found = await medians(async (user) => {
-        using client = await ready(server);
-        const dialogue =
-          method === 'password'
-            ? await password(client, user, 'wrong')
-            : await keyboardInteractive(client, user, ['wrong']);
-        assert.equal(dialogue.outcome, 'refused');
-        return dialogue.elapsedMs;
-      }, 50);
-      // sshd leaves the delay to libpam, which spreads it by a quarter on purpose.
-      const allowed = serverKind === 'sshd' ? 0.25 : 0.05;
-      const least = Math.min(...Object.values(found));
-      assert.ok(spread(found) <= allowed * least, shown(found));
+      await assertAlike(
+        async () =>
+          await medians(async (user) => {
+            using client = await ready(server);
+            const dialogue =
+              method === 'password'
+                ? await password(client, user, 'wrong')
+                : await keyboardInteractive(client, user, ['wrong']);
+            assert.equal(dialogue.outcome, 'refused');
+            return dialogue.elapsedMs;
+          }, 50),
+        // sshd leaves the delay to libpam, which spreads it by a quarter on purpose.
+        within(serverKind === 'sshd' ? 0.25 : 0.05),
+        2,
+      );
     });
   }
 
@@ -173,10 +180,7 @@ describe('the time of a refusal', lab, () => {
           },
           serverKind === 'sshd' ? 1 : 10,
         ),
-      (found) => {
-        const allowed = serverKind === 'sshd' ? 0.5 : 0.05;
-        return spread(found) <= allowed * Math.min(...Object.values(found));
-      },
+      within(serverKind === 'sshd' ? 0.5 : 0.05),
       3,
     );
   });
@@ -189,28 +193,31 @@ describe('the time of a refusal', lab, () => {
     'nobody-such': ['nobody-such', 'wrong'],
   };
   for (const method of ['password', 'keyboard-interactive'] as const) {
-    test(`${method} of root where PermitRootLogin refuses it`, { timeout: 80_000 }, async () => {
+    test(`${method} of root where PermitRootLogin refuses it`, { timeout: 160_000 }, async () => {
       setPassword('root', 'the-right-word');
       const server = await start([
         ...['UsePAM yes', 'KbdInteractiveAuthentication yes'],
         ...['AllowUsers root', 'PermitRootLogin prohibit-password'],
       ]);
-      const found = await medians(
-        async (kind) => {
-          const [user, word] = words[kind] as readonly [string, string];
-          using client = await ready(server);
-          const dialogue =
-            method === 'password'
-              ? await password(client, user, word)
-              : await keyboardInteractive(client, user, [word]);
-          assert.equal(dialogue.outcome, 'refused');
-          return dialogue.elapsedMs;
-        },
-        50,
-        Object.keys(words),
+      await assertAlike(
+        async () =>
+          await medians(
+            async (kind) => {
+              const [user, word] = words[kind] as readonly [string, string];
+              using client = await ready(server);
+              const dialogue =
+                method === 'password'
+                  ? await password(client, user, word)
+                  : await keyboardInteractive(client, user, [word]);
+              assert.equal(dialogue.outcome, 'refused');
+              return dialogue.elapsedMs;
+            },
+            50,
+            Object.keys(words),
+          ),
+        within(serverKind === 'sshd' ? 0.25 : 0.05),
+        2,
       );
-      const allowed = serverKind === 'sshd' ? 0.25 : 0.05;
-      assert.ok(spread(found) <= allowed * Math.min(...Object.values(found)), shown(found));
     });
   }
 
@@ -230,10 +237,7 @@ describe('the time of a refusal', lab, () => {
           serverKind === 'sshd' ? 1 : 10,
           Object.keys(words),
         ),
-      (found) => {
-        const allowed = serverKind === 'sshd' ? 0.5 : 0.05;
-        return spread(found) <= allowed * Math.min(...Object.values(found));
-      },
+      within(serverKind === 'sshd' ? 0.5 : 0.05),
       3,
     );
   });
