@@ -26,7 +26,7 @@ import { checkout, inLab, makeUser, run } from '../support/lab.ts';
 import { order, until } from '../support/leader-driver.ts';
 
 const lab = inLab(import.meta.url, 300_000);
-const frameCount = Number(process.env.FUZZ_FRAMES ?? 2000);
+const frameCount = Number(process.env.FUZZ_FRAMES ?? 1000);
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 const exitMalformed = 65;
 const reports = '/tmp/sanitizer';

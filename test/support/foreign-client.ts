@@ -91,7 +91,7 @@ export type ForeignClientName = keyof typeof foreignClients;
 
 /** `inLab`, and skipped with the package's name where the client is not installed. */
 export function inLabWith(moduleUrl: string, name: ForeignClientName): LabOptions {
-  // Python's clients carry 21 MiB many times over; on a busy machine that takes its time.
+  // Python's clients carry 9 MiB many times over; on a busy machine that takes its time.
   const options = inLab(moduleUrl, 280_000);
   const client: ForeignClient = foreignClients[name];
   if (options.skip === false && globSync(client.file).length === 0) {
@@ -304,8 +304,8 @@ export class TestAgent implements AsyncDisposable {
 
 /** Of alice. Never on a command line: clients read it from where they are told to. */
 export const password = 'correct horse 7';
-/** 21 MiB and an odd rest. */
-const largeBytes = 21 * 1024 * 1024 + 17;
+/** 9 MiB and an odd rest. */
+const largeBytes = 9 * 1024 * 1024 + 17;
 export const largeFile = '/tmp/large';
 export const passwordFile = '/tmp/password';
 

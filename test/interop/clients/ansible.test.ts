@@ -82,13 +82,13 @@ describe('Ansible', lab, () => {
     });
   }
 
-  can('upload', '21 MiB by its sftp arrive as they were', async () => {
+  can('upload', '9 MiB by its sftp arrive as they were', async () => {
     const outcome = await ansible(['-m', 'copy', '-a', `src=${largeFile} dest=~/up`]);
     assert.equal(outcome.status, 0, outcome.stderr + outcome.text);
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB by its scp arrive as they are', async () => {
+  can('download', '9 MiB by its scp arrive as they are', async () => {
     const outcome = await ansible(
       ['-m', 'fetch', '-a', `src=${largeFile} dest=/tmp/got flat=yes`],
       { ANSIBLE_SSH_TRANSFER_METHOD: 'scp' },

@@ -122,7 +122,7 @@ async with connect() as conn:
     assert.equal(text, "'out\\n' 'err\\n' 7\nTERM\n");
   });
 
-  can('upload', '21 MiB by sftp arrive as they were', async () => {
+  can('upload', '9 MiB by sftp arrive as they were', async () => {
     await says(`
 async with connect() as conn, conn.start_sftp_client() as sftp:
     await sftp.put('${largeFile}', 'up')
@@ -130,7 +130,7 @@ async with connect() as conn, conn.start_sftp_client() as sftp:
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB by sftp arrive as they are', async () => {
+  can('download', '9 MiB by sftp arrive as they are', async () => {
     await says(`
 async with connect() as conn, conn.start_sftp_client() as sftp:
     await sftp.get('${largeFile}', '/tmp/got')
@@ -223,7 +223,7 @@ async with connect() as conn:
     assert.equal(text, `${Array.from({ length: 40 }, (_, at) => at).join(',')}\n`);
   });
 
-  can('-L', '21 MiB go through a forwarded port and come back', async () => {
+  can('-L', '9 MiB go through a forwarded port and come back', async () => {
     await using target = await EchoTarget.start();
     await says(
       `
@@ -236,7 +236,7 @@ async with connect() as conn:
     );
   });
 
-  can('-R', '21 MiB go through a port that the server chose and come back', async () => {
+  can('-R', '9 MiB go through a port that the server chose and come back', async () => {
     await using target = await EchoTarget.start();
     await says(
       `

@@ -90,13 +90,13 @@ describe('Dropbear dbclient', lab, () => {
     assert.match(outcome.stderr, /^err$/m);
   });
 
-  can('upload', '21 MiB arrive as they were', async () => {
+  can('upload', '9 MiB arrive as they were', async () => {
     const outcome = await dbclient(stage.ed25519, 'cat > up', [], { input: stage.large });
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB arrive as they are', async () => {
+  can('download', '9 MiB arrive as they are', async () => {
     const outcome = await dbclient(stage.ed25519, `cat ${largeFile}`);
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(outcome.stdout.equals(stage.large));
@@ -119,7 +119,7 @@ describe('Dropbear dbclient', lab, () => {
     assert.equal(await terminal.ended, 0);
   });
 
-  can('-L', '21 MiB go through and come back', async () => {
+  can('-L', '9 MiB go through and come back', async () => {
     await using target = await EchoTarget.start();
     const port = await freePort();
     await using holding = new Holding(
@@ -133,7 +133,7 @@ describe('Dropbear dbclient', lab, () => {
     assert.ok(back.equals(stage.large), holding.said);
   });
 
-  can('-R', '21 MiB go through and come back', async () => {
+  can('-R', '9 MiB go through and come back', async () => {
     await using target = await EchoTarget.start();
     const port = await freePort();
     await using holding = new Holding(

@@ -38,7 +38,7 @@ describe('git', lab, () => {
   };
   const url = 'alice@127.0.0.1:depot.git';
 
-  can('upload', 'pushes a commit with 21 MiB and 200 files', async () => {
+  can('upload', 'pushes a commit with 9 MiB and 200 files', async () => {
     await good('/tmp', 'init', '-q', 'tree');
     writeFileSync('/tmp/tree/large', stage.large);
     for (let at = 0; at < 200; at++) {

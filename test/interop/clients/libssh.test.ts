@@ -162,7 +162,7 @@ print(run(session, 'id -un')[0])
     assert.equal(text, "(b'out\\n', b'err\\n', 7)\n");
   });
 
-  can('upload', '21 MiB arrive as they were', async () => {
+  can('upload', '9 MiB arrive as they were', async () => {
     await says(`
 session = connect()
 channel = channel_of(session)
@@ -177,7 +177,7 @@ ok(session, lib.ssh_channel_get_exit_status(channel))
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB arrive as they are', async () => {
+  can('download', '9 MiB arrive as they are', async () => {
     await says(`
 out, err, status = run(connect(), 'cat ${largeFile}')
 assert (out == large, err, status) == (True, b'', 0)
@@ -238,7 +238,7 @@ print(read_all(channel).decode().replace(chr(13), ''), end='')
     assert.match(text, /^\/dev\/pts\/\d+\n33 99\nvt100\n$/);
   });
 
-  can('-L', '21 MiB go through a direct-tcpip channel and come back', async () => {
+  can('-L', '9 MiB go through a direct-tcpip channel and come back', async () => {
     await using target = await EchoTarget.start();
     await says(
       `
@@ -251,7 +251,7 @@ back_and_forth(session, channel, large)
     );
   });
 
-  can('-R', '21 MiB go through a forwarded port and come back', async () => {
+  can('-R', '9 MiB go through a forwarded port and come back', async () => {
     await says(
       `
 session = connect()

@@ -76,13 +76,13 @@ describe('OpenSSH', lab, () => {
     assert.equal((await run1({}, 'kill -KILL $$')).status, 255);
   });
 
-  can('upload', '21 MiB arrive as they were', async () => {
+  can('upload', '9 MiB arrive as they were', async () => {
     const outcome = await run1({ input: stage.large }, 'cat > up');
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB arrive as they are', async () => {
+  can('download', '9 MiB arrive as they are', async () => {
     const outcome = await run1({}, `cat ${largeFile}`);
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(outcome.stdout.equals(stage.large));
@@ -162,7 +162,7 @@ describe('OpenSSH', lab, () => {
     ['the sftp protocol', []],
     ['the old protocol', ['-O']],
   ] as const) {
-    can('scp', `with ${name} copies 21 MiB there and back`, async () => {
+    can('scp', `with ${name} copies 9 MiB there and back`, async () => {
       const up = await copy('scp', stage.server, { key, args }, largeFile, remote('scp'));
       assert.equal(up.status, 0, up.stderr);
       rmSync('/tmp/got', { force: true });
@@ -240,7 +240,7 @@ describe('OpenSSH', lab, () => {
     },
   );
 
-  can('-L', '21 MiB go through and come back', async () => {
+  can('-L', '9 MiB go through and come back', async () => {
     await using target = await EchoTarget.start();
     const port = await freePort();
     await using tunnel = holding('-L', `${port}:127.0.0.1:${target.port}`);
@@ -248,7 +248,7 @@ describe('OpenSSH', lab, () => {
     assert.ok((await throughPort(port, stage.large)).equals(stage.large), tunnel.said);
   });
 
-  can('-R', '21 MiB go through and come back', async () => {
+  can('-R', '9 MiB go through and come back', async () => {
     await using target = await EchoTarget.start();
     const port = await freePort();
     await using tunnel = holding('-R', `${port}:127.0.0.1:${target.port}`);
@@ -320,7 +320,7 @@ Host ${host}
     assert.ok(outcome.stdout.equals(stage.large));
   });
 
-  can('-L of sockets', '21 MiB go to a socket in the file system and come back', async () => {
+  can('-L of sockets', '9 MiB go to a socket in the file system and come back', async () => {
     await using target = await EchoTarget.start();
     const port = await freePort();
     rmSync('/home/alice/far', { force: true });

@@ -124,7 +124,7 @@ client.close()
     assert.equal(await says(body), "b'out\\n' b'err\\n' 7\n");
   });
 
-  can('upload', '21 MiB by sftp arrive as they were', async () => {
+  can('upload', '9 MiB by sftp arrive as they were', async () => {
     await says(`
 client = connect()
 client.open_sftp().put('${largeFile}', 'up')
@@ -133,7 +133,7 @@ client.close()
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
   });
 
-  can('download', '21 MiB by sftp arrive as they are', async () => {
+  can('download', '9 MiB by sftp arrive as they are', async () => {
     await says(`
 client = connect()
 client.open_sftp().get('${largeFile}', '/tmp/got')
@@ -220,7 +220,7 @@ client.close()
     assert.match(text, /^\/dev\/pts\/\d+\n33 99\nvt100\n$/);
   });
 
-  can('-L', '21 MiB go through a direct-tcpip channel and come back', async () => {
+  can('-L', '9 MiB go through a direct-tcpip channel and come back', async () => {
     await using target = await EchoTarget.start();
     await says(
       `
@@ -234,7 +234,7 @@ client.close()
     );
   });
 
-  can('-R', '21 MiB go through a forwarded port and come back', async () => {
+  can('-R', '9 MiB go through a forwarded port and come back', async () => {
     const text = await says(
       `
 client = connect()

@@ -21,14 +21,14 @@ describe('rsync', lab, () => {
   };
   const there = (path: string) => `alice@127.0.0.1:${path}`;
 
-  can('upload', '21 MiB arrive as they were', async () => {
+  can('upload', '9 MiB arrive as they were', async () => {
     const outcome = await rsync('--whole-file', largeFile, there('up'));
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(readFileSync('/home/alice/up').equals(stage.large));
     assert.equal(statSync('/home/alice/up').uid, stage.alice.uid);
   });
 
-  can('download', '21 MiB arrive as they are', async () => {
+  can('download', '9 MiB arrive as they are', async () => {
     rmSync('/tmp/got', { force: true });
     const outcome = await rsync('--whole-file', there(largeFile), '/tmp/got');
     assert.equal(outcome.status, 0, outcome.stderr);

@@ -13,7 +13,7 @@ import { makeRawKey, no, payload, RawSsh, str, yes } from '../../support/raw-ssh
 import { startServer, type TestServer } from '../../support/server.ts';
 
 const lab = inLab(import.meta.url, 200_000);
-const lanes = 4;
+const lanes = 16;
 const refusal = 'refused: publickey,password';
 
 describe('names that nobody has', lab, () => {
