@@ -96,6 +96,8 @@ async function runTests(files: string[]): Promise<boolean> {
 }
 
 const wanted = process.argv.slice(2);
+// Each file is a process of its own and loads much that others do.
+process.env.NODE_COMPILE_CACHE ??= join(root, 'build/test-cache');
 const areChecksGood = wanted.length > 0 || check();
 const files = testFiles(wanted);
 if (files.length === 0) {
