@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import { wholeOffer } from '../../ssh/client/agreement.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
   agentIdentities,
@@ -13,7 +14,7 @@ import {
 } from '../../ssh/client/identities.ts';
 import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
 import { preferKnownAlgorithms } from '../../ssh/client/known-hosts.ts';
-import { openSession, supportedHostKeyAlgorithms } from '../../ssh/client/session.ts';
+import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
 import { dial } from './dial.ts';
@@ -41,7 +42,14 @@ export async function login(
   try {
     return await openSession({
       socket,
-      hostKeyAlgorithms: preferKnownAlgorithms(supportedHostKeyAlgorithms, entries, name),
+      offer: {
+        ...wholeOffer,
+        hostKey: preferKnownAlgorithms(
+          wholeOffer.hostKey.filter((a) => !a.includes('-cert-')),
+          entries,
+          name,
+        ),
+      },
       async verifyHostKey(blob) {
         ({ mayUsePasswords } = await policy.verify(blob));
         return true;

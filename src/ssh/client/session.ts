@@ -4,16 +4,22 @@
  */
 import type { Socket } from 'node:net';
 import ssh2 from 'ssh2';
-import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
+import type { Client, ClientChannel } from 'ssh2';
+import { SshdeskError } from '../../base/errors.ts';
+import type { ClientOffer } from './agreement.ts';
 import { ClientFailure } from './failure.ts';
+import { KexWire } from './kex.seam.ts';
 import { UserauthWire } from './userauth.seam.ts';
 import { authenticate } from './userauth.ts';
 import type { UserauthPlan } from './userauth.ts';
 
 export interface SessionOptions {
   readonly socket: Socket;
-  readonly hostKeyAlgorithms: readonly string[];
-  /** False or a rejection: the key is refused and the connection ends. */
+  readonly offer: ClientOffer;
+  /**
+   * A key or a certificate, whose private key the server has shown to have. False or a rejection:
+   * it is refused and the connection ends.
+   */
   verifyHostKey(blob: Buffer): Promise<boolean>;
   /** Made once the host key is accepted, so that nothing is unlocked for a stranger. */
   planUserauth(): Promise<UserauthPlan>;
@@ -22,16 +28,6 @@ export interface SessionOptions {
   readonly keepaliveIntervalMs: number;
   readonly keepaliveCountMax: number;
 }
-
-/** Host key algorithms that this client can verify, most wanted first; SHA-1 is not among them. */
-export const supportedHostKeyAlgorithms: readonly string[] = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-];
 
 /** Longer than any second factor takes; the server's LoginGraceTime is what normally ends it. */
 const userauthTimeoutMs = 10 * 60 * 1000;
@@ -55,6 +51,7 @@ class Opening {
   readonly client: Client = new ssh2.Client();
   readonly #options: SessionOptions;
   readonly #wire: UserauthWire;
+  readonly #kex: KexWire;
   #phase: 'handshake' | 'login' = 'handshake';
   #banners = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -80,14 +77,11 @@ class Opening {
       readyTimeout: 0,
       keepaliveInterval: options.keepaliveIntervalMs,
       keepaliveCountMax: options.keepaliveCountMax,
-      algorithms: {
-        serverHostKey: options.hostKeyAlgorithms as ServerHostKeyAlgorithm[],
-        compress: ['none'],
-      },
-      hostVerifier: (blob: Buffer, verified: (isValid: boolean) => void) => {
-        this.#verify(blob, verified);
+      hostVerifier: (_plain: Buffer, verified: (isValid: boolean) => void) => {
+        this.#verify(this.#kex.presented, verified);
       },
     });
+    this.#kex = new KexWire(this.client, options.offer);
     this.#wire = new UserauthWire(this.client);
   }
 
@@ -122,11 +116,10 @@ class Opening {
       verified(isSame);
       return;
     }
-    const presented = Buffer.from(blob);
     clearTimeout(this.#timer);
-    this.#options.verifyHostKey(presented).then(
+    this.#options.verifyHostKey(blob).then(
       (isValid) => {
-        if (isValid) this.#hostKey = presented;
+        if (isValid) this.#hostKey = blob;
         this.#hostKeyFailure = isValid
           ? null
           : new ClientFailure('host-key', 'Host key verification failed.');
@@ -184,6 +177,10 @@ class Opening {
 
 /** A DISCONNECT carries its reason as a number; one that ends a login is about the login. */
 function failureOf(error: Error & { level?: string; code?: unknown }, phase: string) {
+  if (error instanceof ClientFailure) return error;
+  if (error instanceof SshdeskError) {
+    return new ClientFailure('connection', error.detail, { cause: error });
+  }
   const isDisconnect = typeof error.code === 'number';
   const kind = phase === 'login' && isDisconnect ? 'authentication' : 'connection';
   const text = error.message.slice(0, 1024);

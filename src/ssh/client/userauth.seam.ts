@@ -1,7 +1,8 @@
 /**
  * Takes the client half of RFC 4252 over from ssh2's `Client`: its own loop hides the text of
- * rounds without prompts, and forgets a partial success that an agent's key has earned. The only
- * file of this folder that touches names of ssh2 that are not public. Runs in: user.
+ * rounds without prompts, and forgets a partial success that an agent's key has earned. With
+ * kex.seam.ts the only file of this folder that touches names of ssh2 that are not public.
+ * Runs in: user.
  */
 import type { Client, ParsedKey, Prompt } from 'ssh2';
 import { ClientFailure } from './failure.ts';

@@ -1,10 +1,12 @@
 /**
- * Server's half of mlkem768x25519-sha256 (draft-ietf-sshm-mlkem-hybrid-kex): ML-KEM-768 and X25519
- * side by side, K = SHA-256(ML-KEM secret ‖ X25519 secret), a string. Pure. Runs in: worker.
+ * Both halves of mlkem768x25519-sha256 (draft-ietf-sshm-mlkem-hybrid-kex): ML-KEM-768 and X25519
+ * side by side, K = SHA-256(ML-KEM secret ‖ X25519 secret), a string. Pure.
+ * Runs in: worker (the server's half), user (the client's).
  */
 import {
   createHash,
   createPublicKey,
+  decapsulate,
   diffieHellman,
   encapsulate,
   generateKeyPairSync,
@@ -13,6 +15,7 @@ import {
 import { KexError } from '../../base/errors.ts';
 
 const mlkemPublicBytes = 1184;
+const mlkemCiphertextBytes = 1088;
 const x25519Bytes = 32;
 /** SubjectPublicKeyInfo heads in front of the raw keys (RFC 8410, draft-ietf-lamps-kyber). */
 const mlkemHead = Buffer.from('308204b2300b0609608648016503040402038204a100', 'hex');
@@ -24,8 +27,47 @@ export interface HybridShare {
   readonly sharedSecret: Buffer;
 }
 
+export interface HybridOffer {
+  /** ML-KEM public key ‖ X25519 public key. */
+  readonly clientValue: Buffer;
+  /** Throws KexError when the server's value has not the right length or is not a key. */
+  finish(serverValue: Buffer): Buffer;
+}
+
 function importRaw(head: Buffer, raw: Buffer): KeyObject {
   return createPublicKey({ key: Buffer.concat([head, raw]), format: 'der', type: 'spki' });
+}
+
+function rawOf(head: Buffer, key: KeyObject): Buffer {
+  return key.export({ type: 'spki', format: 'der' }).subarray(head.length);
+}
+
+/** Keys for one exchange, which go with it. */
+export function initiate(): HybridOffer {
+  const mlkem = generateKeyPairSync('ml-kem-768');
+  const curve = generateKeyPairSync('x25519');
+  const clientValue = Buffer.concat([
+    rawOf(mlkemHead, mlkem.publicKey),
+    rawOf(x25519Head, curve.publicKey),
+  ]);
+  return {
+    clientValue,
+    finish(serverValue) {
+      if (serverValue.length !== mlkemCiphertextBytes + x25519Bytes) {
+        throw new KexError(`mlkem768x25519-sha256: server value of ${serverValue.length} bytes`);
+      }
+      try {
+        const first = decapsulate(mlkem.privateKey, serverValue.subarray(0, mlkemCiphertextBytes));
+        const second = diffieHellman({
+          privateKey: curve.privateKey,
+          publicKey: importRaw(x25519Head, serverValue.subarray(mlkemCiphertextBytes)),
+        });
+        return createHash('sha256').update(first).update(second).digest();
+      } catch (cause) {
+        throw new KexError('mlkem768x25519-sha256: the server value is not a key', { cause });
+      }
+    },
+  };
 }
 
 /** Throws KexError when the client's value has not the right length or is not a key. */
@@ -41,9 +83,8 @@ export function respond(clientValue: Buffer): HybridShare {
       privateKey: own.privateKey,
       publicKey: importRaw(x25519Head, clientValue.subarray(mlkemPublicBytes)),
     });
-    const ownPublic = own.publicKey.export({ type: 'spki', format: 'der' });
     return {
-      serverValue: Buffer.concat([mlkem.ciphertext, ownPublic.subarray(x25519Head.length)]),
+      serverValue: Buffer.concat([mlkem.ciphertext, rawOf(x25519Head, own.publicKey)]),
       sharedSecret: createHash('sha256').update(mlkem.sharedKey).update(secret).digest(),
     };
   } catch (cause) {

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { duplexPair } from 'node:stream';
 import { ClientFailure } from '../../../src/ssh/client/failure.ts';
-import { openSession, supportedHostKeyAlgorithms } from '../../../src/ssh/client/session.ts';
+import { wholeOffer } from '../../../src/ssh/client/agreement.ts';
+import { openSession } from '../../../src/ssh/client/session.ts';
 import { type HostKeyType, makeHostKey } from '../../support/exchange-signer.ts';
 import { RawClient, sshString } from '../../support/raw-client.ts';
 import { type FuzzTarget, settled, within } from '../target.ts';
@@ -49,7 +50,7 @@ export const clientHandshake: FuzzTarget = {
     const outcome = openSession({
       // ssh2 uses nothing of a socket that a Duplex has not.
       socket: near as never,
-      hostKeyAlgorithms: supportedHostKeyAlgorithms,
+      offer: wholeOffer,
       verifyHostKey: async () => true,
       planUserauth: async () => {
         hasBegun = true;

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { duplexPair } from 'node:stream';
 import { ClientFailure } from '../../../src/ssh/client/failure.ts';
-import { openSession, supportedHostKeyAlgorithms } from '../../../src/ssh/client/session.ts';
+import { wholeOffer } from '../../../src/ssh/client/agreement.ts';
+import { openSession } from '../../../src/ssh/client/session.ts';
 import { createServerTransport } from '../../../src/ssh/transport/server-transport.ts';
 import { LocalSigner, makeHostKey } from '../../support/exchange-signer.ts';
 import { no, payload, str, u32, yes } from '../../support/raw-ssh.ts';
@@ -61,7 +62,7 @@ export const clientMessages: FuzzTarget = {
     });
     const outcome = openSession({
       socket: near as never,
-      hostKeyAlgorithms: supportedHostKeyAlgorithms,
+      offer: wholeOffer,
       verifyHostKey: async () => true,
       planUserauth: async () => ({
         user: 'alice',

@@ -8,7 +8,7 @@ import {
 } from 'node:crypto';
 import { test } from 'node:test';
 import { KexError } from '../../../../../src/base/errors.ts';
-import { respond } from '../../../../../src/ssh/transport/mlkem768x25519-sha256.ts';
+import { initiate, respond } from '../../../../../src/ssh/transport/mlkem768x25519-sha256.ts';
 
 const mlkem = generateKeyPairSync('ml-kem-768');
 const curve = generateKeyPairSync('x25519');
@@ -49,5 +49,23 @@ test('a wrong length, coefficients out of range and a point of low order are Kex
   ];
   for (const value of [...bad, outOfRange, lowOrder]) {
     assert.throws(() => respond(value), KexError);
+  }
+});
+
+test('both halves of ours find the same secret; no two offers are alike', () => {
+  const offer = initiate();
+  const { serverValue, sharedSecret } = respond(offer.clientValue);
+  assert.deepEqual(offer.finish(serverValue), sharedSecret);
+  assert.notDeepEqual(initiate().finish(serverValue), sharedSecret);
+  assert.notDeepEqual(initiate().clientValue, offer.clientValue);
+});
+
+test('of a server too: a wrong length and a point of low order are KexErrors', () => {
+  const offer = initiate();
+  const { serverValue } = respond(offer.clientValue);
+  const lowOrder = Buffer.from(serverValue);
+  lowOrder.fill(0, 1088);
+  for (const value of [Buffer.alloc(0), serverValue.subarray(1), lowOrder]) {
+    assert.throws(() => offer.finish(value), KexError);
   }
 });
