@@ -17,6 +17,8 @@ interface Arguments {
   readonly l: string | undefined;
   readonly o: readonly string[] | undefined;
   readonly F: string | undefined;
+  readonly A: boolean;
+  readonly a: boolean;
   readonly batch: boolean;
   readonly session: string | undefined;
   readonly geometry: string | undefined;
@@ -33,7 +35,7 @@ const knownOptions: KnownOptions = new Map([
   ...['i', 'p', 'l', 'o', 'F', 'session', 'geometry', 'listen', 'screenshot', 'wait'].map(
     (name) => [name, true] as const,
   ),
-  ...['batch', 'list', 'json', 'help', 'version'].map((name) => [name, false] as const),
+  ...['A', 'a', 'batch', 'list', 'json', 'help', 'version'].map((name) => [name, false] as const),
 ]);
 const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
@@ -65,6 +67,8 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('l', { ...text, describe: 'user' })
     .option('o', { ...text, array: true, describe: 'option of ssh_config(5), as KEY=VALUE' })
     .option('F', { ...text, describe: 'configuration file instead of ~/.ssh/config' })
+    .option('A', { type: 'boolean', default: false, describe: 'forward the agent' })
+    .option('a', { type: 'boolean', default: false, describe: 'do not forward the agent' })
     .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
     .option('session', { ...text, describe: 'name of the desktop' })
     .option('geometry', { ...text, describe: 'size of the desktop, such as 1280x800' })
@@ -95,6 +99,7 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
       options: given.o ?? [],
       configFile: single(given.F, '-F'),
       isBatch: given.batch,
+      isAgentForwarded: agentForwarding(given),
     },
     desktop: {
       name: nameOf(single(given.session, '--session')),
@@ -102,6 +107,11 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
     },
     purpose: purposeOf(given),
   };
+}
+
+function agentForwarding({ A: isOn, a: isOff }: Arguments): boolean | undefined {
+  if (isOn && isOff) usage('-A and -a exclude each other');
+  return isOn || isOff ? isOn : undefined;
 }
 
 function nameOf(name: string | undefined): string | null {

@@ -4,6 +4,7 @@
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientFailureKind } from '../../ssh/client/failure.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
+import { forwardAgent } from './agent-forward.ts';
 import { Desktops } from './desktop.ts';
 import type { DesktopRequest } from './desktop.ts';
 import { mayWrite } from './file-trouble.ts';
@@ -85,11 +86,17 @@ class ConnectRun {
     if (settings.ignored.length > 0) {
       this.#terminal.line(`Warning: without effect here: ${settings.ignored.join(', ')}`);
     }
+    if (settings.agentForwarding.is === 'missing') {
+      this.#terminal.line('Warning: there is no agent to forward: SSH_AUTH_SOCK is not set');
+    }
     // Looked at first: nobody should answer questions for a desktop that cannot be shown.
     const { purpose } = this.#request;
     const viewer = purpose.is === 'view' ? await findViewer(process.env) : null;
     if (purpose.is === 'screenshot') await mayWrite(purpose.path);
     const session = await login(settings, this.#terminal, this.#signal);
+    session.onRefused = (what) => this.#terminal.line(`Warning: the server refuses ${what}.`);
+    const { agentForwarding } = settings;
+    if (agentForwarding.is === 'to') forwardAgent(session, agentForwarding.path);
     try {
       await this.#untilEnd(session, this.#serve(session, settings, viewer));
     } finally {

@@ -21,7 +21,15 @@ export interface SshArguments {
   readonly options: readonly string[];
   readonly configFile: string | undefined;
   readonly isBatch: boolean;
+  /** -A and -a; undefined: neither. */
+  readonly isAgentForwarded?: boolean | undefined;
 }
+
+export type AgentForwarding =
+  | { readonly is: 'off' }
+  | { readonly is: 'to'; readonly path: string }
+  /** Asked for, and there is none. */
+  | { readonly is: 'missing' };
 
 export interface Settings {
   /** What is dialled. */
@@ -35,6 +43,7 @@ export interface Settings {
   readonly isIdentitiesOnly: boolean;
   /** A socket's path; null: no agent. */
   readonly agentPath: string | null;
+  readonly agentForwarding: AgentForwarding;
   readonly userKnownHosts: readonly string[];
   readonly globalKnownHosts: readonly string[];
   readonly strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
@@ -116,6 +125,9 @@ class SettingsReader {
     const login = given.user ?? user;
     if (login !== null) this.#set('User', login);
     for (const path of given.identityFiles) this.#set('IdentityFile', path);
+    if (given.isAgentForwarded !== undefined) {
+      this.#set('ForwardAgent', given.isAgentForwarded ? 'yes' : 'no');
+    }
     for (const text of given.options) this.#applyOption(text);
   }
 
@@ -187,6 +199,7 @@ class SettingsReader {
         .map((path) => ({ path: this.#expand(path, tokens), isExplicit: explicit.has(path) })),
       isIdentitiesOnly: text('identitiesonly') === 'yes',
       agentPath: this.#agentPath(text('identityagent'), tokens),
+      agentForwarding: this.#agentForwarding(text('forwardagent') ?? 'no', tokens),
       userKnownHosts: files('userknownhostsfile', [
         join(own, 'known_hosts'),
         join(own, 'known_hosts2'),
@@ -254,6 +267,15 @@ class SettingsReader {
   /** As in ssh a path without tokens; only the home is filled in. */
   #pkcs11Provider(written: string | undefined): string | null {
     return written === undefined || written.toLowerCase() === 'none' ? null : this.#path(written);
+  }
+
+  /** `yes`, `no`, the path of a socket or `$VARIABLE` (ssh_config(5)). */
+  #agentForwarding(written: string, tokens: Tokens): AgentForwarding {
+    const flag = { yes: 'yes', true: 'yes', no: 'no', false: 'no' }[written.toLowerCase()];
+    if (flag === 'no') return { is: 'off' };
+    const source = flag === 'yes' ? this.#options.text.get('identityagent') : written;
+    const path = this.#agentPath(source, tokens);
+    return path === null ? { is: 'missing' } : { is: 'to', path };
   }
 
   #methods(): string[] {

@@ -56,6 +56,7 @@ export const optionTable = {
   gssapiauthentication: yesNo,
   gssapidelegatecredentials: yesNo,
   pkcs11provider: { is: 'text' },
+  forwardagent: { is: 'text' },
 } as const satisfies Record<string, OptionKind>;
 
 /** Other spellings of a name that ssh still reads. */
@@ -79,7 +80,7 @@ const withoutEffect: ReadonlySet<string> = new Set(
   certificatefile channeltimeout checkhostip cipher ciphers clearallforwardings compression
   compressionlevel connectionattempts controlmaster controlpath controlpersist dynamicforward
   enableescapecommandline enablesshkeysign escapechar exitonforwardfailure fingerprinthash
-  forkafterauthentication forwardagent forwardx11 forwardx11timeout forwardx11trusted gatewayports
+  forkafterauthentication forwardx11 forwardx11timeout forwardx11trusted gatewayports
   gssapiclientidentity gssapikexalgorithms
   gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms
   hostbasedauthentication hostbasedkeytypes hostkeyalgorithms ignoreunknown ipqos kbdinteractivedevices

@@ -1,20 +1,25 @@
 /**
- * One client connection over a connected socket: handshake, host key, login, then subsystem
- * channels. The socket comes from the caller. Runs in: user.
+ * One client connection over a connected socket: handshake, host key, login, then channels. The
+ * socket comes from the caller. Runs in: user.
  */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
-import type { Client, ClientChannel } from 'ssh2';
+import type { Client } from 'ssh2';
 import { SshdeskError } from '../../base/errors.ts';
+import { Keepalive } from '../connection/keepalive.ts';
+import { type ChannelOpenHandler, Connection, type Opened } from '../connection/mux.ts';
 import type { ClientOffer } from './agreement.ts';
 import { ClientFailure } from './failure.ts';
 import { KexWire } from './kex.seam.ts';
+import { Program, type ProgramOptions, type ProgramStart } from './program.ts';
+import { ProgramStream } from './program-stream.ts';
+import { ClientTransport } from './transport.seam.ts';
 import { UserauthWire } from './userauth.seam.ts';
 import { authenticate } from './userauth.ts';
 import type { UserauthPlan } from './userauth.ts';
 
 export interface SessionOptions {
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly offer: ClientOffer;
   /**
    * A key or a certificate, whose private key the server has shown to have. False or a rejection:
@@ -44,11 +49,13 @@ export async function openSession(options: SessionOptions): Promise<ClientSessio
     options.socket.destroy();
     throw error;
   }
-  return new ClientSession(opening.client, options.socket);
+  if (!opening.session) throw new ClientFailure('connection', 'the login ended without a session');
+  return opening.session;
 }
 
 class Opening {
   readonly client: Client = new ssh2.Client();
+  session: ClientSession | null = null;
   readonly #options: SessionOptions;
   readonly #wire: UserauthWire;
   readonly #kex: KexWire;
@@ -75,14 +82,21 @@ class Opening {
       sock: options.socket,
       username: '',
       readyTimeout: 0,
-      keepaliveInterval: options.keepaliveIntervalMs,
-      keepaliveCountMax: options.keepaliveCountMax,
+      // Ours begins with the session; until then the phases have limits of their own.
+      keepaliveInterval: 0,
       hostVerifier: (_plain: Buffer, verified: (isValid: boolean) => void) => {
         this.#verify(this.#kex.presented, verified);
       },
     });
     this.#kex = new KexWire(this.client, options.offer);
-    this.#wire = new UserauthWire(this.client);
+    this.#wire = new UserauthWire(this.client, () => this.#onSuccess());
+  }
+
+  /** Within the handling of SUCCESS: what the server sends right behind it is a channel's affair. */
+  #onSuccess(): void {
+    clearTimeout(this.#timer);
+    this.client.removeAllListeners();
+    this.session = new ClientSession(this.client, this.#options);
   }
 
   async run(): Promise<void> {
@@ -92,8 +106,6 @@ class Opening {
     this.#arm(userauthTimeoutMs, 'the login takes too long');
     const plan = await Promise.race([this.#options.planUserauth(), this.#failed]);
     await Promise.race([authenticate(this.#wire, plan), this.#failed]);
-    clearTimeout(this.#timer);
-    this.client.removeAllListeners();
   }
 
   #arm(ms: number, text: string): void {
@@ -189,63 +201,120 @@ function failureOf(error: Error & { level?: string; code?: unknown }, phase: str
   });
 }
 
-/** An authenticated connection. */
-/** One channel of a session: what came is read, what is written goes; `stderr` apart. */
-export type Subsystem = ClientChannel;
+/** One program of a session: what came is read, what is written goes; `stderr` apart. */
+export type Subsystem = ProgramStream;
 
+/** An authenticated connection. */
 export class ClientSession {
   readonly #client: Client;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
+  readonly #connection: Connection;
+  readonly #keepalive: Keepalive | null;
+  /** What the server may open, keyed by wire name; empty until somebody serves it. */
+  readonly #channelTypes = new Map<string, ChannelOpenHandler>();
   #isClosing = false;
-  #error: Error | null = null;
+  #failure: ClientFailure | null = null;
+  /** Every program of the session asks for the agent (auth-agent-req@openssh.com). */
+  isAgentForwarded = false;
+  /** The server refuses what a program can do without, such as agent forwarding. */
+  onRefused: (what: string) => void = () => undefined;
   /** Null: closed by this side; otherwise why the connection was lost. */
   readonly ended: Promise<ClientFailure | null>;
 
-  constructor(client: Client, socket: Socket) {
+  constructor(client: Client, options: SessionOptions) {
     this.#client = client;
-    this.#socket = socket;
+    this.#socket = options.socket;
+    const transport = new ClientTransport(client, options.socket);
+    this.#connection = new Connection(transport, { channelTypes: this.#channelTypes });
+    this.#keepalive = this.#startKeepalive(options);
+    transport.onPayload = (payload) => {
+      this.#keepalive?.heard();
+      this.#connection.receive(payload);
+    };
+    transport.onDrain = () => this.#connection.drained();
+    transport.onFailure = (failure) => {
+      this.#failure ??= failure;
+    };
     client.on('error', (error) => {
-      this.#error ??= error;
+      this.#failure ??= failureOf(error, 'open');
+      options.socket.destroy();
     });
     this.ended = new Promise((resolve) => {
-      const onClose = (): void => resolve(this.#isClosing ? null : this.#lost());
-      if (socket.closed) onClose();
-      else client.on('close', onClose);
+      const onClose = (): void => {
+        this.#keepalive?.stop();
+        resolve(this.#isClosing ? null : this.#lost());
+        this.#connection.closed();
+      };
+      if (options.socket.closed) onClose();
+      else options.socket.once('close', onClose);
+    });
+  }
+
+  #startKeepalive(options: SessionOptions): Keepalive | null {
+    const { keepaliveIntervalMs: intervalMs, keepaliveCountMax: countMax } = options;
+    if (intervalMs === 0) return null;
+    return new Keepalive({
+      intervalMs,
+      countMax,
+      ask: () => void this.#connection.ask('keepalive@openssh.com', Buffer.alloc(0)),
+      onSilent: () => {
+        const seconds = (intervalMs * (countMax + 1)) / 1000;
+        this.#failure ??= new ClientFailure(
+          'connection',
+          `the connection is lost: no answer from the server for ${seconds} seconds`,
+        );
+        this.#socket.destroy();
+      },
     });
   }
 
   #lost(): ClientFailure {
-    return this.#error
-      ? failureOf(this.#error, 'open')
-      : new ClientFailure('connection', 'the server closed the connection');
+    return this.#failure ?? new ClientFailure('connection', 'the server closed the connection');
   }
 
-  /** Opens a session channel and starts a subsystem on it. */
-  async subsystem(name: string): Promise<ClientChannel> {
+  /** What the server opens from now on under this wire name. */
+  serve(channelType: string, handler: ChannelOpenHandler): void {
+    this.#channelTypes.set(channelType, handler);
+  }
+
+  /** A refusal and the end of the connection are answers. */
+  openChannel(type: string, data: Buffer): Promise<Opened> {
+    return this.#connection.openChannel(type, data);
+  }
+
+  /** A global request; undefined: refused, or the connection has ended. */
+  ask(name: string, data: Buffer): Promise<Buffer | undefined> {
+    return this.#connection.ask(name, data);
+  }
+
+  /** Opens a session channel and starts a program on it. */
+  async start(start: ProgramStart, options: ProgramOptions = {}): Promise<Program> {
     let timer: NodeJS.Timeout | undefined;
-    const opened = new Promise<ClientChannel>((resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new ClientFailure('desktop', `no answer to the subsystem ${name}`)),
-        channelOpenTimeoutMs,
-      );
-      this.#client.subsys(name, (error, channel) => {
-        if (error) {
-          reject(
-            new ClientFailure('desktop', `subsystem ${name}: ${error.message}`, { cause: error }),
-          );
-        } else {
-          resolve(channel);
-        }
-      });
+    const silence = new Promise<never>((_resolve, reject) => {
+      const failure = new ClientFailure('desktop', `no answer to the request (${start.is})`);
+      timer = setTimeout(() => reject(failure), channelOpenTimeoutMs);
     });
     const lost = this.ended.then((failure) => {
       throw failure ?? new ClientFailure('connection', 'the connection was closed');
     });
     try {
-      return await Promise.race([opened, lost]);
+      const asked: ProgramOptions = {
+        asksForAgent: this.isAgentForwarded,
+        onRefused: (what) => this.onRefused(what),
+        ...options,
+      };
+      return await Promise.race([Program.start(this.#connection, start, asked), lost, silence]);
+    } catch (error) {
+      // The loss answers every open question with a refusal, and is the reason of it.
+      if (this.#socket.closed) await lost;
+      throw error;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  async subsystem(name: string): Promise<Subsystem> {
+    return new ProgramStream(await this.start({ is: 'subsystem', name }));
   }
 
   /** Says goodbye and closes; the socket is cut when the peer does not follow. */

@@ -1,7 +1,8 @@
 /**
  * Takes the client half of RFC 4252 over from ssh2's `Client`: its own loop hides the text of
  * rounds without prompts, and forgets a partial success that an agent's key has earned. With
- * kex.seam.ts the only file of this folder that touches names of ssh2 that are not public.
+ * kex.seam.ts and transport.seam.ts the only file of this folder that touches names of ssh2 that are
+ * not public.
  * Runs in: user.
  */
 import type { Client, ParsedKey, Prompt } from 'ssh2';
@@ -46,13 +47,18 @@ export class UserauthWire {
   #pending: Pending | null = null;
   #ended: Error | null = null;
   #accepted: () => void = () => undefined;
+  readonly #onSuccess: () => void;
   /** The server has accepted `ssh-userauth`. */
   readonly started: Promise<void>;
   /** Of server-sig-algs (RFC 8308); null: not announced. */
   signatureAlgorithms: readonly string[] | null = null;
 
-  /** Called right after `client.connect`, before its socket has given a byte. */
-  constructor(client: Client) {
+  /**
+   * Called right after `client.connect`, before its socket has given a byte. `onSuccess` runs while
+   * SUCCESS is being handled.
+   */
+  constructor(client: Client, onSuccess: () => void) {
+    this.#onSuccess = onSuccess;
     this.#protocol = protocolOf(client);
     this.started = new Promise((resolve) => {
       this.#accepted = resolve;
@@ -72,6 +78,7 @@ export class UserauthWire {
       },
       USERAUTH_SUCCESS: (protocol: never) => {
         succeeded?.(protocol);
+        this.#onSuccess();
         this.#settle({ is: 'success' });
       },
       USERAUTH_FAILURE: (_protocol, methods: readonly string[], isPartial: boolean) => {

@@ -1,6 +1,6 @@
 /**
  * One channel (RFC 4254 §5): windows, half-close in both directions, requests in order. Whoever
- * serves a channel sees this class and nothing else of SSH. Runs in: worker.
+ * serves a channel sees this class and nothing else of SSH. Runs in: worker, user (client).
  *
  * Three ways to move bytes, fastest first:
  * - `splice(channel, socket)` and `pump(source, channel.out)` of `pump.ts`, for sockets and pipes;
@@ -26,6 +26,7 @@ import {
   ChannelRequest,
   ChannelSuccess,
   ChannelWindowAdjust,
+  extendedDataStderr,
 } from './messages.ts';
 import { Outlet } from './outlet.ts';
 import { HeldBytes, InboundWindow, OutboundWindow } from './window.ts';
@@ -91,6 +92,11 @@ export class Channel {
   readonly err: Outlet;
   /** What is not in the table is answered with CHANNEL_FAILURE. Set it when the channel opens. */
   requests: ReadonlyMap<string, ChannelRequestHandler> = noRequests;
+  /**
+   * Takes extended data of type stderr, which clients read; `consumed` gives its bytes back to the
+   * window. Absent: it is thrown away within the window, as sshd does.
+   */
+  onStderr: ((data: Buffer, consumed: () => void) => void) | undefined;
 
   /** By what name ChannelTimeout knows it; a session says what runs in it. */
   timeoutType: string;
@@ -126,6 +132,8 @@ export class Channel {
   #isEofReceived = false;
   #isCloseReceived = false;
 
+  /** Our own requests that want a reply, in the order of the replies (RFC 4254 §5.4). */
+  #questions: ((isGranted: boolean) => void)[] = [];
   #queuedRequests: Buffer[] = [];
   #queuedRequestBytes = 0;
   #isHandlingRequest = false;
@@ -239,6 +247,23 @@ export class Channel {
     const data = Buffer.alloc(0);
     this.#carrier.send(ChannelRequest.encode({ recipient, name, wantReply: true, data }));
     return true;
+  }
+
+  /** A request that wants no reply. */
+  tell(name: string, data: Buffer): void {
+    this.#sendRequest(name, data);
+  }
+
+  /** A request and its reply; false also when the channel closes before. Not beside `askAlive`. */
+  ask(name: string, data: Buffer): Promise<boolean> {
+    if (this.#isCloseSent || this.#isCloseReceived) {
+      return Promise.resolve(false);
+    }
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#questions.push(resolve);
+    const recipient = this.#peerNumber;
+    this.#carrier.send(ChannelRequest.encode({ recipient, name, wantReply: true, data }));
+    return promise;
   }
 
   /** No more output: EOF goes out behind what is queued. */
@@ -407,6 +432,9 @@ export class Channel {
       return;
     }
     this.#isOver = true;
+    for (const answer of this.#questions.splice(0)) {
+      answer(false);
+    }
     this.#queuedRequests = [];
     this.#queuedRequestBytes = 0;
     this.out.drop();
@@ -437,11 +465,22 @@ export class Channel {
     this.#deliver();
   }
 
-  /** A server reads no extended data; it is thrown away within the window, as sshd does. */
-  receiveExtendedData(data: Buffer): void {
+  /** `data` is lent for the time of the call. */
+  receiveExtendedData(data: Buffer, type: number): void {
     this.#expectOpenInput('extended data');
     this.#inbound.take(data.length);
-    this.#consume(data.length);
+    if (this.onStderr === undefined || type !== extendedDataStderr || this.#isCloseSent) {
+      this.#consume(data.length);
+      return;
+    }
+    const bytes = data.length;
+    this.#activity++;
+    this.onStderr(Buffer.from(data), () => this.#consume(bytes));
+  }
+
+  /** To one of our own requests; a reply to none means nothing. */
+  receiveReply(isGranted: boolean): void {
+    this.#questions.shift()?.(isGranted);
   }
 
   receiveWindowAdjust(bytes: number): void {

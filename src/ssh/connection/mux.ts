@@ -1,6 +1,6 @@
 /**
  * The connection protocol (RFC 4254): channels and global requests of one authenticated connection.
- * Runs in: worker. Everything that arrives is hostile; whatever breaks the protocol is thrown and
+ * Runs in: worker, user (client). Everything that arrives is hostile; whatever breaks the protocol is thrown and
  * ends the connection in the transport.
  */
 import { ByApplication, ProtocolError } from '../../base/errors.ts';
@@ -57,6 +57,12 @@ export type Opened =
   | { readonly opened: Channel }
   | { readonly refused: number; readonly text: string };
 
+/** Of a transport, what channels need: a client has another one than a server. */
+export type ConnectionTransport = Pick<
+  Transport,
+  'peerVersion' | 'send' | 'sendChannelData' | 'pause' | 'resume' | 'unimplemented' | 'disconnect'
+>;
+
 /** For those who open channels to the client. */
 export interface ChannelOpener {
   openChannel(type: string, data: Buffer): Promise<Opened>;
@@ -73,7 +79,7 @@ const connectionOver = {
 } as const;
 
 export class Connection implements ChannelCarrier, ChannelOpener {
-  readonly #transport: Transport;
+  readonly #transport: ConnectionTransport;
   readonly #channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
   readonly #globalRequests: ReadonlyMap<string, GlobalRequestHandler>;
   readonly #channels = new Map<number, Channel>();
@@ -93,17 +99,22 @@ export class Connection implements ChannelCarrier, ChannelOpener {
   #areSessionsOver = false;
   readonly #queuedGlobalRequests: Buffer[] = [];
   #isHandlingGlobalRequest = false;
+  /** Our own global requests, in the order of the replies (RFC 4254 §4). */
+  readonly #questions: ((answer: Buffer | undefined) => void)[] = [];
   readonly #handlers: ReadonlyMap<number, (payload: Buffer) => void>;
 
-  constructor(transport: Transport, options: ConnectionOptions) {
+  constructor(transport: ConnectionTransport, options: ConnectionOptions) {
     this.#transport = transport;
     this.#channelTypes = options.channelTypes;
     this.#globalRequests = new Map([...globalRequests, ...(options.globalRequests ?? [])]);
     this.#handlers = new Map<number, (payload: Buffer) => void>([
       [GlobalRequest.number, (payload) => this.#receiveGlobalRequest(payload)],
-      // We ask for nothing: replies are answers to no question, and kept nowhere.
-      [RequestSuccess.number, () => {}],
-      [RequestFailure.number, () => {}],
+      // A reply to no question (a server asks for nothing) is kept nowhere.
+      [
+        RequestSuccess.number,
+        (payload) => this.#questions.shift()?.(RequestSuccess.decode(payload).data),
+      ],
+      [RequestFailure.number, () => this.#questions.shift()?.(undefined)],
       [ChannelOpen.number, (payload) => this.#receiveOpen(payload)],
       [ChannelOpenConfirmation.number, (payload) => this.#receiveConfirmation(payload)],
       [ChannelOpenFailure.number, (payload) => this.#receiveOpenFailure(payload)],
@@ -131,14 +142,13 @@ export class Connection implements ChannelCarrier, ChannelOpener {
           this.#channel(recipient).receiveRequest(payload);
         },
       ],
-      // Our own requests never want a reply; one that comes all the same means nothing.
       [
         ChannelSuccess.number,
-        (payload) => void this.#channel(ChannelSuccess.decode(payload).recipient),
+        (payload) => this.#channel(ChannelSuccess.decode(payload).recipient).receiveReply(true),
       ],
       [
         ChannelFailure.number,
-        (payload) => void this.#channel(ChannelFailure.decode(payload).recipient),
+        (payload) => this.#channel(ChannelFailure.decode(payload).recipient).receiveReply(false),
       ],
     ]);
   }
@@ -203,6 +213,9 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     for (const { tell } of asked) {
       tell(connectionOver);
     }
+    for (const answer of this.#questions.splice(0)) {
+      answer(undefined);
+    }
     const errors: unknown[] = [];
     for (const channel of channels) {
       try {
@@ -245,6 +258,21 @@ export class Connection implements ChannelCarrier, ChannelOpener {
         data,
       }),
     );
+    return promise;
+  }
+
+  /**
+   * Asks the peer with a global request (RFC 4254 §4). Gives the data of its REQUEST_SUCCESS;
+   * undefined: it refuses, or the connection has ended. Not to be mixed with `askAlive`, whose
+   * answer nobody waits for.
+   */
+  ask(name: string, data: Buffer): Promise<Buffer | undefined> {
+    if (this.#isOver) {
+      return Promise.resolve(undefined);
+    }
+    const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
+    this.#questions.push(resolve);
+    this.send(GlobalRequest.encode({ name, wantReply: true, data }));
     return promise;
   }
 
@@ -348,6 +376,7 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     }
     this.#channel(payload.readUInt32BE(1)).receiveExtendedData(
       payload.subarray(extendedDataHeaderBytes),
+      payload.readUInt32BE(5),
     );
   }
 
