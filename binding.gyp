@@ -45,6 +45,7 @@
         'pam/leader/chroot.c',
         'pam/leader/connect.c',
         'pam/leader/conversation.c',
+        'pam/leader/desktop-agent.c',
         'pam/leader/desktop-orders.c',
         'pam/leader/desktop.c',
         'pam/leader/drop.c',

@@ -54,6 +54,7 @@ export class LeaderClient {
   onPrompt: (messages: readonly PamMessage[]) => void = () => {};
   onExited: (report: ExitReport) => void = () => {};
   onDesktopEnded: (reason: string, tail: string) => void = () => {};
+  onAgentWanted: (socket: number) => void = () => {};
   /** Once; nothing is answered any more. */
   onGone: () => void = () => {};
 
@@ -65,6 +66,7 @@ export class LeaderClient {
     peer.onNotice(protocol.DesktopEnded, ({ reason, tail }) =>
       this.onDesktopEnded(reason, tail.toString('utf8')),
     );
+    peer.onNotice(protocol.AgentWanted, ({ socket }) => this.onAgentWanted(socket));
     peer.onEnd = () => this.onGone();
   }
 
@@ -309,8 +311,27 @@ export class LeaderClient {
     readonly directory: string;
     readonly startedAt: string;
     readonly xauthority: Buffer;
+    /** Absent: no. */
+    readonly hasAgent?: boolean;
   }): Promise<void> {
-    await this.#order(protocol.DesktopBegin, values);
+    await this.#order(protocol.DesktopBegin, { hasAgent: false, ...values });
+  }
+
+  /** From here on `onAgentWanted` is called. */
+  async agentWatch(): Promise<void> {
+    await this.#order(protocol.AgentWatch, {});
+  }
+
+  /** The descriptor of a connection to the desktop's agent socket. */
+  async agentTake(socket: number): Promise<number> {
+    const { descriptors } = await this.#peer.call(protocol.AgentTake, { socket }, [], {
+      timeoutMs: localStepMs,
+    });
+    return descriptors[0] as number;
+  }
+
+  async agentDone(socket: number): Promise<void> {
+    await this.#order(protocol.AgentDone, { socket });
   }
 
   /** Empty: they are there; else why not. */

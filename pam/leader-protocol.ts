@@ -219,12 +219,13 @@ export const LogTail = call(13, 'log-tail', { handle: uint32, maxBytes: uint32 }
  * Desktop leaders. Makes `directory` (0711 root), `directory/user` (0700, the user's), in it
  * `Xauthority` (0600, these bytes) and `run` (0700); listens on `directory/control` (0600; peer uid
  * 0, rootless the own uid). From here on the leader outlives its monitor.
- * startedAt: ISO 8601; kept for `describe`.
+ * startedAt: ISO 8601; kept for `describe`. hasAgent: it listens on `directory/user/agent` (0600) too;
+ * who connects there and is not asked for (see `agent-wanted`) is answered with SSH_AGENT_FAILURE.
  */
 export const DesktopBegin = call(
   14,
   'desktop-begin',
-  { id: text, directory: text, startedAt: text, xauthority: string },
+  { id: text, directory: text, startedAt: text, xauthority: string, hasAgent: bool },
   {},
 );
 
@@ -437,6 +438,17 @@ export const ticketsTaken = { done: 0, unreadable: 1 } as const;
  * `directory/user/tickets`, at once.
  */
 export const TakeTickets = call(94, 'take-tickets', { from: text }, { verdict: byte, text: text });
+
+// ---- the agent of a desktop, 95–98 ----
+
+/** Until the end of this link, `agent-wanted` tells of connections to the desktop's agent socket. */
+export const AgentWatch = call(95, 'agent-watch', {}, {});
+/** leader → monitor: the owner, or root, has connected. Not asked for within 10 s: refused. */
+export const AgentWanted = notice(96, 'agent-wanted', { socket: uint32 });
+/** Its descriptor comes, and counts for the bound of 64 until `agent-done`. ENOENT: it is too late. */
+export const AgentTake = call(97, 'agent-take', { socket: uint32 }, {});
+/** Of one that was taken: it is over. Of one that was not: it is refused. */
+export const AgentDone = call(98, 'agent-done', { socket: uint32 }, {});
 
 export const ranAs = { done: 0, noUser: 1, notFound: 2, unsafe: 3, tooMuch: 4 } as const;
 /** Of `PeerName`. `address`: the name is itself one; `notBack`: the name does not have the address. */

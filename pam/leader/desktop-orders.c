@@ -2,6 +2,7 @@
 #include "desktop-orders.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,10 @@ static void desktop_is_made(struct leader *leader, const struct call *call,
                             const struct helper_result *result) {
   struct desktop *desktop = &leader->desktop;
   int error = result->error == 0 ? desktop_listen(desktop) : result->error;
+  if (error == 0 && result->descriptor >= 0) {
+    leader->desktop_agent.listener = fcntl(result->descriptor, F_DUPFD_CLOEXEC, 3);
+    error = leader->desktop_agent.listener < 0 ? errno : 0;
+  }
   if (error != 0) {
     desktop_remove_directory(desktop->directory, &leader->account);
     free(desktop->directory);
@@ -26,7 +31,7 @@ static void desktop_is_made(struct leader *leader, const struct call *call,
 }
 
 static int keep_desktop(struct desktop *desktop, const char *id, const char *started_at,
-                        const struct xauthority_input *input) {
+                        const struct user_part_input *input) {
   free(desktop->id);
   free(desktop->started_at);
   desktop->id = strdup(id);
@@ -42,7 +47,8 @@ void order_desktop_begin(struct leader *leader, const struct call *call, struct 
   const char *id = read_text(reader);
   const char *directory = read_text(reader);
   const char *started_at = read_text(reader);
-  struct xauthority_input input = {.directory = directory, .xauthority = read_string(reader)};
+  struct user_part_input input = {.directory = directory, .xauthority = read_string(reader)};
+  input.has_agent = read_bool(reader);
   if (!reader_done(reader)) {
     return;
   }

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "desktop-agent.h"
 #include "drop.h"
 #include "helper.h"
 #include "process.h"
@@ -78,7 +79,7 @@ static int open_user_part(const char *directory) {
 }
 
 void desktop_make_user_part(const void *data, struct helper_result *result) {
-  const struct xauthority_input *input = data;
+  const struct user_part_input *input = data;
   int at = open_user_part(input->directory);
   int file = at < 0 ? -1 : openat(at, "Xauthority", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) {
@@ -90,6 +91,9 @@ void desktop_make_user_part(const void *data, struct helper_result *result) {
     result->error = written < 0 ? errno : ENOSPC;
   } else if (fchmod(file, 0600) != 0 || mkdirat(at, "run", 0700) != 0) {
     result->error = errno;
+  } else if (input->has_agent) {
+    result->descriptor = desktop_agent_bind(at);
+    result->error = result->descriptor < 0 ? errno : 0;
   }
 }
 

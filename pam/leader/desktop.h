@@ -32,14 +32,15 @@ struct desktop {
 };
 
 struct helper_result;
-struct xauthority_input {
+struct user_part_input {
   const char *directory;
   struct bytes xauthority;
+  bool has_agent;
 };
 
 /* Makes `directory` and `directory/user`. Returns 0 or an errno (then nothing is left). */
 int desktop_make_directory(const char *directory, const struct account *account);
-/* A helper_work: what is in `directory/user`, made by the user himself. */
+/* A helper_work: what is in `directory/user`, made by the user himself. Its descriptor: the agent. */
 void desktop_make_user_part(const void *input, struct helper_result *result);
 /* Listens on `directory/control`. Returns 0 or an errno. */
 int desktop_listen(struct desktop *desktop);

@@ -24,7 +24,8 @@ enum { ESSENTIAL_GRACE_MS = 2000, SIGTERM_GRACE_MS = 2000, GRACE_MAX_MS = 30000 
 enum { HELPERS_PATIENCE_MS = 500, UNDO_PATIENCE_MS = 3000, CAUSE_PATIENCE_MS = 500 };
 enum { LOOK_EVERY_MS = 20, KILL_PATIENCE_MS = 10000, FRAMES_PER_TURN = 64, REAPED_PER_TURN = 1024 };
 enum { RENEWAL_LOOK_MS = 3600000 };
-enum { SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
+enum { FIXED_SOURCES_MAX = 3 + HELPERS_MAX + 2 * CHILDREN_ROOM };
+enum { SOURCES_MAX = FIXED_SOURCES_MAX + AGENT_SOURCES_MAX };
 
 static void nap(void) {
   struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * 1000000L};
@@ -90,6 +91,7 @@ static void end_descendants(struct leader *leader, uint32_t grace_ms) {
 
 void leader_end(struct leader *leader, uint32_t grace_ms, const struct call *call) {
   leader->desktop.is_ending = true;
+  desktop_agent_end(&leader->desktop_agent);
   helpers_kill(&leader->helpers);
   listeners_end(&leader->listeners, &leader->account);
   children_hang_up(&leader->children);
@@ -189,7 +191,8 @@ static int timeout_of(const struct leader *leader) {
     left = left < 0 ? 0 : left > RENEWAL_LOOK_MS ? RENEWAL_LOOK_MS : left;
     timeout = timeout < 0 || left < timeout ? (int)left : timeout;
   }
-  return timeout;
+  int agent = desktop_agent_timeout(leader);
+  return agent >= 0 && (timeout < 0 || agent < timeout) ? agent : timeout;
 }
 
 size_t leader_reap(struct leader *leader) {
@@ -311,7 +314,9 @@ static void turn(struct leader *leader) {
   struct pollfd sources[SOURCES_MAX];
   size_t helpers = leader->helpers.count;
   size_t count = gather(leader, sources);
-  if (poll(sources, count, timeout_of(leader)) < 0 && errno != EINTR) {
+  struct pollfd *agent_sources = sources + count;
+  size_t agent_count = desktop_agent_sources(&leader->desktop_agent, agent_sources);
+  if (poll(sources, count + agent_count, timeout_of(leader)) < 0 && errno != EINTR) {
     complain("poll: %s", strerror(errno));
     leader_end(leader, 0, NULL);
   }
@@ -331,6 +336,7 @@ static void turn(struct leader *leader) {
     }
   }
   helpers_expire(leader, &leader->helpers);
+  desktop_agent_turn(leader, agent_sources, agent_count);
   tickets_renew(leader);
   leader_reap(leader);
   if (is_over(leader)) {
@@ -358,6 +364,7 @@ void leader_run(int descriptor) {
     }
   }
   leader->desktop.control = -1;
+  leader->desktop_agent.listener = -1;
   leader->conversation.link = &leader->link;
   leader->children.most = CHILDREN_LOGIN_MAX;
   for (;;) {

@@ -5,6 +5,7 @@
 #pragma once
 #include "agent.h"
 #include "auth-info.h"
+#include "desktop-agent.h"
 #include "desktop.h"
 #include "forward.h"
 #include "gss.h"
@@ -33,6 +34,7 @@ struct leader {
   struct children children;
   struct listeners listeners;
   struct desktop desktop;
+  struct desktop_agent desktop_agent;
   struct agent agent;
   struct auth_info auth_info;
   struct x11_displays x11;

@@ -52,6 +52,9 @@ static const struct {
     {92, BEGUN, order_gss_check},
     {93, BEGUN, order_gss_keep_tickets},
     {94, DESKTOP, order_take_tickets},
+    {95, DESKTOP, order_agent_watch},
+    {97, DESKTOP, order_agent_take},
+    {98, DESKTOP, order_agent_done},
 };
 
 static unsigned phase_of(const struct leader *leader) {

@@ -105,6 +105,7 @@ export class Broker {
         closeSync(descriptor);
       }
       desktop.viewers.delete(viewer);
+      desktop.agent?.viewersLeft();
       return failed('engine', 'The display of the desktop does not answer.');
     }
     if (!desktop.viewers.has(viewer)) {

@@ -3,6 +3,7 @@
  * Runs in: monitor.
  */
 import type { BrokerHost } from './broker-host.ts';
+import { DesktopAgent } from './desktop-agent.ts';
 import { type Desktop, viewerStatus } from './desktop.ts';
 import type { DesktopSet } from './desktop-set.ts';
 import { removeDirectory } from './directory-removal.ts';
@@ -39,6 +40,11 @@ export class DesktopEnds {
   }
 
   follow(desktop: Desktop, watch: LeaderWatch): void {
+    if (desktop.leader !== undefined) {
+      const agent = new DesktopAgent(desktop, desktop.leader, this.#host.log);
+      desktop.agent = agent;
+      agent.begin();
+    }
     watch.farewell
       .then((ending) => this.#endedByItself(desktop, watch, ending))
       .catch((error: unknown) => {

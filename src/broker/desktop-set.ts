@@ -91,6 +91,7 @@ export class DesktopSet {
   }
 
   viewersLeft(desktop: Desktop): void {
+    desktop.agent?.viewersLeft();
     if (desktop.viewers.size === 0 && desktop.apply('last viewer left', this.#host.nowMs())) {
       desktop.used(this.#host.nowMs());
       // What is known of it when it ends unseen.

@@ -195,6 +195,7 @@ export class DesktopStarts {
           engine,
           tickets: asker.tickets ?? '',
           pamService: asker.pamService,
+          allowAgentForwarding: asker.allowAgentForwarding,
         },
         this.#host,
       );

@@ -26,6 +26,20 @@ export interface DesktopView {
 /** Exit status of a session whose viewer the server ends. */
 export const viewerStatus = { suspended: 0, ended: 1 } as const;
 
+/**
+ * Takes a connection to a desktop's agent socket over; throws when it cannot, and has closed it then.
+ * `over`: once, in a later turn, unless what is returned was called before: that ends it.
+ */
+export type AgentWay = (descriptor: number, over: () => void) => () => void;
+
+/** The client of a login whose agent is forwarded. */
+export interface AgentClient {
+  /** Of the login. */
+  readonly uid: number;
+  /** Owns the descriptor. */
+  give(socket: number, descriptor: number): void;
+}
+
 /** Who looks at a desktop: a connection, and the way to tell its worker something. */
 export interface Opener {
   readonly connection: number;
@@ -38,6 +52,8 @@ export interface Opener {
   /** The viewer is over; its stream with it. status: of the session that runs it. */
   viewerEnd(viewer: number, why: string, status: number): void;
   viewerWarning(viewer: number, line: string): void;
+  /** For desktops of this uid. undefined: its client has not asked for it, or may not. */
+  agentFor(uid: number): AgentWay | undefined;
 }
 
 export class Desktop {
@@ -46,7 +62,10 @@ export class Desktop {
   readonly engine: DisplayEngine;
   /** Set once it has started. */
   leader: DesktopLeader | undefined;
+  /** The one that came last is the last. */
   readonly viewers = new Map<number, Opener>();
+  /** Who serves its agent socket; set with its leader. */
+  agent: { viewersLeft(): void } | undefined;
   /** The connection that started it and has not looked at it yet. */
   startedBy: number | undefined;
   /** Its display is being asked for its size. */
@@ -127,6 +146,7 @@ export class Desktop {
     for (const [viewer, opener] of viewers) {
       opener.viewerEnd(viewer, why, status);
     }
+    this.agent?.viewersLeft();
   }
 
   warn(line: string): void {

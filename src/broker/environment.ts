@@ -25,6 +25,18 @@ const neverFromPam = new Set([
   'LD_LIBRARY_PATH',
 ]);
 
+/** sun_path less its NUL: nobody can connect to a longer one. */
+const maxSocketPathBytes = 107;
+
+function agentSocket(userDirectory: string): string {
+  return `${userDirectory}/agent`;
+}
+
+/** Without root the directory may be deep below a home. */
+export function hasPlaceForAgent(userDirectory: string): boolean {
+  return Buffer.byteLength(agentSocket(userDirectory)) <= maxSocketPathBytes;
+}
+
 /** `pamEnvironment`: `NAME=value`, as pam_getenvlist gave it. */
 export function desktopEnvironment(
   account: SessionAccount,
@@ -33,6 +45,8 @@ export function desktopEnvironment(
     readonly userDirectory: string;
     /** A login may bring tickets, now or when it comes back. */
     readonly hasPlaceForTickets: boolean;
+    /** Of those who come back; the desktop has it whether or not the first one forwards an agent. */
+    readonly hasAgent: boolean;
   },
   pamEnvironment: readonly Buffer[],
 ): readonly Buffer[] {
@@ -59,6 +73,7 @@ export function desktopEnvironment(
     ...(place.hasPlaceForTickets
       ? ([['KRB5CCNAME', `FILE:${place.userDirectory}/tickets`]] as const)
       : []),
+    ...(place.hasAgent ? ([['SSH_AUTH_SOCK', agentSocket(place.userDirectory)]] as const) : []),
   ];
   for (const [name, value] of own) {
     entries.set(name, Buffer.from(value, 'utf8').toString('latin1'));

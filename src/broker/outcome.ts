@@ -8,6 +8,8 @@ export interface Owner {
   readonly tickets?: string;
   /** The PAM service of the login that asks; absent: the daemon's. */
   readonly pamService?: string;
+  /** AllowAgentForwarding of the login that asks; absent: the daemon's. */
+  readonly allowAgentForwarding?: boolean;
 }
 
 /** Who asks about desktops that exist: the owner's uid, or everybody's. */

@@ -75,6 +75,7 @@ class RemoteCaller implements DesktopCaller {
         peer.notify(ViewerEnd, { connection: 0, viewer, why, status }),
       viewerWarning: (viewer: number, line: string) =>
         peer.notify(ViewerWarning, { connection: 0, viewer, line }),
+      agentFor: () => undefined,
     };
   }
 }

@@ -5,7 +5,7 @@
 import { EngineError } from '../base/errors.ts';
 import { stdio } from '../../pam/leader-protocol.ts';
 import type { DisplayEngine, EngineOrder } from './engine.ts';
-import { desktopEnvironment, sessionArguments } from './environment.ts';
+import { desktopEnvironment, hasPlaceForAgent, sessionArguments } from './environment.ts';
 import type { DesktopLeader, LeaderPort } from './leader-port.ts';
 import { type Ending, LeaderWatch } from './leader-watch.ts';
 import type { ReportOutcome } from './report.ts';
@@ -24,6 +24,8 @@ export interface StartOrder extends EngineOrder {
   readonly tickets: string;
   /** As the login that wants it; undefined: the daemon's. */
   readonly pamService: string | undefined;
+  /** As AllowAgentForwarding of the login that wants it; undefined: the daemon's. */
+  readonly allowAgentForwarding: boolean | undefined;
 }
 
 export interface StartHost {
@@ -32,6 +34,8 @@ export interface StartHost {
   pamService(): string;
   /** A login may bring tickets. */
   takesTickets(): boolean;
+  /** A login may bring its client's agent. */
+  takesAgents(): boolean;
   /** Of a desktop of this user. */
   sessionCommand(owner: { readonly user: string; readonly groups: readonly string[] }): string;
   readonly x11Directory: string;
@@ -244,6 +248,7 @@ async function establish(
       readonly is: 'established';
       readonly account: DesktopAccount;
       readonly environment: readonly Buffer[];
+      readonly hasAgent: boolean;
     }
 > {
   const refused = (why: string) => {
@@ -278,12 +283,14 @@ async function establish(
     return refused(`session: ${established.sessionCode} ${established.sessionText}`);
   }
   const hasPlaceForTickets = order.tickets !== '' || host.takesTickets();
+  const hasAgent =
+    (order.allowAgentForwarding ?? host.takesAgents()) && hasPlaceForAgent(order.userDirectory);
   const environment = desktopEnvironment(
     account,
-    { ...order, hasPlaceForTickets },
+    { ...order, hasPlaceForTickets, hasAgent },
     established.environment,
   );
-  return { is: 'established', account, environment };
+  return { is: 'established', account, environment, hasAgent };
 }
 
 async function bringUp(
@@ -296,12 +303,13 @@ async function bringUp(
   if (established.is === 'refused') {
     return established;
   }
-  const { account, environment } = established;
+  const { account, environment, hasAgent } = established;
   await leader.desktopBegin({
     id: order.id,
     directory: order.directory,
     startedAt: order.startedAt,
     xauthority: xauthority(order.cookie),
+    hasAgent,
   });
   // Before anything of the user's runs: what it touches first may be on a file system that wants them.
   await bringTickets(leader, order.tickets, (why) =>

@@ -47,6 +47,8 @@ export interface WorkerPort {
   loginSettings(connection: number, settings: LoginSettings): void;
   viewerEnd(connection: number, viewer: number, why: string, status: number): void;
   viewerWarning(connection: number, viewer: number, line: string): void;
+  /** Somebody in a desktop asks the client's agent. Owns the descriptor. */
+  desktopAgentSocket(connection: number, socket: number, descriptor: number): void;
 }
 
 /** The requested terminal of a session, as its pty-req carried it (RFC 4254 §6.2). */
@@ -196,6 +198,17 @@ export class Connection implements LogSubject {
   /** `IP port N`, as every log line has it. */
   get from(): string {
     return `${this.endpoints.remoteAddress} port ${this.endpoints.remotePort}`;
+  }
+
+  /** undefined: forwarding of the agent was not asked for, or not granted. */
+  get agentClient(): { uid: number; give(socket: number, descriptor: number): void } | undefined {
+    return this.agentSocket === undefined || this.login === undefined
+      ? undefined
+      : {
+          uid: this.login.account.uid,
+          give: (socket, descriptor) =>
+            this.worker.desktopAgentSocket(this.number, socket, descriptor),
+        };
   }
 
   openSession(): Session {

@@ -272,7 +272,7 @@ export const CloseForward = call(
   {},
 );
 
-// ---- agent, X11 and keepalive, 120–139 ----
+// ---- agent, X11 and keepalive, 120–127 ----
 
 /**
  * The client's agent for the sessions of this login (auth-agent-req@openssh.com): the listening
@@ -315,6 +315,19 @@ export const LoginSettings = notice(123, 'login-settings', {
   bulkClass: uint32,
   rekeyBytes: uint64,
   rekeyMs: uint64,
+});
+/**
+ * monitor → worker: somebody in a desktop of this login's user has connected to its agent; the
+ * descriptor comes. A worker cannot ask for one.
+ */
+export const DesktopAgentSocket = notice(124, 'desktop-agent-socket', {
+  connection: uint32,
+  socket: uint32,
+});
+/** worker → monitor: that is over. */
+export const DesktopAgentClosed = notice(125, 'desktop-agent-closed', {
+  connection: uint32,
+  socket: uint32,
 });
 const maxHostKeys = 64;
 /** Proof for the client that the host has these keys (OpenSSH PROTOCOL §2.5), in their order. */

@@ -12,6 +12,7 @@ import {
   shutdownDescriptor,
 } from '../base/socket.native.ts';
 import type { Log } from '../audit/log.ts';
+import { AgentHolds } from '../broker/agent-holds.ts';
 import { Broker } from '../broker/broker.ts';
 import { sessionCommand } from '../broker/environment.ts';
 import { processLeftovers } from '../broker/leftovers.ts';
@@ -22,6 +23,7 @@ import type { Logins } from '../broker/control-logins.ts';
 import type { Owner } from '../broker/outcome.ts';
 import { DesktopHello, RemoteDesktops } from '../broker/remote.ts';
 import {
+  type DesktopHolds,
   type DesktopRequest,
   type Onlooker,
   openerOf,
@@ -30,9 +32,10 @@ import {
 import { underForcedCommand } from '../broker/forced-desktop.ts';
 import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
-import { ViewerHolds } from '../broker/viewer-holds.ts';
+import { type DescriptorPort, ViewerHolds } from '../broker/viewer-holds.ts';
 import { prepareX11Directory, x11Directory } from '../broker/x-display.ts';
 import type { Connection } from '../monitor/connection.ts';
+import { DesktopAgentClosed } from '../monitor/link.ts';
 import type { Answer, AnyRow } from '../monitor/request-table.ts';
 import type { ServerConfig } from '../policy/config.ts';
 import type { AnyFields, Values } from '../ssh/wire/field.ts';
@@ -49,7 +52,14 @@ import type { Places } from './places.ts';
 
 /** What of a policy holds for desktops that are started. */
 export interface DesktopPolicy extends Pick<MonitorPolicy, 'desktopConfigFor'> {
-  readonly config: Pick<ServerConfig, 'usePam' | 'pamServiceName' | 'gssapiAuthentication'>;
+  readonly config: Pick<
+    ServerConfig,
+    | 'usePam'
+    | 'pamServiceName'
+    | 'gssapiAuthentication'
+    | 'allowAgentForwarding'
+    | 'disableForwarding'
+  >;
 }
 
 export interface MonitorDesktopsOptions {
@@ -70,6 +80,7 @@ export class MonitorDesktops {
   readonly #leaders: Leaders;
   readonly #broker: Broker;
   readonly #holds: ViewerHolds;
+  readonly #agents: AgentHolds;
   readonly #requests: readonly DesktopRequest[];
   /** They look at desktops, or did. */
   readonly #onlookers = new Map<Onlooker, Owner>();
@@ -90,9 +101,16 @@ export class MonitorDesktops {
     this.#policy = options.policy;
     this.#leaders = leaders;
     this.#broker = this.#makeBroker();
-    this.#holds = new ViewerHolds(
-      { duplicate, shutdown: shutdownDescriptor, close: closeDescriptor },
-      (error) => options.log.debug(`end of a viewer: ${String(error)}`),
+    const port: DescriptorPort = {
+      duplicate,
+      shutdown: shutdownDescriptor,
+      close: closeDescriptor,
+    };
+    this.#holds = new ViewerHolds(port, (error) =>
+      options.log.debug(`end of a viewer: ${String(error)}`),
+    );
+    this.#agents = new AgentHolds(port, (error) =>
+      options.log.debug(`end of an agent's connection: ${String(error)}`),
     );
     this.#requests = desktopRequests({ broker: this.#broker });
     this.#control = new ControlSocket(this.#broker, options);
@@ -143,9 +161,13 @@ export class MonitorDesktops {
     this.#policy = policy;
   }
 
+  get #allHolds(): DesktopHolds {
+    return { viewers: this.#holds, agents: this.#agents };
+  }
+
   /** Where another monitor owns the desktops, it is asked. */
   get rows(): readonly AnyRow[] {
-    const rows = desktopRows(this.#requests, this.#holds).map(
+    const rows = desktopRows(this.#requests, this.#allHolds).map(
       (row): AnyRow => ({
         ...row,
         handle: (connection, values) =>
@@ -179,7 +201,7 @@ export class MonitorDesktops {
 
   /** For a user who is no login of this process: `sshdesk subsystem` without a daemon. */
   serveUser(peer: Peer, onlooker: Onlooker, owner: Owner): void {
-    const caller = { opener: openerOf(onlooker, this.#holds), owner: () => owner };
+    const caller = { opener: openerOf(onlooker, this.#allHolds), owner: () => owner };
     for (const { schema, handle } of this.#requests) {
       peer.onCall(schema, async (values) => {
         const { values: reply, descriptors = [] } = await this.#answer(
@@ -204,6 +226,10 @@ export class MonitorDesktops {
         return usePam && !isRootless ? pamServiceName : '';
       },
       takesTickets: () => this.#policy.config.gssapiAuthentication && !isRootless,
+      takesAgents: () => {
+        const { allowAgentForwarding, disableForwarding } = this.#policy.config;
+        return allowAgentForwarding && !disableForwarding;
+      },
       sessionCommand: (owner) =>
         sessionCommand(this.#policy.desktopConfigFor(owner).xSession ?? ''),
       x11Directory,
@@ -284,12 +310,20 @@ export class MonitorDesktops {
 
   serveNotices(
     peer: Peer,
-    owned: (connection: number, notice: typeof DesktopDetach) => Connection | undefined,
+    owned: (
+      connection: number,
+      notice: typeof DesktopDetach | typeof DesktopAgentClosed,
+    ) => Connection | undefined,
   ): void {
     peer.onNotice(DesktopDetach, ({ connection, viewer }) => {
       const found = owned(connection, DesktopDetach);
       if (found !== undefined) {
         this.#detach(found, viewer);
+      }
+    });
+    peer.onNotice(DesktopAgentClosed, ({ connection, socket }) => {
+      if (owned(connection, DesktopAgentClosed) !== undefined) {
+        this.#agents.ended(connection, socket);
       }
     });
   }
@@ -307,6 +341,7 @@ export class MonitorDesktops {
   connectionEnded(connection: Onlooker): void {
     this.#onlookers.delete(connection);
     this.#holds.endAll(connection.number);
+    this.#agents.endAll(connection.number);
     this.#elsewhere.connectionEnded(connection);
     if (this.#isOwner) {
       this.#broker.connectionClosed(connection.number);

@@ -10,6 +10,7 @@ import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { cutLine } from '../audit/text.ts';
 import { closeDescriptor, setQuickAck, setTrafficClass } from '../base/socket.native.ts';
 import { Connector } from '../forwarding/connector.ts';
+import { serveDesktopAgent } from '../forwarding/desktop-agent.ts';
 import { directStreamLocal } from '../forwarding/direct-streamlocal.ts';
 import { directTcpip, type InternalTarget } from '../forwarding/direct-tcpip.ts';
 import { RemoteForwards } from '../forwarding/remote-forwards.ts';
@@ -26,7 +27,7 @@ import {
   hostKeysProve,
   understandsHostKeys,
 } from '../ssh/connection/host-keys.ts';
-import { Connection } from '../ssh/connection/mux.ts';
+import { type ChannelOpener, Connection } from '../ssh/connection/mux.ts';
 import { PacketMemory } from '../ssh/transport/packet-memory.ts';
 import { createServerTransport } from '../ssh/transport/server-transport.ts';
 import type { ServerTransportSettings } from '../ssh/transport/settings.ts';
@@ -46,6 +47,8 @@ interface Live {
   readonly transport: Transport;
   readonly sessions: MonitorSessions;
   readonly viewers: ViewerTable;
+  /** undefined: nobody is logged in. */
+  opener(): ChannelOpener | undefined;
   watch(settings: LoginSettings): void;
 }
 
@@ -126,6 +129,9 @@ export class WorkerConnections {
     this.#peer.onNotice(link.ViewerWarning, ({ connection, viewer, line }) =>
       this.#live.get(connection)?.viewers.warn(viewer, line),
     );
+    this.#peer.onNotice(link.DesktopAgentSocket, (values, descriptors) =>
+      this.#serveDesktopAgent(values, descriptors),
+    );
     this.#peer.onNotice(link.Drain, () => {
       this.#isDraining = true;
       this.#exitIfDone();
@@ -134,6 +140,24 @@ export class WorkerConnections {
 
   #log(level: string, connection: number, line: string): void {
     this.#peer.notify(link.Log, { level, connection, line: cutLine(line) });
+  }
+
+  /** Takes the descriptors over. */
+  #serveDesktopAgent(
+    values: { readonly connection: number; readonly socket: number },
+    [descriptor, ...more]: readonly number[],
+  ): void {
+    const over = (): void => this.#peer.notify(link.DesktopAgentClosed, values);
+    more.forEach(closeDescriptor);
+    const opener = this.#live.get(values.connection)?.opener();
+    if (descriptor === undefined) {
+      over();
+    } else if (opener === undefined) {
+      closeDescriptor(descriptor); // the connection has ended in this moment
+      over();
+    } else {
+      void serveDesktopAgent(descriptor, opener, this.#room, over);
+    }
   }
 
   /** Takes the descriptors over. */
@@ -297,7 +321,7 @@ export class WorkerConnections {
       this.#peer.notify(link.ConnectionClosed, { connection, ...end, why: cutLine(end.why) });
       this.#exitIfDone();
     };
-    this.#live.set(connection, { transport, sessions, viewers, watch });
+    this.#live.set(connection, { transport, sessions, viewers, opener: () => mux, watch });
   }
 
   #announceHostKeys(transport: Transport): void {

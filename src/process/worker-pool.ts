@@ -82,6 +82,9 @@ export class Worker implements WorkerPort {
   viewerWarning(connection: number, viewer: number, line: string): void {
     this.peer.notify(link.ViewerWarning, { connection, viewer, line });
   }
+  desktopAgentSocket(connection: number, socket: number, descriptor: number): void {
+    this.peer.notify(link.DesktopAgentSocket, { connection, socket }, [descriptor]);
+  }
 }
 
 export interface WorkerEvents {

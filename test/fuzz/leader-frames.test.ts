@@ -191,6 +191,7 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
     directory: '/run/fuzz/desktop',
     startedAt: 'now',
     xauthority: text,
+    hasAgent: true,
   });
 
   const x11 = { offset: 10, loopbackOnly: true, family: 0, keepsNumber: true, xauth: '/bin/sh' };

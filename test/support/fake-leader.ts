@@ -10,6 +10,7 @@ export class FakeLeader {
   onExited: DesktopLeader['onExited'] = () => {};
   onDesktopEnded: DesktopLeader['onDesktopEnded'] = () => {};
   onGone: DesktopLeader['onGone'] = () => {};
+  onAgentWanted: DesktopLeader['onAgentWanted'] = () => {};
 
   user: string;
   uid = 1001;
@@ -107,6 +108,16 @@ export class FakeLeader {
   async takeTickets(from: string) {
     this.orders.push(`take-tickets ${from}`);
     return '';
+  }
+  async agentWatch() {
+    this.orders.push('agent-watch');
+  }
+  async agentTake(socket: number) {
+    this.orders.push(`agent-take ${socket}`);
+    return openSync('/dev/null', 'r');
+  }
+  async agentDone(socket: number) {
+    this.orders.push(`agent-done ${socket}`);
   }
   async logTail() {
     return Buffer.from(typeof this.server === 'object' ? this.server.log : (this.sessionLog ?? ''));

@@ -286,6 +286,11 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'of a command, as `who` shows it',
   ],
   ['src/broker/environment.ts', 'maxEntries', 'variables of a desktop'],
+  [
+    'src/broker/environment.ts',
+    'maxSocketPathBytes',
+    'path of a Unix socket; a desktop whose place is longer has no agent',
+  ],
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
   ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],
   ['src/broker/start.ts', 'windowTimeoutMs', 'without a window until then: a warning'],

@@ -85,6 +85,7 @@ export function testConnection(log: Log = new Log({ write: () => {} }, 'QUIET'))
     loginSettings: record('loginSettings'),
     viewerEnd: record('viewerEnd'),
     viewerWarning: record('viewerWarning'),
+    desktopAgentSocket: record('desktopAgentSocket'),
   };
   const endpoints = {
     remoteAddress: '192.0.2.1',

@@ -2,10 +2,9 @@
  * docs/reference/requests.md, made from the monitor's own table: the factories that
  * `process/request-rows.ts` calls are called here too, with nothing behind them. Runs in: test.
  */
-import type { ViewerHolds } from '../../src/broker/viewer-holds.ts';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { DesktopRequestContext } from '../../src/broker/requests/context.ts';
+import type { DesktopHolds, DesktopRequestContext } from '../../src/broker/requests/context.ts';
 import { desktopRequests, desktopRows } from '../../src/broker/requests/index.ts';
 import type { AnyRow } from '../../src/monitor/request-table.ts';
 
@@ -29,7 +28,10 @@ export async function monitorRows(): Promise<readonly AnyRow[]> {
       `process/request-rows.ts: ${entries.length} entries, ${rows.length + 1} understood`,
     );
   }
-  return [...rows, ...desktopRows(desktopRequests({} as DesktopRequestContext), {} as ViewerHolds)];
+  return [
+    ...rows,
+    ...desktopRows(desktopRequests({} as DesktopRequestContext), {} as DesktopHolds),
+  ];
 }
 
 async function imported(source: string, name: string): Promise<(...parts: object[]) => AnyRow> {

@@ -9,7 +9,8 @@ import type { AnyFields, Values } from '../../ssh/wire/field.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
 import type { Broker } from '../broker.ts';
 import type { Outcome, Owner } from '../outcome.ts';
-import type { DesktopView, Opener } from '../desktop.ts';
+import type { AgentHolds } from '../agent-holds.ts';
+import type { AgentClient, DesktopView, Opener } from '../desktop.ts';
 import { desktopFailure } from '../link.ts';
 import type { ViewerHolds } from '../viewer-holds.ts';
 
@@ -56,7 +57,13 @@ export function ownerOf(connection: Connection, session: number): Owner {
     throw new CallFailure(desktopFailure.refused, 'Desktops are not permitted for this login.');
   }
   const { account, tickets, config } = login;
-  return { user: account.user, uid: account.uid, tickets, pamService: config.pamServiceName };
+  return {
+    user: account.user,
+    uid: account.uid,
+    tickets,
+    pamService: config.pamServiceName,
+    allowAgentForwarding: config.allowAgentForwarding && !config.disableForwarding,
+  };
 }
 
 /** Throws what was not done, as the worker is told. */
@@ -85,9 +92,17 @@ export interface Onlooker {
   readonly worker: Pick<WorkerPort, 'viewerEnd' | 'viewerWarning'>;
   /** Of a login: its lines carry the connection's id. */
   readonly log?: Connection['log'];
+  /** Once it was granted to forward its client's agent. */
+  readonly agentClient?: AgentClient | undefined;
 }
 
-export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
+/** The monitor's hold on what its workers were given of desktops. */
+export interface DesktopHolds {
+  readonly viewers: ViewerHolds;
+  readonly agents: AgentHolds;
+}
+
+export function openerOf(connection: Onlooker, holds: DesktopHolds): Opener {
   const { number, worker, endpoints, log } = connection;
   return {
     connection: number,
@@ -98,7 +113,7 @@ export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
         event: 'desktop.opened',
         desktop: id,
       });
-      holds.hold(number, viewer, id, descriptor);
+      holds.viewers.hold(number, viewer, id, descriptor);
     },
     viewerEnd(viewer, why, status) {
       log?.verbose(`viewer ${viewer} of a desktop ended: ${why}`, {
@@ -107,13 +122,19 @@ export function openerOf(connection: Onlooker, holds: ViewerHolds): Opener {
       });
       worker.viewerEnd(number, viewer, why, status);
       // The worker may be somebody else's by now.
-      holds.end(number, viewer);
+      holds.viewers.end(number, viewer);
     },
     viewerWarning: (viewer, line) => worker.viewerWarning(number, viewer, line),
+    agentFor(uid) {
+      const client = connection.agentClient;
+      return client?.uid === uid
+        ? (descriptor, over) => holds.agents.give(number, client, descriptor, over)
+        : undefined;
+    },
   };
 }
 
-export function callerOf(connection: Connection, holds: ViewerHolds): DesktopCaller {
+export function callerOf(connection: Connection, holds: DesktopHolds): DesktopCaller {
   return {
     opener: openerOf(connection, holds),
     owner: (session) => ownerOf(connection, session),

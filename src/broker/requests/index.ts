@@ -1,7 +1,11 @@
 /** The rows that desktops add to the monitor's table; joined in `process/monitor`. Runs in: monitor. */
-import type { ViewerHolds } from '../viewer-holds.ts';
 import { type AnyRow, row } from '../../monitor/request-table.ts';
-import { callerOf, type DesktopRequest, type DesktopRequestContext } from './context.ts';
+import {
+  callerOf,
+  type DesktopHolds,
+  type DesktopRequest,
+  type DesktopRequestContext,
+} from './context.ts';
 import { desktopAttach } from './desktop-attach.ts';
 import { desktopFind } from './desktop-find.ts';
 import { desktopList } from './desktop-list.ts';
@@ -23,7 +27,7 @@ export function desktopRequests(context: DesktopRequestContext): readonly Deskto
 /** As rows of the monitor's table: behind authentication, as often as one likes, many at a time. */
 export function desktopRows(
   requests: readonly DesktopRequest[],
-  holds: ViewerHolds,
+  holds: DesktopHolds,
 ): readonly AnyRow[] {
   return requests.map(({ schema, handle }) =>
     row({

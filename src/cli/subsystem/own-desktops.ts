@@ -52,7 +52,14 @@ export async function ownDesktops(
     {
       // The service that sshd uses, whoever of the two serves.
       policy: {
-        config: { usePam: !isRootless, pamServiceName: 'sshd', gssapiAuthentication: false },
+        config: {
+          usePam: !isRootless,
+          pamServiceName: 'sshd',
+          gssapiAuthentication: false,
+          // Nobody here has a client's agent to give.
+          allowAgentForwarding: false,
+          disableForwarding: true,
+        },
         desktopConfigFor,
       },
       log,

@@ -58,6 +58,7 @@ describe('broker', { timeout: 20_000 }, () => {
       leaders,
       pamService: () => 'sshd',
       takesTickets: () => true,
+      takesAgents: () => true,
       sessionCommand: () => "echo 'it is' & exec wm",
       x11Directory: join(root, 'X11'),
       log: new Log({ write: (_level, _prefix, line) => lines.push(line) }, 'DEBUG3'),
@@ -100,6 +101,7 @@ describe('broker', { timeout: 20_000 }, () => {
       given: (viewer: number, id: string) => given.push(`${viewer} ${id}`),
       isGone: () => false,
       viewerWarning: (viewer: number, line: string) => told.push(`warn ${viewer} ${line}`),
+      agentFor: () => undefined,
     };
   }
 
@@ -179,6 +181,7 @@ describe('broker', { timeout: 20_000 }, () => {
       'desktop-begin',
       'spawn /usr/bin/Xvnc',
       'spawn /bin/bash',
+      'agent-watch',
     ]);
     const [server, session] = leader.spawned;
     assert.ok(server?.essential && session?.essential && server.reportDescriptor);
