@@ -25,6 +25,7 @@
         'src/base/addon/syslog.c',
         'src/base/addon/mount.c',
         'src/base/addon/notify.c',
+        'src/base/addon/cryptoki.c',
       ],
     },
     {

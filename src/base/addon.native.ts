@@ -50,6 +50,8 @@ interface Addon {
   ): number;
   installSeccomp(): number;
   setNotDumpable(): number;
+  endWithParent(parent: number): number;
+  cryptokiLogin(path: string, session: Buffer, userType: number, pin: Buffer): number;
   unmountDetached(path: string): number;
   connectLog(path: string): number;
   writeLog(descriptor: number, bytes: Buffer, from: number, waitMs: number): number;

@@ -7,6 +7,11 @@ export function setNotDumpable(): void {
   checked('prctl(PR_SET_DUMPABLE)', addon.setNotDumpable());
 }
 
+/** For a process that is to end with `parent`, which started it, whatever it is about to do then. */
+export function endWithParent(parent: number): void {
+  checked('prctl(PR_SET_PDEATHSIG)', addon.endWithParent(parent));
+}
+
 /**
  * For every thread, for good: no other program, process, socket, namespace or mount. It was seen to
  * refuse execveat(2) when this returns. EBUSY: the

@@ -44,5 +44,6 @@ bool confine_exports(napi_env env, napi_value exports);
 bool mount_exports(napi_env env, napi_value exports);
 bool notify_exports(napi_env env, napi_value exports);
 bool syslog_exports(napi_env env, napi_value exports);
+bool cryptoki_exports(napi_env env, napi_value exports);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * The last fences around a worker: not dumpable, and a seccomp filter for all of its threads.
  * The filter names what is refused; it runs inside a mount, network and id confinement that the
- * zygote made, and with Node's permission model. Runs in: monitor (not dumpable), worker.
+ * zygote made, and with Node's permission model. Runs in: monitor (not dumpable), worker, card.
  */
 #include "addon.h"
 
@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -304,7 +305,22 @@ static napi_value set_not_dumpable(napi_env env, napi_callback_info info) {
   return give_int(env, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : -EPROTO);
 }
 
+/* endWithParent(pid): killed when that process, which started this one, is gone. */
+static napi_value end_with_parent(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  int32_t parent;
+  if (!take_arguments(env, info, 1, arguments) || !take_int(env, arguments[0], &parent)) {
+    return NULL;
+  }
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    return give_errno(env);
+  }
+  /* It may have gone before the call. */
+  return give_int(env, getppid() == (pid_t)parent ? 0 : -ESRCH);
+}
+
 bool confine_exports(napi_env env, napi_value exports) {
   return export_function(env, exports, "installSeccomp", install_seccomp) &&
-         export_function(env, exports, "setNotDumpable", set_not_dumpable);
+         export_function(env, exports, "setNotDumpable", set_not_dumpable) &&
+         export_function(env, exports, "endWithParent", end_with_parent);
 }

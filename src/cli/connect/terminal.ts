@@ -55,9 +55,26 @@ export class Terminal {
       const lines = new LineReader(tty, (text) => this.#stderr.write(text));
       for (const question of questions) {
         this.#stderr.write(printable(question.text).replace(/\n/g, '\r\n'));
-        answers.push(await lines.read(question.isEchoed));
+        const bytes = await lines.read(question.isEchoed);
+        answers.push(bytes.toString('utf8'));
+        bytes.fill(0);
       }
       return answers;
+    } finally {
+      this.restore();
+    }
+  }
+
+  /** One answer without echo, as bytes that the caller erases. Null when there is no terminal. */
+  async askSecret(text: string): Promise<Buffer | null> {
+    this.progress('');
+    const tty = openTerminal();
+    if (!tty) return null;
+    this.#input = tty;
+    try {
+      tty.setRawMode(true);
+      this.#stderr.write(`${printableLine(text)} `);
+      return await new LineReader(tty, (echo) => this.#stderr.write(echo)).read(false);
     } finally {
       this.restore();
     }
@@ -101,8 +118,8 @@ class LineReader {
     this.#echo = echo;
   }
 
-  /** Bytes typed ahead of a question stay for the next one. */
-  async read(isEchoed: boolean): Promise<string> {
+  /** Bytes typed ahead of a question stay for the next one. What is returned is the only copy. */
+  async read(isEchoed: boolean): Promise<Buffer> {
     const line: number[] = [];
     for (;;) {
       const byte = await this.#next();
@@ -116,9 +133,8 @@ class LineReader {
     }
     this.#echo('\r\n');
     const bytes = Buffer.from(line);
-    const answer = bytes.toString('utf8');
-    bytes.fill(0);
-    return answer;
+    line.fill(0);
+    return bytes;
   }
 
   #edit(line: number[], byte: number, isEchoed: boolean): void {
@@ -143,6 +159,7 @@ class LineReader {
       this.#typed = chunk;
     }
     const byte = this.#typed[0] ?? null;
+    this.#typed.fill(0, 0, 1);
     this.#typed = this.#typed.subarray(1);
     return byte;
   }

@@ -11,6 +11,8 @@ export interface Identity {
   readonly label: string;
   /** Null: only known once unlocked. */
   readonly publicKey: ParsedKey | null;
+  /** Of a file with the public half only: names a key of an agent or a card, and is not offered. */
+  readonly isPublicOnly?: true;
   /** Null: it cannot be had (no passphrase was given). */
   unlock(): Promise<Signer | null>;
 }
@@ -43,7 +45,10 @@ export function parseKey(contents: Buffer | string, passphrase?: string): Parsed
 export function fileIdentity(file: KeyFile, askPassphrase: PassphraseSource): Identity | null {
   const plain = parseKey(file.contents);
   if (plain?.isPrivateKey() === true) return unlockedIdentity(file.path, plain);
-  if (plain) return null;
+  if (plain) {
+    const unlock = () => Promise.resolve(null);
+    return { label: file.path, publicKey: plain, isPublicOnly: true, unlock };
+  }
   if (!/PRIVATE KEY-----/.test(file.contents.toString('latin1', 0, 64 * 1024))) return null;
   const publicKey =
     embeddedPublicKey(file.contents) ?? (file.publicContents && parseKey(file.publicContents));
@@ -142,17 +147,23 @@ const blobOf = (identity: Identity): string =>
 
 /**
  * The order of ssh: the agent's keys that a file names, then (unless IdentitiesOnly) the agent's
- * other keys, then keys that are only in files.
+ * other keys; the same of cards; then keys that are only in files.
  */
 export function orderIdentities(
   files: readonly Identity[],
   agent: readonly Identity[],
   isFilesOnly: boolean,
+  cards: readonly Identity[] = [],
 ): Identity[] {
   const ofFiles = new Map(files.map((file) => [blobOf(file), file]));
-  const named = agent.filter((identity) => ofFiles.has(blobOf(identity)));
   const inAgent = new Set(agent.map(blobOf));
-  const others = isFilesOnly ? [] : agent.filter((identity) => !ofFiles.has(blobOf(identity)));
-  const onlyInFiles = files.filter((file) => file.publicKey === null || !inAgent.has(blobOf(file)));
-  return [...named, ...others, ...onlyInFiles];
+  const onCards = cards.filter((identity) => !inAgent.has(blobOf(identity)));
+  const elsewhere = new Set([...inAgent, ...onCards.map(blobOf)]);
+  const named = (held: readonly Identity[]) => held.filter((one) => ofFiles.has(blobOf(one)));
+  const others = (held: readonly Identity[]) =>
+    isFilesOnly ? [] : held.filter((one) => !ofFiles.has(blobOf(one)));
+  const onlyInFiles = files.filter(
+    (file) => !file.isPublicOnly && (file.publicKey === null || !elsewhere.has(blobOf(file))),
+  );
+  return [...named(agent), ...others(agent), ...named(onCards), ...others(onCards), ...onlyInFiles];
 }

@@ -4,6 +4,7 @@
  * Runs in: user.
  */
 import type { ParsedKey } from 'ssh2';
+import { SshdeskError } from '../../base/errors.ts';
 import { ClientFailure } from './failure.ts';
 import type { Identity } from './identities.ts';
 import type { UserauthReply, UserauthWire } from './userauth.seam.ts';
@@ -122,7 +123,8 @@ class Factor {
       return outcomeOf(await this.#wire.proveKey(user, signer.publicKey, algorithm.name, sign));
     } catch (error) {
       if (error instanceof ClientFailure) throw error;
-      this.#plan.conversation?.show(`${identity.label}: signing failed: ${String(error)}\n`);
+      const why = error instanceof SshdeskError ? error.detail : String(error);
+      this.#plan.conversation?.show(`${identity.label}: signing failed: ${why}\n`);
       return null;
     }
   }
