@@ -50,7 +50,7 @@ interface Certified {
   readonly certificate: CardCertificate;
 }
 
-/** Public keys in the order of the card, then those that only a certificate knows. */
+/** In the order of their ids: a card gives them in any. */
 export function cardKeys(objects: readonly CardObject[]): CardKey[] {
   const certified = objects
     .filter((object) => object.class === objectClass.certificate)
@@ -74,7 +74,7 @@ export function cardKeys(objects: readonly CardObject[]): CardKey[] {
     }
   }
   for (const { object, blob, certificate } of certified) add(object, blob, certificate);
-  return keys;
+  return keys.toSorted((one, other) => Buffer.compare(one.id, other.id));
 }
 
 /**

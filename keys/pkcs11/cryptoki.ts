@@ -35,6 +35,7 @@ export const mechanism = {
 
 export const tokenFlag = {
   loginRequired: 0x0000_0004,
+  initialized: 0x0000_0400,
   protectedAuthenticationPath: 0x0000_0100,
   userPinCountLow: 0x0001_0000,
   userPinFinalTry: 0x0002_0000,
@@ -83,7 +84,6 @@ export function resultName(code: number): string {
 const gone: ReadonlySet<number> = new Set([
   result.deviceRemoved,
   result.tokenNotPresent,
-  result.tokenNotRecognized,
   result.sessionClosed,
   result.sessionHandleInvalid,
   result.slotIdInvalid,

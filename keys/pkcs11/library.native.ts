@@ -6,7 +6,15 @@ import pkcs11js from 'pkcs11js';
 import { addon } from '../../src/base/addon.native.ts';
 import { CallFailure } from '../../src/ssh/wire/peer.ts';
 import { failure, maxAttributeBytes, maxMechanisms, maxObjects, maxTokens } from './calls.ts';
-import { attribute, keyType, objectClass, result, resultName, userType } from './cryptoki.ts';
+import {
+  attribute,
+  keyType,
+  objectClass,
+  result,
+  resultName,
+  tokenFlag,
+  userType,
+} from './cryptoki.ts';
 
 export interface TokenRecord {
   readonly slot: Buffer;
@@ -66,9 +74,10 @@ export class Library {
     const found: TokenRecord[] = [];
     for (const slot of this.#slots().slice(0, maxTokens)) {
       try {
-        found.push(this.#token(slot));
+        const token = this.#token(slot);
+        if ((token.flags & tokenFlag.initialized) !== 0) found.push(token);
       } catch (error) {
-        // Pulled since the list was made, or not initialized: no reason to go without the others.
+        // Pulled since the list was made: no reason to go without the others.
         if (!(error instanceof CallFailure)) throw error;
       }
     }

@@ -1,6 +1,7 @@
 /** The commands of `sshdesk`, of which one is loaded and run. Runs in: monitor (serve), user. */
 import yargs from 'yargs';
 import { commands } from './commands/index.ts';
+import { joinOptionalPaths } from './optional-path.ts';
 
 const usageFailed = 2;
 /** A fault of ours: no number that a command means something by. */
@@ -11,7 +12,7 @@ class UsageFailure extends Error {}
 export async function main(args: readonly string[]): Promise<void> {
   const [name] = args;
   const wanted = commands.find((row) => row.name === name);
-  const parser = yargs([...args])
+  const parser = yargs(joinOptionalPaths(args))
     .scriptName('sshdesk')
     .usage('$0 COMMAND')
     .demandCommand(1, 'Which command?')

@@ -2,7 +2,7 @@
  * docs/reference/commands.md and the manual pages, made from the definitions that the commands are
  * parsed with. Runs in: test.
  */
-import type { Argv } from 'yargs';
+import type { Argv, CommandModule } from 'yargs';
 import { commands } from '../../src/cli/commands/index.ts';
 import { exitCodes as connectExitCodes } from '../../src/cli/connect/run.ts';
 import { flagText, serveFlags, usage } from '../../src/cli/serve/flags.ts';
@@ -29,9 +29,15 @@ interface OptionDefinition {
   readonly type?: string;
 }
 
-/** What a builder declares. Everything of it that is no option returns the recorder again. */
-function declared(builder: unknown): readonly Argument[] {
+interface Declared {
+  readonly arguments: readonly Argument[];
+  readonly commands: readonly CommandModule[];
+}
+
+/** What a builder declares. Everything else of it returns the recorder again. */
+function declared(builder: unknown): Declared {
   const found: Argument[] = [];
+  const commandsOf: CommandModule[] = [];
   const record = (isPositional: boolean) => (name: string, definition: OptionDefinition) => {
     const { alias, describe = '', type } = definition;
     found.push({
@@ -45,6 +51,12 @@ function declared(builder: unknown): readonly Argument[] {
   };
   const recorder: Argv = new Proxy({} as Argv, {
     get(_target, property) {
+      if (property === 'command') {
+        return (command: CommandModule) => {
+          commandsOf.push(command);
+          return recorder;
+        };
+      }
       if (property === 'option' || property === 'positional') {
         return record(property === 'positional');
       }
@@ -52,21 +64,37 @@ function declared(builder: unknown): readonly Argument[] {
     },
   });
   (builder as (yargs: Argv) => unknown)(recorder);
-  return found;
+  return { arguments: found, commands: commandsOf };
 }
 
 export async function describedCommands(): Promise<readonly Described[]> {
   const all: Described[] = [];
   for (const { name, load } of commands) {
-    const { command, describe, builder } = await load();
-    all.push({
-      name,
-      synopsis: String(command),
-      describe: String(describe),
-      arguments: declared(builder),
-    });
+    all.push(...describedOf([], name, await load()));
   }
   return all;
+}
+
+/** A command that has commands is there for their sake: only they are described. */
+function describedOf(
+  of: readonly string[],
+  name: string,
+  { command, describe, builder }: CommandModule,
+): readonly Described[] {
+  const { arguments: own, commands: inner } = declared(builder);
+  if (inner.length > 0) {
+    return inner.flatMap((one) =>
+      describedOf([...of, name], String(one.command).split(' ', 1).join(''), one),
+    );
+  }
+  return [
+    {
+      name: [...of, name].join(' '),
+      synopsis: [...of, String(command)].join(' '),
+      describe: String(describe),
+      arguments: own,
+    },
+  ];
 }
 
 /** The exit status is a contract: what a number says here it will go on saying. */
@@ -96,6 +124,12 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     [String(connectExitCodes['host-key']), 'the host key is unknown or has changed'],
     ['128+N', 'ended by signal N'],
     [String(connectExitCodes.connection), 'no connection, or it was lost'],
+  ],
+  'keys list': [
+    ['0', 'done'],
+    ['1', 'there is no card, or one of what was asked for could not be read; why is on stderr'],
+    ['2', 'usage'],
+    ['130', 'Ctrl-C at the question for a PIN'],
   ],
   sessions: [
     ['0', 'done'],

@@ -17,6 +17,7 @@ interface Arguments {
   readonly l: string | undefined;
   readonly o: readonly string[] | undefined;
   readonly F: string | undefined;
+  readonly pkcs11: string | readonly string[] | undefined;
   readonly A: boolean;
   readonly a: boolean;
   readonly batch: boolean;
@@ -35,7 +36,9 @@ const knownOptions: KnownOptions = new Map([
   ...['i', 'p', 'l', 'o', 'F', 'session', 'geometry', 'listen', 'screenshot', 'wait'].map(
     (name) => [name, true] as const,
   ),
-  ...['A', 'a', 'batch', 'list', 'json', 'help', 'version'].map((name) => [name, false] as const),
+  ...['pkcs11', 'A', 'a', 'batch', 'list', 'json', 'help', 'version'].map(
+    (name) => [name, false] as const,
+  ),
 ]);
 const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
@@ -67,6 +70,10 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('l', { ...text, describe: 'user' })
     .option('o', { ...text, array: true, describe: 'option of ssh_config(5), as KEY=VALUE' })
     .option('F', { ...text, describe: 'configuration file instead of ~/.ssh/config' })
+    .option('pkcs11', {
+      type: 'string',
+      describe: 'keys of smart cards, through this PKCS#11 module (none: those that are known)',
+    })
     .option('A', { type: 'boolean', default: false, describe: 'forward the agent' })
     .option('a', { type: 'boolean', default: false, describe: 'do not forward the agent' })
     .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
@@ -99,6 +106,7 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
       options: given.o ?? [],
       configFile: single(given.F, '-F'),
       isBatch: given.batch,
+      pkcs11: single(given.pkcs11, '--pkcs11'),
       isAgentForwarded: agentForwarding(given),
     },
     desktop: {

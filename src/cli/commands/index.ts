@@ -12,6 +12,7 @@ export const commands: readonly CommandRow[] = [
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
   { name: 'explain', load: async () => (await import('./explain.ts')).explain },
   { name: 'connect', load: async () => (await import('./connect.ts')).connect },
+  { name: 'keys', load: async () => (await import('./keys.ts')).keys },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
   { name: 'who', load: async () => (await import('./who.ts')).who },
   { name: 'last', load: async () => (await import('./last.ts')).last },

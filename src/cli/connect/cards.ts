@@ -2,25 +2,22 @@
  * The keys of smart cards for a login: modules started while the connection is made, PINs asked once
  * and only for a key that the server takes, everything given back after. Runs in: user.
  */
+import { userInfo } from 'node:os';
 import { setNotDumpable } from '../../base/confine.native.ts';
 import { CardError } from '../../../keys/pkcs11/card-error.ts';
 import type { CardKey } from '../../../keys/pkcs11/card-keys.ts';
 import { CardModule } from '../../../keys/pkcs11/card-module.ts';
 import { CardSession } from '../../../keys/pkcs11/card-session.ts';
-import { knownModules } from '../../../keys/pkcs11/known-modules.ts';
+import { anyModule, knownModules } from '../../../keys/pkcs11/known-modules.ts';
 import { publicLine } from '../../../keys/public-key.ts';
 import { Reader } from '../../ssh/wire/reader.ts';
 import { parseKey } from '../../ssh/client/identities.ts';
 import type { Identity, Signer } from '../../ssh/client/identities.ts';
 import type { Terminal } from './terminal.ts';
 
-/** `--pkcs11` without a module: those that this machine knows. */
-export const anyModule = 'default';
-
 export interface CardChoice {
   /** A path, or `anyModule`. */
   readonly module: string;
-  readonly home: string;
   readonly isBatch: boolean;
   /** How long a module may take to start and to say what it has. */
   readonly listMs: number;
@@ -31,6 +28,7 @@ export class Cards {
   readonly #terminal: Terminal;
   readonly #started: Promise<CardModule[]>;
   #isClosed = false;
+  #hasFailed = false;
 
   /** Begins at once, so that it is done when the server has answered. */
   constructor(choice: CardChoice, terminal: Terminal) {
@@ -42,7 +40,9 @@ export class Cards {
   }
 
   async #start(): Promise<CardModule[]> {
-    const { module, home } = this.#choice;
+    const { module } = this.#choice;
+    // The account's, as for ssh_config: not that of $HOME, which sudo leaves.
+    const home = userInfo().homedir;
     const paths = module === anyModule ? await knownModules(home) : [module];
     if (paths.length === 0) {
       this.#warn(
@@ -75,6 +75,22 @@ export class Cards {
     return lists.flat();
   }
 
+  /** What each token has, for a listing; with `isLogin` after its PIN. */
+  async read(
+    isLogin: boolean,
+  ): Promise<readonly { session: CardSession; keys: readonly CardKey[] }[]> {
+    const read = [];
+    for (const session of await this.sessions()) {
+      const token = new TokenIdentities(session, this.#choice, this.#terminal);
+      if (isLogin && !(await this.#orWarn(token.unlock(), false, session.name))) {
+        this.#hasFailed = true;
+      }
+      const keys = await this.#orWarn(session.keys(), [], session.name);
+      read.push({ session, keys });
+    }
+    return read;
+  }
+
   async identities(): Promise<Identity[]> {
     const identities: Identity[] = [];
     for (const session of await this.sessions()) {
@@ -93,7 +109,13 @@ export class Cards {
     }
   }
 
+  /** Something was to be read and could not be; it has been said. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
   #warn(text: string): void {
+    this.#hasFailed = true;
     if (!this.#isClosed) this.#terminal.line(`Warning: ${text}`);
   }
 
@@ -124,6 +146,14 @@ class TokenIdentities {
     this.#terminal = terminal;
   }
 
+  /** False: without the PIN; why has been said. */
+  async unlock(): Promise<boolean> {
+    if (!this.#session.wantsPin) return true;
+    const pin = await this.#unlockToken();
+    pin?.fill(0);
+    return pin !== undefined;
+  }
+
   async identities(): Promise<Identity[]> {
     const session = this.#session;
     let keys = await session.keys();
@@ -136,9 +166,7 @@ class TokenIdentities {
     // A token that hides its public halves too. Without a module that was asked for by name this
     // would ask for the PIN of every card that holds no keys.
     if (keys.length === 0 && session.wantsPin && this.#choice.module !== anyModule) {
-      const pin = await this.#unlockToken();
-      if (pin === undefined) return [];
-      pin?.fill(0);
+      if (!(await this.unlock())) return [];
       keys = await session.keys();
     }
     return keys.flatMap((key) => this.#identity(key) ?? []);

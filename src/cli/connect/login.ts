@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import { readPublicLine } from '../../../keys/public-line.ts';
 import { wholeOffer } from '../../ssh/client/agreement.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
@@ -17,6 +18,7 @@ import { preferKnownAlgorithms } from '../../ssh/client/known-hosts.ts';
 import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
+import type { Cards } from './cards.ts';
 import { dial } from './dial.ts';
 import { HostKeyPolicy, hostKeyName, readKnownHosts } from './host-key.ts';
 import type { Settings } from './settings.ts';
@@ -27,6 +29,21 @@ const maxKeyFileBytes = 1024 * 1024;
 
 /** Resolves with a session that is logged in; throws ClientFailure otherwise. */
 export async function login(
+  settings: Settings,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<ClientSession> {
+  const cards = await openCards(settings, terminal);
+  try {
+    return await loginWith(cards, settings, terminal, signal);
+  } finally {
+    // Not waited for: the card is given back while the work begins.
+    void cards?.close();
+  }
+}
+
+async function loginWith(
+  cards: Cards | null,
   settings: Settings,
   terminal: Terminal,
   signal: AbortSignal,
@@ -56,7 +73,7 @@ export async function login(
       },
       planUserauth() {
         terminal.progress(`authenticating as ${settings.user} …`);
-        return planUserauth(settings, terminal, mayUsePasswords);
+        return planUserauth(cards, settings, terminal, mayUsePasswords);
       },
       onBanner: (text) => terminal.line(text),
       handshakeTimeoutMs,
@@ -71,18 +88,28 @@ export async function login(
   }
 }
 
+/** Loaded when there is one to open: the module starts while the connection is made. */
+async function openCards(settings: Settings, terminal: Terminal): Promise<Cards | null> {
+  const { pkcs11Provider: module, isBatch, connectTimeoutMs: listMs } = settings;
+  if (module === null || !settings.methods.includes('publickey')) return null;
+  const { Cards: Opened } = await import('./cards.ts');
+  return new Opened({ module, isBatch, listMs }, terminal);
+}
+
 async function planUserauth(
+  cards: Cards | null,
   settings: Settings,
   terminal: Terminal,
   mayUsePasswords: boolean,
 ): Promise<UserauthPlan> {
   const files = await identitiesOfFiles(settings, terminal);
   const agent = await identitiesOfAgent(settings, terminal);
+  const onCards = (await cards?.identities()) ?? [];
   return {
     user: settings.user,
     host: settings.originalHost,
     methods: mayUsePasswords ? settings.methods : settings.methods.filter((m) => m === 'publickey'),
-    identities: orderIdentities(files, agent, settings.isIdentitiesOnly),
+    identities: orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
     conversation: settings.isBatch ? null : conversationOn(terminal),
     promptAttempts: settings.promptAttempts,
   };
@@ -128,14 +155,20 @@ async function readKeyFile(
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const { mode, uid, size } = await file.stat();
-    if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
+    if (size > maxKeyFileBytes) return null;
+    const contents = await file.readFile();
+    // With -i a public key names one that an agent or a card holds: everybody may read it.
+    const isPublic = readPublicLine(contents) !== undefined;
+    if (!isPublic && uid === process.getuid?.() && (mode & 0o077) !== 0) {
+      contents.fill(0);
       const shown = (mode & 0o777).toString(8).padStart(4, '0');
       terminal.line(`Warning: ${path}: mode ${shown} lets others read this key; it is not used`);
       return null;
     }
-    if (size > maxKeyFileBytes) return null;
-    return { path, contents: await file.readFile(), publicContents: await readPublicKey(path) };
+    return { path, contents, publicContents: await readPublicKey(path) };
   } catch (error) {
+    const contents = await readPublicKey(path);
+    if (contents !== null) return { path, contents, publicContents: null };
     if (isExplicit) {
       terminal.line(`Warning: Identity file ${path} not accessible: ${(error as Error).message}`);
     }

@@ -5,6 +5,7 @@
 import { glob, readFile } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { anyModule } from '../../../keys/pkcs11/known-modules.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { applyConfig } from '../../ssh/client/config-file.ts';
 import type { ConfigSource, ConfigTarget, IgnoredOption } from '../../ssh/client/config-file.ts';
@@ -21,6 +22,8 @@ export interface SshArguments {
   readonly options: readonly string[];
   readonly configFile: string | undefined;
   readonly isBatch: boolean;
+  /** A module of --pkcs11; empty: those that are known; undefined: not given. */
+  readonly pkcs11?: string | undefined;
   /** -A and -a; undefined: neither. */
   readonly isAgentForwarded?: boolean | undefined;
 }
@@ -51,7 +54,7 @@ export interface Settings {
   readonly methods: readonly string[];
   readonly gssapiAuthentication: boolean;
   readonly gssapiDelegateCredentials: boolean;
-  /** A module's path; null: none. */
+  /** A module's path, or `anyModule`; null: none. */
   readonly pkcs11Provider: string | null;
   readonly promptAttempts: number;
   readonly keepaliveIntervalMs: number;
@@ -125,6 +128,7 @@ class SettingsReader {
     const login = given.user ?? user;
     if (login !== null) this.#set('User', login);
     for (const path of given.identityFiles) this.#set('IdentityFile', path);
+    if (given.pkcs11 !== undefined) this.#set('PKCS11Provider', given.pkcs11 || anyModule);
     if (given.isAgentForwarded !== undefined) {
       this.#set('ForwardAgent', given.isAgentForwarded ? 'yes' : 'no');
     }

@@ -55,7 +55,7 @@ function compare(path: string, text: string): void {
 
 test('docs/reference/commands.md has what --help prints', async () => {
   const text = await commandReference(async (name) => {
-    const { code, stdout, stderr } = await sshdesk(name, '--help');
+    const { code, stdout, stderr } = await sshdesk(...name.split(' '), '--help');
     assert.equal(code, 0, `${name} --help: ${stderr}`);
     assert.equal(stderr, '');
     return stdout;
@@ -78,8 +78,18 @@ test('the manual pages have every command, flag and option', async () => {
   }
 });
 
-test('every command has a table of exit statuses, and every table a command', () => {
-  assert.deepEqual(Object.keys(exitStatus).toSorted(), commands.map(({ name }) => name).toSorted());
+test('every command has a table of exit statuses, and every table a command', async () => {
+  const described = await describedCommands();
+  assert.deepEqual(
+    Object.keys(exitStatus).toSorted(),
+    described.map(({ name }) => name).toSorted(),
+  );
+  for (const { name } of commands) {
+    assert.ok(
+      described.some((one) => one.name.split(' ')[0] === name),
+      name,
+    );
+  }
 });
 
 test('the usage of serve names every flag, and no other', () => {
@@ -117,6 +127,9 @@ const ways: readonly (readonly [number, readonly string[], RegExp])[] = [
   [255, ['connect', '-F', 'none', '--batch', '--list', '127.0.0.1:1'], /refused|ECONNREFUSED/i],
   [2, ['explain', '--nonsense'], /Unknown argument/],
   [255, ['explain', '-C', 'nothing'], /Invalid test mode specification/],
+  [2, ['keys'], /which command/],
+  [2, ['keys', 'list'], /--pkcs11/],
+  [1, ['keys', 'list', '--pkcs11', '/nonexistent.so'], /no such file/],
   [2, ['sessions'], /Not enough non-option arguments/],
   [2, ['sessions', 'nosuch'], /Invalid values/],
   [1, ['sessions', 'terminate', '--control', '/nonexistent'], /which one/],
