@@ -101,6 +101,10 @@ export const events = {
     fields: ['isValidUser', 'method', ...key],
   },
   'authentication.accepted': { summary: 'the user is logged in', fields: ['method', ...key] },
+  'card.refused': {
+    summary: 'the X.509 certificate of a key does not open this account',
+    fields: ['certificateSerial', 'reason'],
+  },
   'authentication.exceeded': {
     summary: 'MaxAuthTries attempts have failed',
     fields: ['isValidUser'],

@@ -1,14 +1,21 @@
 /** What the authentication of a connection needs of the daemon. Runs in: monitor. */
 import type { LeaderClient } from '../../pam/leader-client.ts';
 import type { Log } from '../audit/log.ts';
-import type { ServerConfig } from '../policy/config.ts';
+import type { CardConfig, ServerConfig } from '../policy/config.ts';
 import type { MatchSubject } from '../policy/match.ts';
 import type { Connection, Login } from './connection.ts';
+
+export interface CardOwner {
+  readonly user: string;
+  readonly groups: readonly string[];
+}
 
 export interface AuthenticationHost {
   readonly config: ServerConfig;
   /** With the Match blocks that apply to a connection once its user is known. */
   readonly configFor: (subject: MatchSubject) => ServerConfig;
+  /** What Match blocks of sshdesk_config say to the cards of one user. */
+  readonly cardsFor: (owner: CardOwner) => CardConfig;
   readonly log: Log;
   readonly isRootless: boolean;
   startLeader(connection: Connection): Promise<LeaderClient>;
@@ -29,6 +36,7 @@ export function hostOf(
   return {
     config,
     configFor: host.configFor,
+    cardsFor: host.cardsFor,
     log,
     isRootless: host.isRootless,
     startLeader: (connection) => host.startLeader(connection),

@@ -92,15 +92,16 @@ export async function* keyCommandOf(
   }
 }
 
-/** The first of the sources in which `match` finds the key. */
+/** The first of the sources in which `match` finds the key. `denied`: its lines refuse it here. */
 export async function findAuthorizedKey(
   sources: KeySources,
   candidate: Candidate,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
   match: (content: Buffer) => KeyMatch,
-): Promise<FoundKey | undefined> {
+): Promise<FoundKey | 'denied' | undefined> {
   const { log } = candidate.host;
+  let isDenied = false;
   for await (const { file, content } of sources(candidate, offered, readMemfd)) {
     const found = match(content);
     for (const { level, line, text, isPlaced } of found.refusals) {
@@ -109,6 +110,7 @@ export async function findAuthorizedKey(
     if (found.is === 'match') {
       return { file, line: found.line, options: found.options };
     }
+    isDenied ||= found.refusals.length > 0;
   }
-  return undefined;
+  return isDenied ? 'denied' : undefined;
 }

@@ -1,12 +1,16 @@
 /**
- * The files of keys that are root's: TrustedUserCAKeys and RevokedKeys (sshd_config(5)). They are
- * looked at in every attempt, and read anew whenever they have changed. Runs in: monitor.
+ * The files of keys that are root's: TrustedUserCAKeys and RevokedKeys (sshd_config(5)), and those of
+ * cards (sshdesk_config). They are looked at in every attempt, and read anew whenever they have
+ * changed. Runs in: monitor.
  */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { type CardSubjects, readCardSubjects } from '../../keys/card-mapping.ts';
+import type { RevocationList } from '../../keys/crl.ts';
 import { hasKey } from '../../keys/key-list.ts';
 import type { PublicKey } from '../../keys/public-key.ts';
 import { parseRevokedKeys, type RevokedKeys } from '../../keys/revoked-keys.ts';
+import { type Authority, readAuthorities, readRevocationLists } from '../../keys/x509-path.ts';
 
 /** sshd's bound is 128 MiB; a list of a million serial numbers has 5. */
 const maxKeyFileBytes = 32 * 1024 * 1024;
@@ -100,10 +104,16 @@ async function readKeyFile(
 export class KeyFiles {
   readonly #trusted: Reading<Buffer>;
   readonly #revoked: Reading<RevokedKeys>;
+  readonly #cardAuthorities: Reading<readonly Authority[]>;
+  readonly #cardRevocations: Reading<readonly RevocationList[]>;
+  readonly #cardSubjects: Reading<CardSubjects>;
 
   constructor(nowMs: () => number = Date.now) {
     this.#trusted = new Reading((content) => content, nowMs);
     this.#revoked = new Reading(parseRevokedKeys, nowMs);
+    this.#cardAuthorities = new Reading(readAuthorities, nowMs);
+    this.#cardRevocations = new Reading(readRevocationLists, nowMs);
+    this.#cardSubjects = new Reading(readCardSubjects, nowMs);
   }
 
   /** Whether the file lists this key, alone in its line or with a comment. Rejects if unreadable. */
@@ -114,5 +124,20 @@ export class KeyFiles {
   /** Rejects when the file cannot be read or is malformed: then every key counts as revoked. */
   async revoked(path: string): Promise<RevokedKeys> {
     return this.#revoked.get(path);
+  }
+
+  /** CardCertificates. Rejects when the file cannot be read or has one that cannot be used. */
+  async cardAuthorities(path: string): Promise<readonly Authority[]> {
+    return this.#cardAuthorities.get(path);
+  }
+
+  /** CardRevocationList. Rejects when the file cannot be read or is malformed. */
+  async cardRevocations(path: string): Promise<readonly RevocationList[]> {
+    return this.#cardRevocations.get(path);
+  }
+
+  /** The file of `CardMapping subject`. Rejects when it cannot be read or is malformed. */
+  async cardSubjects(path: string): Promise<CardSubjects> {
+    return this.#cardSubjects.get(path);
   }
 }

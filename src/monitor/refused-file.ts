@@ -5,7 +5,7 @@
 
 export function refusedFileLine(
   user: string,
-  what: 'authorized keys' | 'authorized principals',
+  what: 'authorized keys' | 'authorized principals' | 'card certificates',
   reason: string,
 ): string {
   const irregular = /^(.*) is not a regular file$/s.exec(reason);

@@ -1,12 +1,12 @@
 /**
  * Whether a key or certificate may log this user in, whoever signed: not a revoked one; then the
- * user's files, authorities that root trusts, and the command, in sshd's order (sshd_config(5)).
- * Runs in: monitor.
+ * user's files, authorities that root trusts, and the command, in sshd's order (sshd_config(5)); at
+ * last by the certificate of a card. Runs in: monitor.
  */
 import { matchCertificate, matchKey } from '../../keys/authorized-keys.ts';
 import { type Certificate, certificateObjection } from '../../keys/certificate.ts';
 import { optionsOfCertificate } from '../../keys/certificate-options.ts';
-import type { KeyOptions } from '../../keys/key-options.ts';
+import { type KeyOptions, noOptions } from '../../keys/key-options.ts';
 import { type KeyUse, objectionTo } from '../../keys/key-use.ts';
 import { mergeOptions } from '../../keys/merge-options.ts';
 import { fingerprint, type PublicKey } from '../../keys/public-key.ts';
@@ -18,6 +18,7 @@ import {
   type KeySources,
   type ReadMemfd,
 } from './authorized-keys-source.ts';
+import { judgeCard } from './card-certificates.ts';
 import type { CommandPace } from './failure-delay.ts';
 import type { KeyFiles } from './key-files.ts';
 import { type OfferedKey, typeName } from './offered-key.ts';
@@ -156,7 +157,7 @@ async function lookIn(
   candidate: Candidate,
   offered: OfferedKey,
   readMemfd: ReadMemfd,
-): Promise<PermittedKey | undefined> {
+): Promise<PermittedKey | 'denied' | undefined> {
   const { blob, key, certificate } = offered;
   const use = keyUse(candidate);
   const found = await findAuthorizedKey(sources, candidate, offered, readMemfd, (content) =>
@@ -164,8 +165,8 @@ async function lookIn(
       ? matchKey(content, blob, use)
       : matchCertificate(content, certificate, use),
   );
-  if (found === undefined) {
-    return undefined;
+  if (found === undefined || found === 'denied') {
+    return found;
   }
   const place = `found at ${found.file}:${found.line}`;
   const { log, config } = candidate.host;
@@ -188,8 +189,12 @@ export async function permitUserKey(
   if (await isRevoked(candidate, key, certificate, keyFiles)) {
     return undefined;
   }
+  const card = await judgeCard(candidate, key, { readMemfd, keyFiles });
+  if (card === 'refused') {
+    return undefined;
+  }
   const inFiles = await lookIn(keyFilesOf, candidate, offered, readMemfd);
-  if (inFiles !== undefined) {
+  if (inFiles !== undefined && inFiles !== 'denied') {
     return inFiles;
   }
   const { trustedUserCaKeys } = candidate.host.config;
@@ -203,5 +208,13 @@ export async function permitUserKey(
       return permitted;
     }
   }
-  return lookIn(keyCommandOf, candidate, offered, readMemfd);
+  const printed = await lookIn(keyCommandOf, candidate, offered, readMemfd);
+  if (printed !== undefined && printed !== 'denied') {
+    return printed;
+  }
+  // A line that refuses this key here (`from=`, `expiry-time=`) is not got round by its certificate.
+  const isDenied = inFiles === 'denied' || printed === 'denied';
+  return card === 'accepted' && certificate === undefined && !isDenied
+    ? { options: noOptions }
+    : undefined;
 }

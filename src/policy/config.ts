@@ -2,6 +2,7 @@
  * What the configuration says, typed and with units: an immutable value that is made once at the
  * start and handed down. Declarations only. Runs in: monitor (a worker gets the part it may know).
  */
+import type { CardMapping } from '../../keys/card-mapping.ts';
 import type { FingerprintHash } from '../../keys/public-key.ts';
 import type { Destination } from '../../keys/destination.ts';
 import type { AlgorithmList } from './transport-algorithms.ts';
@@ -240,4 +241,16 @@ export interface DesktopConfig {
   readonly localDesktops: boolean;
   /** The command of a desktop's X session; undefined: the machine's default. */
   readonly xSession: string | undefined;
+  /** Authorities of cards; undefined: no X.509 certificate is looked for. */
+  readonly cardCertificates: string | undefined;
+  /** Patterns with tokens, as those of AuthorizedKeysFile. */
+  readonly cardCertificateFiles: readonly string[];
+  readonly cardMappings: readonly CardMapping[];
+  readonly cardRevocationList: string | undefined;
 }
+
+/** The part of it that a login is judged by. */
+export type CardConfig = Pick<
+  DesktopConfig,
+  'cardCertificates' | 'cardCertificateFiles' | 'cardMappings' | 'cardRevocationList'
+>;

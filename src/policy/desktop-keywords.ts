@@ -2,19 +2,25 @@
  * The keywords of /etc/sshdesk/sshdesk_config: what sshd has no word for. Same grammar, own table.
  * Pure. Runs in: monitor, launcher.
  */
+import { type CardDraft, cardDefaults, cardKeywords } from './card-keywords.ts';
 import type { DesktopConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { desktopLogDefaults, logRows } from './log-keywords.ts';
 import { commandLine, integer, oneOf, yesNo } from './values.ts';
 
-export type DesktopDraft = Omit<DesktopConfig, 'xSession'> & {
-  /** `none`: the machine's default. */
-  readonly xSession: string;
-};
+export type DesktopDraft = Omit<DesktopConfig, 'xSession' | keyof CardDraft> &
+  CardDraft & {
+    /** `none`: the machine's default. */
+    readonly xSession: string;
+  };
 
 /** What can be another for another user; the rest is the daemon's. */
-export const desktopMatchKeywords: ReadonlySet<string> = new Set(['localdesktops', 'xsession']);
-/** Of a desktop its owner is known, and no connection. */
+export const desktopMatchKeywords: ReadonlySet<string> = new Set([
+  'localdesktops',
+  'xsession',
+  ...cardKeywords.map(({ name }) => name.toLowerCase()),
+]);
+/** Of a desktop its owner is known, and no connection; of a card whom it is to log in. */
 export const desktopCriteria: readonly string[] = ['user', 'group'];
 
 /** Two, so that the loss of one never stops the service; one per core beyond that. */
@@ -86,6 +92,7 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     parse: commandLine,
     dump: (config) => config.xSession ?? 'none',
   }),
+  ...cardKeywords,
   ...logRows,
 ];
 
@@ -97,6 +104,7 @@ export function desktopDefaults(cores: number): DesktopDraft {
     workerConfinement: 'strict',
     localDesktops: true,
     xSession: 'none',
+    ...cardDefaults,
     ...desktopLogDefaults,
   };
 }

@@ -4,6 +4,7 @@
  */
 import { isIP, isIPv6 } from 'node:net';
 import { algorithmKinds, leftOutNotice } from './transport-algorithms.ts';
+import { checkCards } from './card-keywords.ts';
 import type { DesktopConfig, ListenAddress, ServerConfig } from './config.ts';
 import type { ConfigLine } from './config-line.ts';
 import type { ConfigSource } from './config-source.ts';
@@ -354,7 +355,12 @@ export interface LoadedDesktop extends Loaded<DesktopConfig> {
 }
 
 function desktopConfig(draft: DesktopDraft): DesktopConfig {
-  return freeze({ ...draft, xSession: unlessNone(draft.xSession) });
+  return freeze({
+    ...draft,
+    xSession: unlessNone(draft.xSession),
+    cardCertificates: unlessNone(draft.cardCertificates),
+    cardRevocationList: unlessNone(draft.cardRevocationList),
+  });
 }
 
 /** Throws ConfigFailure with every line that is wrong. A default file that is absent is empty. */
@@ -366,6 +372,7 @@ export function loadDesktopConfig(request: DesktopLoadRequest): LoadedDesktop {
     blocks,
     notices,
     details,
+    places,
   } = read(desktopGrammar, {
     commandLine: [],
     file: isThere ? file : undefined,
@@ -373,6 +380,7 @@ export function loadDesktopConfig(request: DesktopLoadRequest): LoadedDesktop {
     ...(request.onLine === undefined ? {} : { onLine: request.onLine }),
   });
   const draft: DesktopDraft = { ...desktopDefaults(request.cores), ...said };
+  checkCards(draft, [said, ...blocks.map((block) => block.draft)], places);
   const config = desktopConfig(draft);
   return {
     config,

@@ -84,10 +84,12 @@ export class MonitorConnections {
   hostUnder({
     config,
     configFor,
-  }: Pick<MonitorPolicy, 'config' | 'configFor'>): AuthenticationHost {
+    desktopConfigFor,
+  }: Pick<MonitorPolicy, 'config' | 'configFor' | 'desktopConfigFor'>): AuthenticationHost {
     return {
       config,
       configFor,
+      cardsFor: desktopConfigFor,
       log: this.log,
       isRootless: this.isRootless,
       startLeader: (connection) => this.#leaders.startFor(connection),

@@ -144,6 +144,9 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'a file that changed within this time is read anew in every attempt',
   ],
   ['keys/certificate.ts', 'maxCertificateBytes', 'a certificate; a packet holds no more'],
+  ['src/monitor/card-certificates.ts', 'maxFileBytes', 'one file of CardCertificateFiles'],
+  ['src/monitor/card-certificates.ts', 'maxCertificates', 'certificates in one'],
+  ['src/monitor/card-certificates.ts', 'maxShownBytes', 'of a subject in the log'],
   [
     'src/monitor/principals.ts',
     'maxListBytes',

@@ -2,7 +2,7 @@
 import { Log } from '../../src/audit/log.ts';
 import { Connection, type Login, type WorkerPort } from '../../src/monitor/connection.ts';
 import type { LeaderClient } from '../../pam/leader-client.ts';
-import type { ServerConfig } from '../../src/policy/config.ts';
+import type { CardConfig, ServerConfig } from '../../src/policy/config.ts';
 import type { Grant } from '../../src/policy/grant.ts';
 
 export const testGrant: Grant = {
@@ -97,3 +97,11 @@ export function testConnection(log: Log = new Log({ write: () => {} }, 'QUIET'))
   const cookie = Buffer.alloc(16, 7);
   return { connection: new Connection(1, endpoints, worker, cookie, log, identity), notices };
 }
+
+/** sshdesk_config says nothing of cards. */
+export const noCards: CardConfig = {
+  cardCertificates: undefined,
+  cardCertificateFiles: [],
+  cardMappings: [],
+  cardRevocationList: undefined,
+};

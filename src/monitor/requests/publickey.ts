@@ -12,6 +12,7 @@ import { Writer } from '../../ssh/wire/writer.ts';
 import type { AuthReply } from '../auth-reply.ts';
 import { type Authentication, authenticationOf } from '../authentication.ts';
 import type { Candidate } from '../candidate.ts';
+import { lookForCardsInVain } from '../card-certificates.ts';
 import { CheckKey, QueryKey } from '../link.ts';
 import { keyFilesOf } from '../authorized-keys-source.ts';
 import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
@@ -87,6 +88,7 @@ async function lookInVain(
   { readMemfd }: UserKeyPlace,
 ): Promise<undefined> {
   try {
+    await lookForCardsInVain(candidate, { readMemfd });
     for await (const source of keyFilesOf(candidate, offered, readMemfd)) {
       source.content.fill(0);
     }

@@ -20,6 +20,7 @@ import { transportKeyed } from './transport-keyed.ts';
 import { x11Admission } from './x11-admission.ts';
 import { x11Request } from './x11-request.ts';
 import { x11Setup } from './x11-setup.ts';
+import { x509 } from './x509.ts';
 
 export const fuzzTargets: readonly FuzzTarget[] = [
   transportClear,
@@ -33,6 +34,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   hostKeys,
   certificate,
   revokedKeys,
+  x509,
   authorizedKeys,
   clientHandshake,
   clientMessages,

@@ -18,7 +18,7 @@ import { refuseMethod } from '../../../../src/monitor/requests/refuse-method.ts'
 import { tryNone } from '../../../../src/monitor/requests/try-none.ts';
 import { userauthBegin } from '../../../../src/monitor/requests/userauth-begin.ts';
 import type { ServerConfig } from '../../../../src/policy/config.ts';
-import { testConnection, testLogin } from '../../../support/monitor-connection.ts';
+import { noCards, testConnection, testLogin } from '../../../support/monitor-connection.ts';
 
 /** PAM asks for one password and takes `right`; a conversation waits for its answer. */
 class Pam {
@@ -106,6 +106,7 @@ async function begun(
   const host = {
     config,
     configFor: () => config,
+    cardsFor: () => noCards,
     isRootless: false,
     startLeader: async () => pam as unknown as LeaderClient,
     authenticated: (one: Connection, login: Login) => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigFailure } from '../../../../src/policy/failure.ts';
 import { type LoadRequest, loadConfig, loadDesktopConfig } from '../../../../src/policy/load.ts';
+import { noCards } from '../../../support/monitor-connection.ts';
 import { memorySource } from '../../../support/config-files.ts';
 
 const file = '/etc/ssh/sshd_config';
@@ -340,6 +341,8 @@ test('the desktop configuration has the same grammar and its own table', () => {
     workerConfinement: 'strict',
     localDesktops: true,
     xSession: undefined,
+    ...noCards,
+    cardCertificateFiles: ['/etc/sshdesk/cards/%u.pem'],
     logTag: 'sshd',
     logFormat: 'sshd',
   });
@@ -348,7 +351,8 @@ test('the desktop configuration has the same grammar and its own table', () => {
     8,
   );
   const text =
-    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n';
+    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n' +
+    'CardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
     {
@@ -358,6 +362,15 @@ test('the desktop configuration has the same grammar and its own table', () => {
       workerConfinement: 'relaxed',
       localDesktops: false,
       xSession: 'startxfce4 --replace "a b"',
+      cardCertificates: '/etc/cas.pem',
+      cardCertificateFiles: ['/c/%u', '.ssh/c'],
+      cardMappings: [
+        { by: 'upn', realms: ['example.com'] },
+        { by: 'email', domains: ['a.b', 'c'] },
+        { by: 'cn' },
+        { by: 'subject', file: '/map' },
+      ],
+      cardRevocationList: '/crl',
       logTag: 'sshd-session',
       logFormat: 'json',
     },
@@ -381,6 +394,31 @@ test('the desktop configuration has the same grammar and its own table', () => {
     () => loadDesktopConfig({ ...request, isFileRequired: true, source: memorySource({}) }),
     /No such file/,
   );
+});
+
+test('cards: whose a certificate is has to be said, and rightly', () => {
+  const path = '/etc/sshdesk/sshdesk_config';
+  const errors = (text: string): readonly string[] => {
+    try {
+      const source = memorySource({ [path]: text });
+      loadDesktopConfig({ file: path, isFileRequired: true, cores: 1, source });
+    } catch (error) {
+      return (error as ConfigFailure).lines;
+    }
+    return [];
+  };
+  assert.deepEqual(errors('CardCertificates /ca\n'), [
+    `${path}:1: CardCertificates: set without CardMapping, which says whose a certificate is`,
+  ]);
+  assert.equal(errors('Match User a\nCardCertificates /ca\n').length, 1);
+  assert.deepEqual(errors('CardCertificates /ca\nMatch User a\nCardMapping cn\n'), []);
+  for (const mapping of [
+    ...['upn', 'email', 'upn @a', 'email a@b', 'email *.a', 'upn a,b', 'cn x', 'subject'],
+    ...['subject a b', 'dn', ''],
+  ]) {
+    assert.equal(errors(`CardMapping ${mapping}\n`).length, 1, mapping);
+  }
+  assert.equal(errors('CardCertificateFiles /a/%x\n').length, 1);
 });
 
 test('Match in the desktop configuration: for the desktops of a user or a group', () => {

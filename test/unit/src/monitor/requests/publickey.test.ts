@@ -14,7 +14,7 @@ import type { ServerConfig } from '../../../../../src/policy/config.ts';
 import { serverDefaults } from '../../../../../src/policy/server-keywords.ts';
 import { CallFailure } from '../../../../../src/ssh/wire/peer.ts';
 import { Writer } from '../../../../../src/ssh/wire/writer.ts';
-import { testConnection, testLogin } from '../../../../support/monitor-connection.ts';
+import { noCards, testConnection, testLogin } from '../../../../support/monitor-connection.ts';
 
 const blob = new Writer().text('ssh-ed25519').string(Buffer.alloc(32, 7)).done();
 
@@ -40,6 +40,7 @@ async function asked(exists: boolean, read: () => { readonly is: 'absent' }) {
     config,
     configFor: () => config,
     log: new Log({ write: () => {} }, 'QUIET'),
+    cardsFor: () => noCards,
     isRootless: false,
     startLeader: async () => leader as unknown as LeaderClient,
     authenticated: () => assert.fail('a key that is nowhere opened a login'),
