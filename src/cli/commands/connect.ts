@@ -7,6 +7,7 @@ import { hideBin } from 'yargs/helpers';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import { runConnect } from '../connect/run.ts';
 import type { ConnectRequest, Purpose } from '../connect/run.ts';
+import { maxViewers } from '../web/show.ts';
 import { parseGeometry } from '../connect/target.ts';
 import { firstUnknownOption, type KnownOptions } from '../connect/unknown-option.ts';
 
@@ -26,6 +27,10 @@ interface Arguments {
   readonly list: boolean;
   readonly json: boolean;
   readonly listen: string | undefined;
+  readonly web: boolean;
+  readonly 'web-port': string | undefined;
+  readonly viewers: string | undefined;
+  readonly open: boolean;
   readonly screenshot: string | readonly string[] | undefined;
   readonly wait: string | undefined;
 }
@@ -33,12 +38,11 @@ interface Arguments {
 const usageExitCode = 2;
 /** As `options` has them. */
 const knownOptions: KnownOptions = new Map([
-  ...['i', 'p', 'l', 'o', 'F', 'session', 'geometry', 'listen', 'screenshot', 'wait'].map(
-    (name) => [name, true] as const,
-  ),
-  ...['pkcs11', 'A', 'a', 'batch', 'list', 'json', 'help', 'version'].map(
-    (name) => [name, false] as const,
-  ),
+  ...['i', 'p', 'l', 'o', 'F'].map((name) => [name, true] as const),
+  ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
+  ...['web-port', 'viewers'].map((name) => [name, true] as const),
+  ...['pkcs11', 'A', 'a', 'batch', 'list', 'json'].map((name) => [name, false] as const),
+  ...['web', 'open', 'help', 'version'].map((name) => [name, false] as const),
 ]);
 const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
@@ -82,6 +86,14 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('list', { type: 'boolean', default: false, describe: 'list the desktops' })
     .option('json', { type: 'boolean', default: false, describe: 'with --list: as JSON' })
     .option('listen', { ...text, describe: 'a loopback port for a viewer instead (0: any)' })
+    .option('web', { type: 'boolean', default: false, describe: 'show it in the browser here' })
+    .option('web-port', { ...text, describe: 'with --web: its loopback port instead of any' })
+    .option('viewers', { ...text, describe: 'with --web: so many browsers at a time' })
+    .option('open', {
+      type: 'boolean',
+      default: true,
+      describe: 'with --web: start the browser (--no-open: say the address only)',
+    })
     .option('screenshot', { ...text, describe: 'write what the desktop shows to this PNG file' })
     .option('wait', { ...text, describe: 'with --screenshot: ms to settle after the first frame' })
     .fail((message: string | null, error: Error | undefined) => {
@@ -129,9 +141,16 @@ function nameOf(name: string | undefined): string | null {
 }
 
 function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
-  const chosen = [given.list, given.listen !== undefined, given.screenshot !== undefined];
+  const chosen = [
+    given.list,
+    given.listen !== undefined,
+    given.screenshot !== undefined,
+    given.web,
+  ];
   if (chosen.filter(Boolean).length > 1)
-    usage('--list, --listen and --screenshot exclude each other');
+    usage('--list, --listen, --screenshot and --web exclude each other');
+  if (!given.web && (given['web-port'] !== undefined || given.viewers !== undefined || !given.open))
+    usage('--web-port, --viewers and --no-open go with --web');
   if (given.json && !given.list) usage('--json goes with --list');
   if (given.wait !== undefined && given.screenshot === undefined) {
     usage('--wait goes with --screenshot');
@@ -147,7 +166,14 @@ function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
     const waitMs = given.wait === undefined ? 0 : number(given.wait, '--wait', maxWaitMs);
     return { is: 'screenshot', path: file, waitMs };
   }
-  return { is: 'view' };
+  return given.web ? webPurpose(given) : { is: 'view' };
+}
+
+function webPurpose(given: ArgumentsCamelCase<Arguments>): Purpose {
+  const { 'web-port': port = '0', viewers = '1', open } = given;
+  const count = number(viewers, '--viewers', maxViewers);
+  if (count === 0) usage(`--viewers: a number from 1 to ${maxViewers} is expected`);
+  return { is: 'web', port: number(port, '--web-port', 65535), viewers: count, isOpened: open };
 }
 
 /** The last of several wins for none of these: two ports are a mistake. */

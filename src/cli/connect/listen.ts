@@ -12,7 +12,7 @@ import type { Terminal } from './terminal.ts';
 
 const maxViewers = 16;
 
-const listenTroubles: Readonly<Record<string, string>> = {
+export const listenTroubles: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program has it; name another port, or 0 for any that is free',
   EACCES: 'only root may have ports below 1024; name another port, or 0 for any that is free',
 };

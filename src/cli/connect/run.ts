@@ -17,12 +17,15 @@ import { takePicture, writePicture } from './screenshot.ts';
 import { readSettings, surroundings } from './settings.ts';
 import type { Settings, SshArguments } from './settings.ts';
 import { Interrupted, Terminal } from './terminal.ts';
+import { WebShow } from '../web/show.ts';
+import type { WebRequest } from '../web/show.ts';
 import { findViewer, startViewer } from './viewer.ts';
 import type { RunningViewer, Viewer } from './viewer.ts';
 
 export type Purpose =
   | { readonly is: 'view' }
   | { readonly is: 'listen'; readonly port: number }
+  | ({ readonly is: 'web' } & WebRequest)
   | { readonly is: 'screenshot'; readonly path: string; readonly waitMs: number }
   | { readonly is: 'list'; readonly isJson: boolean };
 
@@ -128,6 +131,8 @@ class ConnectRun {
         return this.#screenshot(desktops, purpose.path, purpose.waitMs);
       case 'listen':
         return this.#listen(desktops, session, purpose.port);
+      case 'web':
+        return this.#web(desktops, session, settings, purpose);
       case 'view':
         if (!viewer) throw new Error('a viewer is found before the login');
         return this.#view(desktops, settings, viewer);
@@ -162,6 +167,19 @@ class ConnectRun {
     } finally {
       listening.close();
     }
+  }
+
+  async #web(
+    desktops: Desktops,
+    session: ClientSession,
+    settings: Settings,
+    request: WebRequest,
+  ): Promise<void> {
+    await desktops.prepare();
+    const title = `${settings.user}@${settings.originalHost}`;
+    const isResized = this.#request.desktop.geometry === null;
+    const show = new WebShow(desktops, this.#terminal, request, session, { title, isResized });
+    await show.run(this.#signal);
   }
 
   async #view(desktops: Desktops, settings: Settings, viewer: Viewer): Promise<void> {

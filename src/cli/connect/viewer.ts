@@ -30,7 +30,7 @@ export async function findViewer(environment: NodeJS.ProcessEnv): Promise<Viewer
   if (!environment.DISPLAY) {
     throw new ClientFailure(
       'desktop',
-      'there is no X display here to show a desktop on (DISPLAY is not set); use --listen PORT or --screenshot FILE.png',
+      'there is no X display here to show a desktop on (DISPLAY is not set); use --web, --listen PORT or --screenshot FILE.png',
     );
   }
   let unfit = '';
@@ -41,7 +41,7 @@ export async function findViewer(environment: NodeJS.ProcessEnv): Promise<Viewer
   }
   throw new ClientFailure(
     'desktop',
-    `no viewer found in PATH${unfit}; install tigervnc-viewer, or use --listen PORT with another`,
+    `no viewer found in PATH${unfit}; use --web to see it in the browser, install tigervnc-viewer, or use --listen PORT with another viewer`,
   );
 }
 
