@@ -16,7 +16,9 @@ describe('the socket of a page', { timeout: 60_000 }, () => {
     server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
     await once(server, 'listening');
   });
-  after(() => void server.close());
+  after(() => {
+    server.close();
+  });
 
   async function pair(): Promise<{ page: WebSocket; viewer: ViewerSocket; inner: WebSocket }> {
     const { port } = server.address() as AddressInfo;
