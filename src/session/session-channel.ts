@@ -5,7 +5,8 @@
  */
 import { Readable } from 'node:stream';
 import { sessionDrainPolls, sessionDrainPollMs } from '../base/limits.ts';
-import type { Channel, ChannelRequestHandler, RequestAnswer } from '../ssh/connection/channel.ts';
+import type { Channel } from '../ssh/connection/channel.ts';
+import type { ChannelRequestHandler, RequestAnswer } from '../ssh/connection/channel-requests.ts';
 import type { ChannelOpenHandler, OpenOutcome } from '../ssh/connection/mux.ts';
 import {
   destroyWhenWritten,

@@ -8,7 +8,7 @@ import type { Readable, Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { flushAfterCloseMs } from '../../base/limits.ts';
 import type { PumpOutlet } from '../../ssh/connection/pump.ts';
-import type { Sink } from '../../ssh/connection/channel.ts';
+import type { Sink } from '../../ssh/connection/channel-input.ts';
 import type { DisplayChannel } from '../../../subsystems/display/viewer-channel.ts';
 
 /** sshd's status for a command that could not be carried out. */

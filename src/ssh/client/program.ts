@@ -2,7 +2,8 @@
  * One session channel as the client sees it (RFC 4254 §6): what is asked for before the program
  * starts, and how the program ends. Runs in: user.
  */
-import type { Channel, ChannelRequestHandler } from '../connection/channel.ts';
+import type { Channel } from '../connection/channel.ts';
+import type { ChannelRequestHandler } from '../connection/channel-requests.ts';
 import type { Connection } from '../connection/mux.ts';
 import type { Reader } from '../wire/reader.ts';
 import { Writer } from '../wire/writer.ts';

@@ -9,15 +9,10 @@
  */
 import type { Duplex, Writable } from 'node:stream';
 import { ProtocolError } from '../../base/errors.ts';
-import {
-  channelMaxPacketBytes,
-  channelQueuedRequestBytes,
-  channelQueuedRequests,
-  channelWindowBytes,
-  channelWindowStepBytes,
-} from '../../base/limits.ts';
-import { Reader } from '../wire/reader.ts';
+import { channelMaxPacketBytes } from '../../base/limits.ts';
 import { Writer } from '../wire/writer.ts';
+import { ChannelInput, type Sink } from './channel-input.ts';
+import { type ChannelRequestHandler, ChannelRequests } from './channel-requests.ts';
 import { ChannelDuplex, OutletWritable } from './channel-stream.ts';
 import {
   ChannelClose,
@@ -29,7 +24,7 @@ import {
   extendedDataStderr,
 } from './messages.ts';
 import { Outlet } from './outlet.ts';
-import { HeldBytes, InboundWindow, OutboundWindow } from './window.ts';
+import { OutboundWindow } from './window.ts';
 
 /** What a channel needs of the connection it belongs to. */
 export interface ChannelCarrier {
@@ -48,34 +43,6 @@ export interface ChannelCarrier {
   fail(error: unknown): void;
 }
 
-/** Takes what the client sends. */
-export interface Sink {
-  /**
-   * The view is the sink's from here on; it is never written to again. Returns false when the sink
-   * wants no more for now: it calls `channel.sinkReady()` later, and until then bytes are held
-   * within the channel's window.
-   */
-  write(data: Buffer): boolean;
-  /**
-   * As `write`, for bytes that are only lent for the time of the call. A sink without it gets a
-   * copy.
-   */
-  writeLent?(data: Buffer): boolean;
-  /** The client sent EOF or closed the channel; once, after the last byte. */
-  end(): void;
-}
-
-/** true is CHANNEL_SUCCESS; a function too, and it runs right behind the reply. */
-export type RequestAnswer = boolean | (() => void);
-
-/**
- * One request of the client on this channel. Requests are handled strictly one after another, so
- * that replies keep their order. `fields` is the type-specific part.
- */
-export type ChannelRequestHandler = (fields: Reader) => RequestAnswer | Promise<RequestAnswer>;
-
-const noRequests: ReadonlyMap<string, ChannelRequestHandler> = new Map();
-
 /** Where sshd_config(5) has another name than the wire. */
 const timeoutTypes: Readonly<Record<string, string>> = {
   x11: 'x11-connection',
@@ -90,8 +57,6 @@ export class Channel {
   readonly out: Outlet;
   /** Extended data, type stderr. It shares the window with `out`, packet by packet. */
   readonly err: Outlet;
-  /** What is not in the table is answered with CHANNEL_FAILURE. Set it when the channel opens. */
-  requests: ReadonlyMap<string, ChannelRequestHandler> = noRequests;
   /**
    * Takes extended data of type stderr, which clients read; `consumed` gives its bytes back to the
    * window. Absent: it is thrown away within the window, as sshd does.
@@ -106,21 +71,9 @@ export class Channel {
   readonly #peerNumber: number;
   readonly #peerMaxPacketBytes: number;
   readonly #outbound: OutboundWindow;
-  readonly #inbound = new InboundWindow(
-    channelWindowBytes,
-    channelMaxPacketBytes,
-    channelWindowStepBytes,
-  );
-
-  #sink: Sink | undefined;
-  #isSinkReady = false;
-  #isSinkEnded = false;
+  readonly #input = new ChannelInput((bytes) => this.#adjust(bytes));
+  readonly #requests: ChannelRequests;
   #isInputDiscarded = false;
-  #isHanding = false;
-  #unread: Buffer | undefined;
-  readonly #held = new HeldBytes();
-  /** Taken by the sink when it said "no more": given back to the window once it is ready. */
-  #owedBytes = 0;
 
   #isStderrTurn = false;
   #isEofWanted = false;
@@ -132,11 +85,6 @@ export class Channel {
   #isEofReceived = false;
   #isCloseReceived = false;
 
-  /** Our own requests that want a reply, in the order of the replies (RFC 4254 §5.4). */
-  #questions: ((isGranted: boolean) => void)[] = [];
-  #queuedRequests: Buffer[] = [];
-  #queuedRequestBytes = 0;
-  #isHandlingRequest = false;
   #isOver = false;
   #isCloseHeld = false;
   #closeListeners: (() => void)[] = [];
@@ -157,11 +105,25 @@ export class Channel {
     this.#peerNumber = peer.number;
     this.#peerMaxPacketBytes = Math.min(peer.maxPacketBytes, channelMaxPacketBytes);
     this.#outbound = new OutboundWindow(peer.windowBytes);
+    this.#requests = new ChannelRequests({
+      reply: (isGranted) => this.#reply(isGranted),
+      stopOutput: () => this.#stopOutput(),
+      fail: (error) => carrier.fail(error),
+    });
     this.out = new Outlet(this, false);
     this.err = new Outlet(this, true);
   }
 
   // ---- for those who serve the channel ----
+
+  /** What is not in the table is answered with CHANNEL_FAILURE. Set it when the channel opens. */
+  get requests(): ReadonlyMap<string, ChannelRequestHandler> {
+    return this.#requests.table;
+  }
+
+  set requests(table: ReadonlyMap<string, ChannelRequestHandler>) {
+    this.#requests.table = table;
+  }
 
   /** CLOSE went one way, or the connection is over: no data leaves from now on. */
   get isClosed(): boolean {
@@ -194,23 +156,17 @@ export class Channel {
    * leaves to the new one.
    */
   receive(sink: Sink, unread?: Buffer): void {
-    this.#sink = sink;
-    if (unread !== undefined && unread.length > 0) {
-      this.#unread = unread;
-    }
-    this.#settle();
-    this.#deliver();
+    this.#input.receive(sink, unread);
   }
 
   /** A sink that returned false wants more. */
   sinkReady(): void {
-    this.#settle();
-    this.#deliver();
+    this.#input.sinkReady();
   }
 
   /** The consumer is gone: what still comes is thrown away, and the client told (eow). */
   discardInput(): void {
-    if (this.#isSinkEnded || this.#isInputDiscarded) {
+    if (this.#input.isSinkEnded || this.#isInputDiscarded) {
       return;
     }
     this.#isInputDiscarded = true;
@@ -259,11 +215,10 @@ export class Channel {
     if (this.#isCloseSent || this.#isCloseReceived) {
       return Promise.resolve(false);
     }
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#questions.push(resolve);
+    const answer = this.#requests.answer();
     const recipient = this.#peerNumber;
     this.#carrier.send(ChannelRequest.encode({ recipient, name, wantReply: true, data }));
-    return promise;
+    return answer;
   }
 
   /** No more output: EOF goes out behind what is queued. */
@@ -432,11 +387,7 @@ export class Channel {
       return;
     }
     this.#isOver = true;
-    for (const answer of this.#questions.splice(0)) {
-      answer(false);
-    }
-    this.#queuedRequests = [];
-    this.#queuedRequestBytes = 0;
+    this.#requests.drop();
     this.out.drop();
     this.err.drop();
     this.out.unblock();
@@ -450,37 +401,32 @@ export class Channel {
   receiveData(data: Buffer): void {
     this.#expectOpenInput('data');
     this.#activity++;
-    this.#inbound.take(data.length);
+    this.#input.arrived(data.length);
     if (this.#isCloseSent) {
       return; // RFC 4254 §5.3: what was on its way when we closed
     }
     if (data.length === 0) {
       return;
     }
-    if (this.#isSinkReady && !this.#isHanding && this.#held.isEmpty) {
-      this.#hand(data, data.length, true);
-    } else {
-      this.#held.push(data);
-    }
-    this.#deliver();
+    this.#input.take(data);
   }
 
   /** `data` is lent for the time of the call. */
   receiveExtendedData(data: Buffer, type: number): void {
     this.#expectOpenInput('extended data');
-    this.#inbound.take(data.length);
+    this.#input.arrived(data.length);
     if (this.onStderr === undefined || type !== extendedDataStderr || this.#isCloseSent) {
-      this.#consume(data.length);
+      this.#input.consume(data.length);
       return;
     }
     const bytes = data.length;
     this.#activity++;
-    this.onStderr(Buffer.from(data), () => this.#consume(bytes));
+    this.onStderr(Buffer.from(data), () => this.#input.consume(bytes));
   }
 
   /** To one of our own requests; a reply to none means nothing. */
   receiveReply(isGranted: boolean): void {
-    this.#questions.shift()?.(isGranted);
+    this.#requests.receiveReply(isGranted);
   }
 
   receiveWindowAdjust(bytes: number): void {
@@ -493,7 +439,8 @@ export class Channel {
   receiveEof(): void {
     this.#expectOpenInput('EOF');
     this.#isEofReceived = true;
-    this.#deliver();
+    this.#input.end();
+    this.#input.deliver();
   }
 
   receiveClose(): void {
@@ -501,6 +448,7 @@ export class Channel {
       throw new ProtocolError('CLOSE twice on a channel');
     }
     this.#isCloseReceived = true;
+    this.#input.end();
     if (this.#isCloseSent) {
       this.#carrier.release(this);
     } else if (this.#isCloseHeld) {
@@ -508,7 +456,7 @@ export class Channel {
     } else {
       this.#sendClose();
     }
-    this.#deliver();
+    this.#input.deliver();
   }
 
   receiveRequest(payload: Buffer): void {
@@ -518,27 +466,17 @@ export class Channel {
     if (this.#isCloseSent) {
       return;
     }
-    if (this.#isHandlingRequest) {
-      if (
-        this.#queuedRequests.length >= channelQueuedRequests ||
-        this.#queuedRequestBytes + payload.length > channelQueuedRequestBytes
-      ) {
-        throw new ProtocolError('too many channel requests at once');
-      }
-      this.#queuedRequests.push(Buffer.from(payload));
-      this.#queuedRequestBytes += payload.length;
-      return;
-    }
-    this.#handleRequest(payload);
+    this.#requests.receive(payload);
   }
 
   /** The connection is over. */
   connectionLost(): void {
     this.#isCloseReceived = true;
     this.#isCloseSent = true;
+    this.#input.end();
     this.#end();
     this.#goneListeners = runAll(this.#goneListeners);
-    this.#deliver();
+    this.#input.deliver();
   }
 
   #expectOpenInput(what: string): void {
@@ -547,91 +485,10 @@ export class Channel {
     }
   }
 
-  #consume(bytes: number): void {
-    const adjustment = this.#inbound.consume(bytes);
-    if (adjustment > 0 && !this.#isEofReceived && !this.#isOver) {
-      this.#carrier.send(
-        ChannelWindowAdjust.encode({ recipient: this.#peerNumber, bytes: adjustment }),
-      );
+  #adjust(bytes: number): void {
+    if (!this.#isEofReceived && !this.#isOver) {
+      this.#carrier.send(ChannelWindowAdjust.encode({ recipient: this.#peerNumber, bytes }));
     }
-  }
-
-  /** `owedBytes`: what the window gets back for it. */
-  #hand(data: Buffer, owedBytes: number, isLent = false): void {
-    const sink = this.#sink as Sink;
-    // From within write the sink may become ready again, or another take its place.
-    this.#isSinkReady = false;
-    this.#isHanding = true;
-    this.#owedBytes += owedBytes;
-    try {
-      if (isLent ? giveLent(sink, data) : sink.write(data)) {
-        this.#settle();
-      }
-    } finally {
-      this.#isHanding = false;
-    }
-  }
-
-  #settle(): void {
-    if (!this.#isSinkReady) {
-      this.#isSinkReady = true;
-      const owedBytes = this.#owedBytes;
-      this.#owedBytes = 0;
-      this.#consume(owedBytes);
-    }
-  }
-
-  #deliver(): void {
-    if (this.#isHanding || this.#sink === undefined) {
-      return;
-    }
-    while (this.#isSinkReady) {
-      const unread = this.#unread;
-      if (unread !== undefined) {
-        this.#unread = undefined;
-        this.#hand(unread, 0);
-      } else if (!this.#held.isEmpty) {
-        const piece = this.#held.shift();
-        this.#hand(piece, piece.length);
-      } else {
-        break;
-      }
-    }
-    const isOver = this.#isEofReceived || this.#isCloseReceived;
-    const isAllHanded = this.#unread === undefined && this.#held.isEmpty;
-    if (isOver && isAllHanded && !this.#isSinkEnded) {
-      this.#isSinkEnded = true;
-      this.#sink.end();
-    }
-  }
-
-  #handleRequest(payload: Buffer): void {
-    const { name, wantReply, data } = ChannelRequest.decode(payload);
-    if (name === 'eow@openssh.com') {
-      new Reader(data).end();
-      this.#stopOutput();
-      this.#reply(wantReply, true);
-      return;
-    }
-    const handler = this.requests.get(name);
-    if (handler === undefined) {
-      this.#reply(wantReply, false);
-      return;
-    }
-    const fields = new Reader(data);
-    const answer = handler(fields);
-    if (!(answer instanceof Promise)) {
-      this.#reply(wantReply, answer);
-      return;
-    }
-    this.#isHandlingRequest = true;
-    answer
-      .then((result) => {
-        this.#isHandlingRequest = false;
-        this.#reply(wantReply, result);
-        this.#handleQueued();
-      })
-      .catch((error: unknown) => this.#carrier.fail(error));
   }
 
   /** OpenSSH's PROTOCOL, 2.1: who sends it has lost the reader of what we send. */
@@ -648,30 +505,12 @@ export class Channel {
     this.flush();
   }
 
-  #handleQueued(): void {
-    while (!this.#isHandlingRequest) {
-      const payload = this.#queuedRequests.shift();
-      if (payload === undefined) {
-        return;
-      }
-      this.#queuedRequestBytes -= payload.length;
-      this.#handleRequest(payload);
-    }
-  }
-
-  #reply(wantReply: boolean, answer: RequestAnswer): void {
-    if (wantReply && !this.#isOver) {
-      const reply = answer === false ? ChannelFailure : ChannelSuccess;
+  #reply(isGranted: boolean): void {
+    if (!this.#isOver) {
+      const reply = isGranted ? ChannelSuccess : ChannelFailure;
       this.#carrier.send(reply.encode({ recipient: this.#peerNumber }));
     }
-    if (typeof answer === 'function') {
-      answer();
-    }
   }
-}
-
-function giveLent(sink: Sink, data: Buffer): boolean {
-  return sink.writeLent === undefined ? sink.write(Buffer.from(data)) : sink.writeLent(data);
 }
 
 /** Returns the empty list that takes its place. */
