@@ -78,7 +78,12 @@ export const userKeyNames: AlgorithmNames = {
   complaint,
 };
 
-const authorityNames: AlgorithmNames = { known: knownPlain, defaults: plainDefaults, complaint };
+/** What an authority signs with; ssh_config(5) has the same list. */
+export const authorityNames: AlgorithmNames = {
+  known: knownPlain,
+  defaults: plainDefaults,
+  complaint,
+};
 
 const leastRsaBits = 1024;
 

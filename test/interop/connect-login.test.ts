@@ -252,10 +252,10 @@ process.stdin.on('end', () => process.exit(0));`,
     const good = await list([cli, 'connect', '-F', config, '--batch', '--list', 'desk']);
     assert.equal(good.code, 0, good.stderr);
     assert.match(good.stderr, /without effect here: ForwardX11/);
-    await writeFile(config, 'Host desk\n  ProxyJump other\n');
-    const jump = await list([cli, 'connect', '-F', config, '--batch', '--list', 'desk']);
-    assert.equal(jump.code, 2);
-    assert.match(jump.stderr, new RegExp(`${config}:2: ProxyJump is not supported`));
+    await writeFile(config, 'Host desk\n  ProxyCommand nc %h %p\n');
+    const command = await list([cli, 'connect', '-F', config, '--batch', '--list', 'desk']);
+    assert.equal(command.code, 2);
+    assert.match(command.stderr, new RegExp(`${config}:2: ProxyCommand is not supported`));
   });
 
   test('usage is exit 2, nobody there is exit 255', async () => {

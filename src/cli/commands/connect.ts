@@ -18,6 +18,7 @@ interface Arguments {
   readonly l: string | undefined;
   readonly o: readonly string[] | undefined;
   readonly F: string | undefined;
+  readonly J: string | undefined;
   readonly pkcs11: string | readonly string[] | undefined;
   readonly A: boolean;
   readonly a: boolean;
@@ -38,7 +39,7 @@ interface Arguments {
 const usageExitCode = 2;
 /** As `options` has them. */
 const knownOptions: KnownOptions = new Map([
-  ...['i', 'p', 'l', 'o', 'F'].map((name) => [name, true] as const),
+  ...['i', 'p', 'l', 'o', 'F', 'J'].map((name) => [name, true] as const),
   ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
   ...['web-port', 'viewers'].map((name) => [name, true] as const),
   ...['pkcs11', 'A', 'a', 'batch', 'list', 'json'].map((name) => [name, false] as const),
@@ -74,6 +75,7 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('l', { ...text, describe: 'user' })
     .option('o', { ...text, array: true, describe: 'option of ssh_config(5), as KEY=VALUE' })
     .option('F', { ...text, describe: 'configuration file instead of ~/.ssh/config' })
+    .option('J', { ...text, describe: 'hosts to go through: [user@]host[:port],…' })
     .option('pkcs11', {
       type: 'string',
       describe: 'keys of smart cards, through this PKCS#11 module (none: those that are known)',
@@ -117,6 +119,7 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
       user: single(given.l, '-l'),
       options: given.o ?? [],
       configFile: single(given.F, '-F'),
+      jump: single(given.J, '-J'),
       isBatch: given.batch,
       pkcs11: single(given.pkcs11, '--pkcs11'),
       isAgentForwarded: agentForwarding(given),

@@ -1,68 +1,37 @@
 /**
- * The decision on a server's host key: the person's files, StrictHostKeyChecking, and at most one
- * question. Runs in: user.
+ * The decision on a server's host key or certificate: the person's files, StrictHostKeyChecking, and
+ * at most one question. Runs in: user.
  */
-import { createHash } from 'node:crypto';
-import { chmod, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { ClientFailure } from '../../ssh/client/failure.ts';
+import {
+  type HostKeyStanding,
+  type HostTrust,
+  judgeHostKey,
+  linesAbout,
+} from '../../ssh/client/host-trust.ts';
 import {
   fingerprint,
   hostKeyType,
-  judgeHostKey,
+  type KnownHostEntry,
   knownHostLine,
   knownHostName,
-  parseKnownHosts,
 } from '../../ssh/client/known-hosts.ts';
-import type { HostKeyStanding, KnownHostEntry } from '../../ssh/client/known-hosts.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
+import { addKnownHost, readKnownHosts, readRevokedHostKeys } from './trust-files.ts';
 
-const maxFileBytes = 16 * 1024 * 1024;
-
-/** All entries of the files; a file that is missing has none. */
-export async function readKnownHosts(paths: readonly string[]): Promise<KnownHostEntry[]> {
-  const entries: KnownHostEntry[] = [];
-  for (const path of paths) entries.push(...parseKnownHosts(await textOf(path), path));
-  return entries;
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    const { size } = await stat(path);
-    if (size > maxFileBytes) throw new ClientFailure('host-key', `${path}: too large`);
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    if (error instanceof ClientFailure) throw error;
-    // A file that cannot be read may hold a revocation: it must not count as empty.
-    throw new ClientFailure('host-key', `${path}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** Adds a line and replaces the file in one step, private to its owner. */
-export async function addKnownHost(path: string, line: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const target = await realpath(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return path;
-    throw error;
-  });
-  const present = await textOf(target);
-  const separator = present === '' || present.endsWith('\n') ? '' : '\n';
-  const suffix = createHash('sha256').update(`${process.pid} ${line}`).digest('hex').slice(0, 12);
-  const temporary = `${target}.${suffix}`;
-  const file = await open(temporary, 'wx', 0o600);
-  try {
-    await file.writeFile(`${present}${separator}${line}`);
-    await file.sync();
-    await file.close();
-    await chmod(temporary, 0o600);
-    await rename(temporary, target);
-  } catch (error) {
-    await file.close();
-    await rm(temporary, { force: true });
-    throw error;
-  }
+/** Reads all that says something about the host. Throws ClientFailure `host-key`. */
+export async function readHostTrust(settings: Settings): Promise<HostTrust> {
+  const entries = await readKnownHosts([...settings.userKnownHosts, ...settings.globalKnownHosts]);
+  const { revokedHostKeys: place, hostKeyAlias } = settings;
+  const name = hostKeyName(settings);
+  const plain = settings.host.toLowerCase();
+  return {
+    ...linesAbout(entries, hostKeyAlias === null && name !== plain ? [name, plain] : [name]),
+    lists: place === null ? [] : [{ place, keys: await readRevokedHostKeys(place) }],
+    principal: hostKeyAlias?.toLowerCase() ?? plain,
+    authorityAlgorithms: settings.authorityAlgorithms,
+  };
 }
 
 export interface HostKeyVerdict {
@@ -73,30 +42,35 @@ export interface HostKeyVerdict {
 export class HostKeyPolicy {
   readonly #settings: Settings;
   readonly #terminal: Terminal;
-  readonly #entries: readonly KnownHostEntry[];
+  readonly #trust: HostTrust;
   readonly #name: string;
 
-  constructor(settings: Settings, terminal: Terminal, entries: readonly KnownHostEntry[]) {
+  constructor(settings: Settings, terminal: Terminal, trust: HostTrust) {
     this.#settings = settings;
     this.#terminal = terminal;
-    this.#entries = entries;
+    this.#trust = trust;
     this.#name = hostKeyName(settings);
   }
 
-  /** Throws ClientFailure `host-key` when the key is refused. */
-  async verify(blob: Buffer): Promise<HostKeyVerdict> {
-    const standing = judgeHostKey(this.#entries, this.#name, blob);
+  /** Of a key or a certificate. Throws ClientFailure `host-key` when it is refused. */
+  async verify(presented: Buffer): Promise<HostKeyVerdict> {
+    const { standing, plain, objection } = judgeHostKey(this.#trust, presented, Date.now());
+    // A known key needs no certificate, and what is wrong with one is the server's affair then.
+    if (objection !== undefined && standing.is !== 'known') {
+      this.#terminal.line(`The host certificate of ${this.#name} does not count: ${objection}.`);
+    }
     switch (standing.is) {
       case 'known':
+      case 'certified':
         return { mayUsePasswords: true };
       case 'revoked':
         throw refusal(
-          `the host key of ${this.#name} is revoked by ${place(standing.by)}. Not connected.`,
+          `${standing.what} of ${this.#name} is revoked by ${standing.by}. Not connected.`,
         );
       case 'changed':
-        return this.#changed(blob, standing.from);
+        return this.#changed(plain, standing.from);
       case 'new':
-        return this.#unknown(blob, standing);
+        return this.#unknown(plain, standing);
     }
   }
 
@@ -108,7 +82,10 @@ export class HostKeyPolicy {
       `the one known from ${place(from)} is ${fingerprint(from.blob)}.`,
     ].join('\n');
     if (this.#settings.strictHostKeyChecking !== 'no') {
-      throw refusal(`${text}\nNot connected. If the change is right, remove that line first.`);
+      const remedy = `ssh-keygen -f ${quoted(from.source)} -R ${quoted(this.#name)}`;
+      throw refusal(
+        `${text}\nNot connected. Ask whoever runs the host; if the change is right, forget the old key:\n  ${remedy}`,
+      );
     }
     this.#terminal.line(`${text}\nConnecting without passwords: StrictHostKeyChecking is no.`);
     return { mayUsePasswords: false };
@@ -122,7 +99,10 @@ export class HostKeyPolicy {
     const shown = `${keyName(blob)} key fingerprint is ${fingerprint(blob)}.`;
     const other = standing.others[0];
     if (mode === 'yes' || (mode === 'ask' && this.#settings.isBatch)) {
-      throw refusal(`the host key of ${this.#name} is not known. ${shown} Not connected.`);
+      const why = mode === 'yes' ? 'StrictHostKeyChecking is yes' : 'nobody may be asked';
+      throw refusal(
+        `the host key of ${this.#name} is not known, and ${why}. ${shown} Not connected.`,
+      );
     }
     if (other && mode === 'accept-new') {
       // The host is not new: a key of another type must not pass for a first meeting.
@@ -171,6 +151,11 @@ export class HostKeyPolicy {
 /** The name under which the host of these settings is known. */
 export function hostKeyName(settings: Settings): string {
   return settings.hostKeyAlias?.toLowerCase() ?? knownHostName(settings.host, settings.port);
+}
+
+/** For a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function refusal(text: string): ClientFailure {

@@ -4,8 +4,8 @@
  */
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import { readPublicLine } from '../../../keys/public-line.ts';
-import { wholeOffer } from '../../ssh/client/agreement.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
   agentIdentities,
@@ -14,59 +14,82 @@ import {
   orderIdentities,
 } from '../../ssh/client/identities.ts';
 import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
-import { preferKnownAlgorithms } from '../../ssh/client/known-hosts.ts';
+import { type HostTrust, preferKnownAlgorithms } from '../../ssh/client/host-trust.ts';
 import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
 import type { Cards } from './cards.ts';
-import { dial } from './dial.ts';
-import { HostKeyPolicy, hostKeyName, readKnownHosts } from './host-key.ts';
+import { HostKeyPolicy, readHostTrust } from './host-key.ts';
+import { type HopLogin, reach } from './jump.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 
 const handshakeTimeoutMs = 60 * 1000;
 const maxKeyFileBytes = 1024 * 1024;
 
-/** Resolves with a session that is logged in; throws ClientFailure otherwise. */
+/**
+ * Resolves with a session that is logged in; throws ClientFailure otherwise. `hopsAhead`: how many
+ * hosts are to be reached through this one.
+ */
 export async function login(
   settings: Settings,
   terminal: Terminal,
   signal: AbortSignal,
+  hopsAhead = 0,
 ): Promise<ClientSession> {
+  const trust = await readHostTrust(settings);
   const cards = await openCards(settings, terminal);
   try {
-    return await loginWith(cards, settings, terminal, signal);
+    return await loginWith({ cards, trust, terminal }, settings, signal, hopsAhead);
   } finally {
     // Not waited for: the card is given back while the work begins.
     void cards?.close();
   }
 }
 
+interface Means {
+  readonly cards: Cards | null;
+  readonly trust: HostTrust;
+  readonly terminal: Terminal;
+}
+
 async function loginWith(
-  cards: Cards | null,
+  means: Means,
   settings: Settings,
-  terminal: Terminal,
+  signal: AbortSignal,
+  hopsAhead: number,
+): Promise<ClientSession> {
+  const { terminal } = means;
+  terminal.progress(`connecting to ${settings.host} port ${settings.port} …`);
+  const hopLogin: HopLogin = (hop, ahead) => login(hop, terminal, signal, ahead);
+  const { socket, through } = await reach(settings, hopsAhead, hopLogin, signal);
+  try {
+    const session = await loginOver(socket, means, settings, signal);
+    // The sessions on the way have no other purpose.
+    void session.ended.then(() => through?.close());
+    return session;
+  } catch (error) {
+    await through?.close();
+    throw error;
+  }
+}
+
+async function loginOver(
+  socket: Duplex,
+  { cards, trust, terminal }: Means,
+  settings: Settings,
   signal: AbortSignal,
 ): Promise<ClientSession> {
-  const name = hostKeyName(settings);
-  const entries = await readKnownHosts([...settings.userKnownHosts, ...settings.globalKnownHosts]);
-  const policy = new HostKeyPolicy(settings, terminal, entries);
-  terminal.progress(`connecting to ${settings.host} port ${settings.port} …`);
-  const socket = await dial({ ...settings, timeoutMs: settings.connectTimeoutMs }, signal);
+  const policy = new HostKeyPolicy(settings, terminal, trust);
   const cut = (): void => void socket.destroy();
   signal.addEventListener('abort', cut);
   let mayUsePasswords = true;
   try {
     return await openSession({
       socket,
-      offer: {
-        ...wholeOffer,
-        hostKey: preferKnownAlgorithms(
-          wholeOffer.hostKey.filter((a) => !a.includes('-cert-')),
-          entries,
-          name,
-        ),
-      },
+      offer: settings.isHostKeyOrderKept
+        ? settings.offer
+        : { ...settings.offer, hostKey: preferKnownAlgorithms(settings.offer.hostKey, trust) },
       async verifyHostKey(blob) {
         ({ mayUsePasswords } = await policy.verify(blob));
         return true;

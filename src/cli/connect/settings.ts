@@ -2,31 +2,21 @@
  * What one run of `connect` is to do: command line, then `-o`, then the person's ssh_config, then
  * the system's, the first value of each winning, as for ssh. Runs in: user.
  */
-import { glob, readFile } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { anyModule } from '../../../keys/pkcs11/known-modules.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { applyConfig } from '../../ssh/client/config-file.ts';
-import type { ConfigSource, ConfigTarget, IgnoredOption } from '../../ssh/client/config-file.ts';
+import type { ConfigSource, ConfigTarget } from '../../ssh/client/config-file.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
+import type { ClientOffer } from '../../ssh/client/agreement.ts';
+import { type AlgorithmOption, algorithmsOf } from '../../ssh/client/algorithm-options.ts';
 import { OptionCollector, expandTokens, splitOption } from '../../ssh/client/options.ts';
 import type { OptionName, Tokens } from '../../ssh/client/options.ts';
+import { jumpOf, type SshArguments } from './ssh-arguments.ts';
 import { parsePort, parseTarget } from './target.ts';
-
-export interface SshArguments {
-  readonly target: string;
-  readonly identityFiles: readonly string[];
-  readonly port: string | undefined;
-  readonly user: string | undefined;
-  readonly options: readonly string[];
-  readonly configFile: string | undefined;
-  readonly isBatch: boolean;
-  /** A module of --pkcs11; empty: those that are known; undefined: not given. */
-  readonly pkcs11?: string | undefined;
-  /** -A and -a; undefined: neither. */
-  readonly isAgentForwarded?: boolean | undefined;
-}
+import { readConfig, readIncluded } from './config-sources.ts';
+import type { FileCare } from './trust-files.ts';
 
 export type AgentForwarding =
   | { readonly is: 'off' }
@@ -43,6 +33,8 @@ export interface Settings {
   readonly user: string;
   readonly hostKeyAlias: string | null;
   readonly identityFiles: readonly { readonly path: string; readonly isExplicit: boolean }[];
+  /** Certificates of keys that are in files or in the agent. */
+  readonly certificateFiles: readonly string[];
   readonly isIdentitiesOnly: boolean;
   /** A socket's path; null: no agent. */
   readonly agentPath: string | null;
@@ -51,6 +43,15 @@ export interface Settings {
   readonly globalKnownHosts: readonly string[];
   readonly strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
   readonly isHashed: boolean;
+  /** A list of keys or of ssh-keygen -k; null: none. */
+  readonly revokedHostKeys: string | null;
+  /** What an authority of hosts may sign with. */
+  readonly authorityAlgorithms: readonly string[];
+  readonly offer: ClientOffer;
+  /** The host key algorithms are a list of the person's own, whose order stays. */
+  readonly isHostKeyOrderKept: boolean;
+  /** How the last host of ProxyJump is reached; null: there is none in between. */
+  readonly jump: SshArguments | null;
   readonly methods: readonly string[];
   readonly gssapiAuthentication: boolean;
   readonly gssapiDelegateCredentials: boolean;
@@ -86,7 +87,6 @@ export function surroundings(environment: NodeJS.ProcessEnv): Surroundings {
 
 const defaultIdentities = ['id_rsa', 'id_ecdsa', 'id_ed25519'];
 const preferredMethods = 'gssapi-with-mic,publickey,keyboard-interactive,password';
-const maxConfigBytes = 1024 * 1024;
 
 /** Throws ClientFailure `usage` for a wrong option or file. */
 export async function readSettings(given: SshArguments, around: Surroundings): Promise<Settings> {
@@ -103,6 +103,7 @@ class SettingsReader {
   readonly #around: Surroundings;
   readonly #options = new OptionCollector();
   readonly #ignored: string[] = [];
+  #wantsFinalPass = false;
 
   constructor(given: SshArguments, around: Surroundings) {
     this.#given = given;
@@ -113,11 +114,19 @@ class SettingsReader {
     const target = parseTarget(this.#given.target);
     this.#applyArguments(target.user, target.port);
     const explicit = new Set(this.#options.lists.get('identityfile'));
-    await this.#applyFiles({
+    const first: ConfigTarget = {
       originalHost: target.host,
+      host: target.host,
+      isFinalPass: false,
       localUser: this.#around.localUser,
       defaultUser: this.#options.text.get('user') ?? this.#around.localUser,
-    });
+    };
+    await this.#applyFiles(first);
+    if (this.#wantsFinalPass) {
+      const host = this.#hostName(target.host);
+      this.#options.text.set('hostname', host.replaceAll('%', '%%'));
+      await this.#applyFiles({ ...first, host, isFinalPass: true });
+    }
     return this.#settings(target.host, explicit);
   }
 
@@ -125,6 +134,7 @@ class SettingsReader {
     const given = this.#given;
     if (given.port !== undefined) this.#set('Port', String(parsePort(given.port)));
     else if (port !== null) this.#set('Port', String(port));
+    if (given.jump !== undefined) this.#set('ProxyJump', given.jump);
     const login = given.user ?? user;
     if (login !== null) this.#set('User', login);
     for (const path of given.identityFiles) this.#set('IdentityFile', path);
@@ -155,14 +165,15 @@ class SettingsReader {
       if (configFile.toLowerCase() === 'none') return;
       const source = await readConfig(configFile);
       if (!source) throw new ClientFailure('usage', `${configFile}: no such file`);
-      await this.#applyFile(source, target, own, true);
+      await this.#applyFile(source, target, own, true, 'any');
       return;
     }
-    const personal = await readConfig(join(own, 'config'));
-    if (personal) await this.#applyFile(personal, target, own, true);
+    // As ssh: a configuration that others write says where one's keys go.
+    const personal = await readConfig(join(own, 'config'), 'own');
+    if (personal) await this.#applyFile(personal, target, own, true, 'own');
     const system = await readConfig(this.#around.systemConfig);
     // What the system's file says for everybody is nobody's mistake: ignored without a word.
-    if (system) await this.#applyFile(system, target, dirname(system.path), false);
+    if (system) await this.#applyFile(system, target, dirname(system.path), false, 'any');
   }
 
   async #applyFile(
@@ -170,10 +181,15 @@ class SettingsReader {
     target: ConfigTarget,
     includeBase: string,
     isReported: boolean,
+    care: FileCare,
   ): Promise<void> {
-    const ignored: IgnoredOption[] = await applyConfig(source, target, this.#options, (pattern) =>
-      readIncluded(this.#path(pattern), includeBase),
+    const { ignored, wantsFinalPass } = await applyConfig(
+      source,
+      target,
+      this.#options,
+      (pattern) => readIncluded(this.#path(pattern), includeBase, care),
     );
+    this.#wantsFinalPass ||= wantsFinalPass;
     if (isReported) this.#ignored.push(...ignored.map((option) => option.name));
   }
 
@@ -201,6 +217,7 @@ class SettingsReader {
       )
         .filter((path) => path.toLowerCase() !== 'none')
         .map((path) => ({ path: this.#expand(path, tokens), isExplicit: explicit.has(path) })),
+      certificateFiles: files('certificatefile', []).filter((path) => path !== 'none'),
       isIdentitiesOnly: text('identitiesonly') === 'yes',
       agentPath: this.#agentPath(text('identityagent'), tokens),
       agentForwarding: this.#agentForwarding(text('forwardagent') ?? 'no', tokens),
@@ -215,6 +232,12 @@ class SettingsReader {
       strictHostKeyChecking: (text('stricthostkeychecking') ??
         'ask') as Settings['strictHostKeyChecking'],
       isHashed: text('hashknownhosts') === 'yes',
+      revokedHostKeys: this.#fileOrNone(text('revokedhostkeys'), tokens),
+      ...this.#algorithms(),
+      jump: jumpOf(
+        this.#expanded('ProxyJump', valueOrNone(text('proxyjump')), tokens),
+        this.#given,
+      ),
       methods: this.#methods(),
       gssapiAuthentication: text('gssapiauthentication') === 'yes',
       gssapiDelegateCredentials: text('gssapidelegatecredentials') === 'yes',
@@ -268,9 +291,37 @@ class SettingsReader {
     return this.#expand(written, tokens);
   }
 
+  #expanded(name: string, text: string | null, tokens: Tokens): string | null {
+    const expanded = text === null ? '' : expandTokens(text, tokens);
+    if (expanded === null) throw new ClientFailure('usage', `${name} ${text}: unknown token`);
+    return expanded || null;
+  }
+
+  #fileOrNone(written: string | undefined, tokens: Tokens): string | null {
+    const path = valueOrNone(written);
+    return path === null ? null : this.#expand(path, tokens);
+  }
+
+  #algorithms(): Pick<Settings, 'offer' | 'authorityAlgorithms' | 'isHostKeyOrderKept'> {
+    const list = (option: AlgorithmOption): readonly string[] =>
+      algorithmsOf(option, this.#options.text.get(option));
+    const hostKeys = this.#options.text.get('hostkeyalgorithms');
+    return {
+      offer: {
+        kex: list('kexalgorithms'),
+        hostKey: list('hostkeyalgorithms'),
+        cipher: list('ciphers'),
+        mac: list('macs'),
+      },
+      authorityAlgorithms: list('casignaturealgorithms'),
+      isHostKeyOrderKept: hostKeys !== undefined && !/^[+-]/.test(hostKeys),
+    };
+  }
+
   /** As in ssh a path without tokens; only the home is filled in. */
   #pkcs11Provider(written: string | undefined): string | null {
-    return written === undefined || written.toLowerCase() === 'none' ? null : this.#path(written);
+    const path = valueOrNone(written);
+    return path === null ? null : this.#path(path);
   }
 
   /** `yes`, `no`, the path of a socket or `$VARIABLE` (ssh_config(5)). */
@@ -294,27 +345,6 @@ class SettingsReader {
   }
 }
 
-async function readConfig(path: string): Promise<ConfigSource | null> {
-  try {
-    const contents = await readFile(path);
-    if (contents.length > maxConfigBytes) throw new ClientFailure('usage', `${path}: too large`);
-    return { path, text: contents.toString('utf8') };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    if (error instanceof ClientFailure) throw error;
-    throw new ClientFailure('usage', `${path}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** Relative patterns are below ~/.ssh, or /etc/ssh in the system's file (ssh_config(5)). */
-async function readIncluded(pattern: string, base: string): Promise<ConfigSource[]> {
-  const absolute = isAbsolute(pattern) ? pattern : join(base, pattern);
-  const paths: string[] = [];
-  for await (const path of glob(absolute)) paths.push(path);
-  const sources: ConfigSource[] = [];
-  for (const path of paths.sort()) {
-    const source = await readConfig(path);
-    if (source) sources.push(source);
-  }
-  return sources;
+function valueOrNone(written: string | undefined): string | null {
+  return written === undefined || written.toLowerCase() === 'none' ? null : written;
 }

@@ -28,6 +28,18 @@ export function parseTarget(text: string): Target {
   return { user, host, port: match?.[4] === undefined ? null : parsePort(match[4]) };
 }
 
+const maxJumpHosts = 8;
+
+/** The hosts of ProxyJump, in the order of the way; each is checked as a target. */
+export function jumpHosts(text: string): readonly string[] {
+  const hosts = text.split(',').map((host) => host.trim().replace(/^ssh:\/\//, ''));
+  if (hosts.length > maxJumpHosts) {
+    throw new ClientFailure('usage', `ProxyJump: more than ${maxJumpHosts} hosts`);
+  }
+  for (const host of hosts) parseTarget(host);
+  return hosts;
+}
+
 export function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port < 1 || port > 65535) throw new ClientFailure('usage', `not a port: ${text}`);

@@ -2,12 +2,7 @@
  * The client's side of the negotiation (RFC 4253 §7.1): its own order decides. The server's list is
  * shown in what is refused, as ssh shows it. Pure. Runs in: user.
  */
-import {
-  cipherAlgorithms,
-  hostKeyAlgorithms,
-  kexAlgorithms,
-  macAlgorithms,
-} from '../wire/algorithms.ts';
+import { cipherAlgorithms } from '../wire/algorithms.ts';
 import type { KexInit } from '../transport/negotiation.ts';
 import { ClientFailure } from './failure.ts';
 
@@ -18,20 +13,6 @@ export interface ClientOffer {
   readonly cipher: readonly string[];
   readonly mac: readonly string[];
 }
-
-const namesOf = (rows: readonly { readonly name: string }[]): readonly string[] =>
-  rows.map(({ name }) => name);
-
-/**
- * Whatever is implemented: a client chooses no servers, and what a server would rather not use is
- * its own to leave out. SHA-1 is nowhere among them.
- */
-export const wholeOffer: ClientOffer = {
-  kex: namesOf(kexAlgorithms),
-  hostKey: namesOf(hostKeyAlgorithms),
-  cipher: namesOf(cipherAlgorithms),
-  mac: namesOf(macAlgorithms),
-};
 
 export interface Agreement {
   readonly kex: string;

@@ -1,6 +1,6 @@
 /**
- * known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): plain, hashed and revoked entries, what a
- * presented key is to them, the line for a new one. Pure: texts in, values out. Runs in: user.
+ * known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): plain, hashed and marked entries, those of one
+ * host, the line for a new one. What a key is to them: host-trust.ts. Pure. Runs in: user.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { matchesPatternList } from './glob.ts';
@@ -13,13 +13,6 @@ export interface KnownHostEntry {
   readonly keyType: string;
   readonly blob: Buffer;
 }
-
-export type HostKeyStanding =
-  | { readonly is: 'known' }
-  | { readonly is: 'revoked'; readonly by: KnownHostEntry }
-  | { readonly is: 'changed'; readonly from: KnownHostEntry }
-  /** `others`: the same host is known by keys of other types. */
-  | { readonly is: 'new'; readonly others: readonly KnownHostEntry[] };
 
 const maxLineChars = 16 * 1024;
 
@@ -47,6 +40,8 @@ function parseLine(text: string, source: string, line: number): KnownHostEntry |
   }
   const [hosts, keyType, encoded] = fields;
   if (hosts === undefined || keyType === undefined || encoded === undefined) return undefined;
+  // `Buffer.from` would skip what is no base64, a NUL for one.
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return undefined;
   const blob = Buffer.from(encoded, 'base64');
   if (hostKeyType(blob) !== keyType) return undefined;
   return { source, line, marker, hosts, keyType, blob };
@@ -77,39 +72,6 @@ function matchesHost(entry: KnownHostEntry, name: string): boolean {
 
 export function entriesOf(entries: readonly KnownHostEntry[], name: string): KnownHostEntry[] {
   return entries.filter((entry) => matchesHost(entry, name));
-}
-
-/** Certificate authorities count for nothing here: a plain key is not vouched for by one. */
-export function judgeHostKey(
-  entries: readonly KnownHostEntry[],
-  name: string,
-  blob: Buffer,
-): HostKeyStanding {
-  const revoked = entries.find(
-    (entry) => entry.marker === 'revoked' && entry.blob.equals(blob) && matchesHost(entry, name),
-  );
-  if (revoked) return { is: 'revoked', by: revoked };
-  const own = entriesOf(entries, name).filter((entry) => entry.marker === 'none');
-  if (own.some((entry) => entry.blob.equals(blob))) return { is: 'known' };
-  const sameType = own.find((entry) => entry.keyType === hostKeyType(blob));
-  if (sameType) return { is: 'changed', from: sameType };
-  return { is: 'new', others: own };
-}
-
-/** Algorithms whose keys are known for this host come first, so that a known key is what it shows. */
-export function preferKnownAlgorithms(
-  algorithms: readonly string[],
-  entries: readonly KnownHostEntry[],
-  name: string,
-): string[] {
-  const known = new Set(
-    entriesOf(entries, name)
-      .filter((entry) => entry.marker === 'none')
-      .map((entry) => entry.keyType),
-  );
-  const isKnown = (algorithm: string): boolean =>
-    known.has(algorithm.startsWith('rsa-sha2-') ? 'ssh-rsa' : algorithm);
-  return [...algorithms.filter(isKnown), ...algorithms.filter((algorithm) => !isKnown(algorithm))];
 }
 
 /** A line for a new key, with its newline. `salt` is given by tests only. */

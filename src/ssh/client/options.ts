@@ -4,13 +4,19 @@
  * Runs in: user.
  */
 
+import { ConfigError } from '../../base/errors.ts';
+import { type AlgorithmOption, algorithmsOf } from './algorithm-options.ts';
+
 export type OptionName = keyof typeof optionTable;
 
 type OptionKind =
   | { readonly is: 'text' }
+  /** How the connection is made: two names of one choice. */
+  | { readonly is: 'way' }
   | { readonly is: 'words' }
   | { readonly is: 'files' }
   | { readonly is: 'flag' }
+  | { readonly is: 'algorithms'; readonly of: AlgorithmOption }
   | { readonly is: 'number'; readonly min: number; readonly max: number }
   | { readonly is: 'choice'; readonly of: Readonly<Record<string, string>> };
 
@@ -24,6 +30,9 @@ export const optionTable = {
   identityfile: { is: 'files' },
   identitiesonly: yesNo,
   identityagent: { is: 'text' },
+  certificatefile: { is: 'files' },
+  proxyjump: { is: 'way' },
+  proxycommand: { is: 'way' },
   userknownhostsfile: { is: 'words' },
   globalknownhostsfile: { is: 'words' },
   stricthostkeychecking: {
@@ -39,6 +48,12 @@ export const optionTable = {
     },
   },
   hashknownhosts: yesNo,
+  revokedhostkeys: { is: 'text' },
+  hostkeyalgorithms: { is: 'algorithms', of: 'hostkeyalgorithms' },
+  kexalgorithms: { is: 'algorithms', of: 'kexalgorithms' },
+  ciphers: { is: 'algorithms', of: 'ciphers' },
+  macs: { is: 'algorithms', of: 'macs' },
+  casignaturealgorithms: { is: 'algorithms', of: 'casignaturealgorithms' },
   hostkeyalias: { is: 'text' },
   preferredauthentications: { is: 'text' },
   pubkeyauthentication: {
@@ -66,28 +81,25 @@ const synonyms: Readonly<Record<string, OptionName>> = {
   smartcarddevice: 'pkcs11provider',
 };
 
-/** Options that would change the way to the host: ignoring them would reach another machine. */
-const refusedUnlessNone: Readonly<Record<string, string>> = {
-  proxyjump: 'ProxyJump is not supported: use a tunnel of ssh, then connect to its local port',
-  proxycommand:
-    'ProxyCommand is not supported: use a tunnel of ssh, then connect to its local port',
-};
+/** A program that carries the connection is a way around every check of where it goes. */
+const noProxyCommand =
+  'ProxyCommand is not supported: use ProxyJump, or a tunnel of ssh and its local port';
 
 /** The rest of ssh_config(5): known, and without effect here. */
 const withoutEffect: ReadonlySet<string> = new Set(
   `addkeystoagent bindaddress bindinterface canonicaldomains canonicalizefallbacklocal
-  canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames casignaturealgorithms
-  certificatefile channeltimeout checkhostip cipher ciphers clearallforwardings compression
+  canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames channeltimeout checkhostip
+  cipher clearallforwardings compression
   compressionlevel connectionattempts controlmaster controlpath controlpersist dynamicforward
   enableescapecommandline enablesshkeysign escapechar exitonforwardfailure fingerprinthash
   forkafterauthentication forwardx11 forwardx11timeout forwardx11trusted gatewayports
   gssapiclientidentity gssapikexalgorithms
   gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms
-  hostbasedauthentication hostbasedkeytypes hostkeyalgorithms ignoreunknown ipqos kbdinteractivedevices
-  kexalgorithms knownhostscommand localcommand localforward loglevel logverbose macs
+  hostbasedauthentication hostbasedkeytypes ignoreunknown ipqos kbdinteractivedevices
+  knownhostscommand localcommand localforward loglevel logverbose
   nohostauthenticationforlocalhost obscurekeystroketiming permitlocalcommand permitremoteopen
   protocol proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes refuseconnection
-  rekeylimit remotecommand remoteforward requesttty requiredrsasize revokedhostkeys
+  rekeylimit remotecommand remoteforward requesttty requiredrsasize
   rhostsrsaauthentication rsaauthentication securitykeyprovider sendenv sessiontype setenv
   stdinnull streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive
   tunnel tunneldevice updatehostkeys useprivilegedport usekeychain verifyhostkeydns versionaddendum
@@ -117,7 +129,7 @@ export class OptionCollector implements OptionValues {
     const known = synonyms[key] ?? (Object.hasOwn(optionTable, key) ? (key as OptionName) : null);
     const first = words[0];
     if (first === undefined) return { is: 'wrong', why: `${name}: a value is missing` };
-    if (known === null) return outcomeOfOther(name, key, first);
+    if (known === null) return outcomeOfOther(name, key);
     return this.#setKnown(name, known, words, first);
   }
 
@@ -129,6 +141,7 @@ export class OptionCollector implements OptionValues {
   ): OptionOutcome {
     const kind: OptionKind = optionTable[name];
     if (kind.is === 'files') return this.#append(written, name, words, first);
+    if (kind.is === 'way') return this.#setWay(name, words.join(' '));
     if (kind.is !== 'words' && words.length > 1) {
       return { is: 'wrong', why: `${written}: one value is expected` };
     }
@@ -142,6 +155,15 @@ export class OptionCollector implements OptionValues {
     return { is: 'set' };
   }
 
+  /** ProxyJump and ProxyCommand are one choice: whichever comes first is the way (ssh_config(5)). */
+  #setWay(name: OptionName, value: string): OptionOutcome {
+    if (this.text.has('proxyjump') || this.text.has('proxycommand')) return { is: 'set' };
+    const isNone = value.toLowerCase() === 'none';
+    if (name === 'proxycommand' && !isNone) return { is: 'wrong', why: noProxyCommand };
+    this.text.set(name, isNone ? 'none' : value);
+    return { is: 'set' };
+  }
+
   #append(written: string, name: OptionName, words: readonly string[], first: string) {
     if (words.length > 1) return { is: 'wrong', why: `${written}: one value is expected` } as const;
     const list = this.lists.get(name) ?? [];
@@ -151,11 +173,7 @@ export class OptionCollector implements OptionValues {
   }
 }
 
-function outcomeOfOther(name: string, key: string, value: string): OptionOutcome {
-  const refusal = refusedUnlessNone[key];
-  if (refusal !== undefined) {
-    return value.toLowerCase() === 'none' ? { is: 'set' } : { is: 'wrong', why: refusal };
-  }
+function outcomeOfOther(name: string, key: string): OptionOutcome {
   if (withoutEffect.has(key)) return { is: 'ignored', name };
   return { is: 'wrong', why: `${name}: no such option of ssh_config(5)` };
 }
@@ -175,6 +193,14 @@ function checkValue(name: string, kind: OptionKind, value: string): string | Opt
       ? kind.of[value.toLowerCase()]
       : undefined;
     return choice ?? wrong(`one of ${Object.keys(kind.of).join(', ')}`);
+  }
+  if (kind.is === 'algorithms') {
+    try {
+      algorithmsOf(kind.of, value);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return { is: 'wrong', why: `${name}: ${error.detail}` };
+    }
   }
   if (kind.is === 'number') {
     const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;

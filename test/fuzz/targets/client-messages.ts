@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { duplexPair } from 'node:stream';
 import { ClientFailure } from '../../../src/ssh/client/failure.ts';
-import { wholeOffer } from '../../../src/ssh/client/agreement.ts';
+import { wholeOffer } from '../../../src/ssh/client/algorithm-options.ts';
 import { openSession } from '../../../src/ssh/client/session.ts';
 import { createServerTransport } from '../../../src/ssh/transport/server-transport.ts';
 import { LocalSigner, makeHostKey } from '../../support/exchange-signer.ts';

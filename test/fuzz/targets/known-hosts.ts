@@ -1,6 +1,7 @@
 /** known_hosts of a client: entries or nothing; a key that was not listed is never known. */
 import assert from 'node:assert/strict';
-import { judgeHostKey, parseKnownHosts } from '../../../src/ssh/client/known-hosts.ts';
+import { judgeHostKey, linesAbout } from '../../../src/ssh/client/host-trust.ts';
+import { parseKnownHosts } from '../../../src/ssh/client/known-hosts.ts';
 import { str } from '../../support/raw-ssh.ts';
 import type { FuzzTarget } from '../target.ts';
 
@@ -26,9 +27,16 @@ export const knownHosts: FuzzTarget = {
     for (const entry of entries) {
       assert.ok(entry.blob.length > 4 && entry.line > 0);
     }
+    const trust = {
+      ...linesAbout(entries, [name, 'host.example']),
+      lists: [],
+      principal: 'host.example',
+      authorityAlgorithms: ['ssh-ed25519'],
+    };
+    const standingOf = (blob: Buffer) => judgeHostKey(trust, blob, 0).standing.is;
     const isListed = entries.some(({ blob }) => blob.equals(stranger));
-    assert.ok(isListed || judgeHostKey(entries, name, stranger).is !== 'known');
-    const standing = judgeHostKey(entries, name, revoked).is;
+    assert.ok(isListed || standingOf(stranger) !== 'known');
+    const standing = standingOf(revoked);
     const isRevoked = entries.some(
       ({ marker, blob, hosts }) => marker === 'revoked' && blob.equals(revoked) && hosts === '*',
     );

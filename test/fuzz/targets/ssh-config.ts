@@ -19,6 +19,7 @@ export const sshConfig: FuzzTarget = {
     Buffer.from(
       'Include a b\nProxyCommand none\nProxyJump x\nConnectTimeout 5\n# c\nUserKnownHostsFile a b c\n',
     ),
+    Buffer.from('Match final host *.example\nCiphers ^aes256-ctr\nMACs -*\nKexAlgorithms +ecdh*\n'),
     Buffer.from(
       'Host a\tb\n\tIdentitiesOnly yes # c\nStrictHostKeyChecking=accept-new\nNoSuch x\n',
     ),
@@ -29,7 +30,13 @@ export const sshConfig: FuzzTarget = {
     try {
       await applyConfig(
         { path: 'file', text: input.toString('utf8') },
-        { originalHost: 'host.example', localUser: 'me', defaultUser: 'me' },
+        {
+          originalHost: 'host.example',
+          host: 'host.example',
+          isFinalPass: input.length % 2 === 1,
+          localUser: 'me',
+          defaultUser: 'me',
+        },
         options,
         async (pattern) => {
           included++;

@@ -8,7 +8,8 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { readSettings } from '../../../../../src/cli/connect/settings.ts';
-import type { Settings, SshArguments } from '../../../../../src/cli/connect/settings.ts';
+import type { Settings } from '../../../../../src/cli/connect/settings.ts';
+import type { SshArguments } from '../../../../../src/cli/connect/ssh-arguments.ts';
 import { ClientFailure } from '../../../../../src/ssh/client/failure.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sshdesk-settings-'));

@@ -11,11 +11,9 @@ import {
   entriesOf,
   fingerprint,
   hostKeyType,
-  judgeHostKey,
   knownHostLine,
   knownHostName,
   parseKnownHosts,
-  preferKnownAlgorithms,
 } from '../../../../../src/ssh/client/known-hosts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sshdesk-known-'));
@@ -86,23 +84,6 @@ test('ssh-keygen finds the lines that we write', () => {
   }
 });
 
-test('a key is known, changed, new, or new beside another type', () => {
-  const entries = parseKnownHosts(line('desk', ed25519) + line('cap', ecdsa), 'f');
-  assert.equal(judgeHostKey(entries, 'desk', ed25519).is, 'known');
-  const changed = judgeHostKey(entries, 'desk', otherEd25519);
-  assert.ok(changed.is === 'changed' && changed.from.line === 1);
-  assert.deepEqual(judgeHostKey(entries, 'elsewhere', ed25519), { is: 'new', others: [] });
-  const beside = judgeHostKey(entries, 'desk', ecdsa);
-  assert.ok(beside.is === 'new' && beside.others.length === 1);
-});
-
-test('a revoked key is refused although it is known; an authority vouches for no plain key', () => {
-  const revoked = parseKnownHosts(line('desk', ed25519) + line('*', ed25519, '@revoked '), 'f');
-  assert.equal(judgeHostKey(revoked, 'desk', ed25519).is, 'revoked');
-  const authority = parseKnownHosts(line('*', ed25519, '@cert-authority '), 'f');
-  assert.equal(judgeHostKey(authority, 'desk', ed25519).is, 'new');
-});
-
 test('lines that do not parse hide no others', () => {
   const broken = [
     '# comment',
@@ -114,22 +95,26 @@ test('lines that do not parse hide no others', () => {
     '@unknown desk ssh-ed25519 AAAA',
     '|1|broken',
     `|1|AAAA|BBBB ssh-ed25519 ${ed25519.toString('base64')}`,
-    'x'.repeat(100_000),
+    `desk ssh-ed25519 AAAA\0${ed25519.toString('base64')}`,
+    `desk ssh-ed25519 ${ed25519.toString('base64').replace(/(.{20})/, '$1\0')}`,
+    `desk ssh-ed25519 -${ed25519.toString('base64')}`,
+    `@revoked @cert-authority desk ssh-ed25519 ${ed25519.toString('base64')}`,
+    `desk\0 ssh-ed25519 ${otherEd25519.toString('base64')}`,
+    'x'.repeat(1024 * 1024),
+    `desk${',d'.repeat(500_000)} ssh-ed25519 ${otherEd25519.toString('base64')}`,
   ].join('\n');
   const entries = parseKnownHosts(`${broken}\r\n${line('desk', ed25519)}`, 'f');
-  assert.equal(judgeHostKey(entries, 'desk', ed25519).is, 'known');
   assert.equal(entriesOf(entries, 'desk').length, 1);
 });
 
-test('algorithms of known keys come first, in their order', () => {
-  const rsa = makeKey('rsa', 'rsa');
-  const entries = parseKnownHosts(line('desk', rsa) + line('desk', ecdsa), 'f');
+test('the name of a file of twenty thousand lines, half of them hashed, is found', () => {
+  const lines = Array.from({ length: 20_000 }, (_each, at) =>
+    at % 2 === 0 ? line(`host${at}`, ecdsa) : knownHostLine(`host${at}`, ecdsa, true),
+  );
+  const entries = parseKnownHosts(lines.join('') + line('desk', ed25519), 'f');
+  assert.equal(entries.length, 20_001);
   assert.deepEqual(
-    preferKnownAlgorithms(
-      ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa-sha2-256'],
-      entries,
-      'desk',
-    ),
-    ['ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa-sha2-256', 'ssh-ed25519'],
+    ['desk', 'host7', 'host8', 'host20000'].map((name) => entriesOf(entries, name).length),
+    [1, 1, 1, 0],
   );
 });

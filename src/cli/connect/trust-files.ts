@@ -1,0 +1,103 @@
+/**
+ * The files that a client's trust and its settings are read from: bounded, regular, and never taken
+ * for empty when they cannot be read. Runs in: user.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type RevokedKeys, parseRevokedKeys } from '../../../keys/revoked-keys.ts';
+import { ClientFailure, type ClientFailureKind } from '../../ssh/client/failure.ts';
+import { type KnownHostEntry, parseKnownHosts } from '../../ssh/client/known-hosts.ts';
+
+const maxTrustBytes = 16 * 1024 * 1024;
+
+/** Whose files ssh refuses that others could have written. */
+export type FileCare = 'own' | 'any';
+
+/** Null: there is none. Throws ClientFailure of this kind with the path. */
+export async function readBounded(
+  path: string,
+  maxBytes: number,
+  kind: ClientFailureKind,
+  care: FileCare = 'any',
+): Promise<Buffer | null> {
+  try {
+    // A FIFO would wait for a writer for ever.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const { size, mode, uid } = await file.stat();
+    const isRegular = (mode & constants.S_IFMT) === constants.S_IFREG;
+    if (!isRegular) {
+      if (path === '/dev/null') return Buffer.alloc(0);
+      throw new ClientFailure(kind, `${path}: not a regular file`);
+    }
+    if (care === 'own' && (!isTrusted(uid) || (mode & 0o022) !== 0)) {
+      throw new ClientFailure(kind, `${path}: others may write to it; chmod 600 it, as its owner`);
+    }
+    if (size > maxBytes) throw new ClientFailure(kind, `${path}: too large`);
+    return await readAtMost(file, path, maxBytes, kind);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    if (error instanceof ClientFailure) throw error;
+    throw new ClientFailure(kind, `${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === process.getuid?.();
+}
+
+/** A file that grows while it is read has no end. */
+async function readAtMost(
+  file: FileHandle,
+  path: string,
+  maxBytes: number,
+  kind: ClientFailureKind,
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for (;;) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(64 * 1024));
+    if (bytesRead === 0) return Buffer.concat(chunks);
+    total += bytesRead;
+    if (total > maxBytes) throw new ClientFailure(kind, `${path}: too large`);
+    chunks.push(buffer.subarray(0, bytesRead));
+  }
+}
+
+/** All entries of the files; a file that is missing has none, one that is unreadable may revoke. */
+export async function readKnownHosts(paths: readonly string[]): Promise<KnownHostEntry[]> {
+  const entries: KnownHostEntry[] = [];
+  for (const path of paths) {
+    const contents = await readBounded(path, maxTrustBytes, 'host-key');
+    if (contents)
+      for (const entry of parseKnownHosts(contents.toString(), path)) entries.push(entry);
+  }
+  return entries;
+}
+
+/** RevokedHostKeys: a list that is missing or broken may have named the key, so nothing is trusted. */
+export async function readRevokedHostKeys(path: string): Promise<RevokedKeys> {
+  const contents = await readBounded(path, maxTrustBytes, 'host-key');
+  if (!contents) throw new ClientFailure('host-key', `RevokedHostKeys ${path}: no such file`);
+  try {
+    return parseRevokedKeys(contents);
+  } catch (error) {
+    throw new ClientFailure('host-key', `RevokedHostKeys ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Adds one line at the end in one write, so that of two who add at once neither is lost. */
+export async function addKnownHost(path: string, line: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+  await using file = await open(path, flags, 0o600);
+  const found = await file.stat();
+  if (!found.isFile()) throw new Error(`${path}: not a regular file`);
+  const last = Buffer.alloc(1);
+  if (found.size > 0) await file.read(last, 0, 1, found.size - 1);
+  const separator = found.size === 0 || last[0] === 0x0a ? '' : '\n';
+  await file.write(`${separator}${line}`);
+  await file.sync();
+}
