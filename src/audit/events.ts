@@ -119,6 +119,14 @@ export const events = {
     summary: 'a tunnel is not permitted',
     fields: ['target', 'targetPort', 'reason'],
   },
+  'reauthentication.accepted': {
+    summary: 'PAM has asked again who it is (DesktopReauth), for this desktop',
+    fields: ['desktop'],
+  },
+  'reauthentication.failed': {
+    summary: 'the same was not answered as PAM wants it, or not at all',
+    fields: ['desktop', 'reason'],
+  },
   'desktop.opened': { summary: 'a viewer is connected to a desktop', fields: ['desktop'] },
   'desktop.left': { summary: 'a viewer of a desktop is gone', fields: ['reason'] },
   'desktop.started': { summary: 'a desktop runs', fields: ['desktop'] },

@@ -3,7 +3,16 @@
  * A call's failure carries a code of `desktopFailure` and the text for the user; lines of the
  * engine's log follow the first line, separated by LF. `session` counts from 1.
  */
-import { type AnyFields, byte, list, record, text, uint32 } from '../ssh/wire/field.ts';
+import {
+  type AnyFields,
+  bool,
+  byte,
+  list,
+  record,
+  string,
+  text,
+  uint32,
+} from '../ssh/wire/field.ts';
 import { type Call, call, notice } from '../ssh/wire/call.ts';
 
 /** Why a desktop request failed, so that each front can say it in its own words. No errno. */
@@ -15,6 +24,8 @@ export const desktopFailure = {
   totalLimit: 1005,
   refused: 1006,
   badRequest: 1007,
+  /** DesktopReauth: `desktop-reauthenticate` comes first. */
+  reauthentication: 1008,
 } as const;
 export type DesktopFailure = keyof typeof desktopFailure;
 
@@ -58,6 +69,31 @@ export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, {
 export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });
 export const DesktopSuspend = call(85, 'desktop-suspend', { ...from, id: text }, {});
 export const DesktopTerminate = call(86, 'desktop-terminate', { ...from, id: text }, {});
+
+export const reauthenticationIs = { accepted: 0, refused: 1, prompt: 2 } as const;
+/** instruction: PAM's words in front of the prompts, or with which it refuses. Bytes as PAM gave them. */
+const reauthentication = {
+  is: byte,
+  instruction: string,
+  prompts: list(record({ text: string, echo: bool }), 256),
+};
+/**
+ * Of a login only: PAM asks its user again, and what comes of it holds for this desktop. One at a time.
+ * 87, 88 and 89: `remote.ts`.
+ */
+export const DesktopReauthenticate = call(
+  90,
+  'desktop-reauthenticate',
+  { ...from, id: text },
+  reauthentication,
+);
+/** Another number of answers than of prompts gives it up. */
+export const DesktopAnswer = call(
+  91,
+  'desktop-answer',
+  { ...from, answers: list(string, 256) },
+  reauthentication,
+);
 
 /** All that a session of a desktop subsystem asks. */
 export const desktopCalls: readonly Call<AnyFields, AnyFields>[] = [

@@ -4,6 +4,8 @@ import type { DesktopFailure } from './link.ts';
 export interface Owner {
   readonly user: string;
   readonly uid: number;
+  /** For what a Match says of them; absent: not known. */
+  readonly groups?: readonly string[];
   /** The cache of Kerberos tickets of the login that asks; empty or absent: it has none. */
   readonly tickets?: string;
   /** The PAM service of the login that asks; absent: the daemon's. */

@@ -11,7 +11,9 @@ import { text, uint32 } from '../ssh/wire/field.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
 import type { Broker } from './broker.ts';
+import type { AnyFields, Values } from '../ssh/wire/field.ts';
 import type { Owner } from './outcome.ts';
+import type { Ask } from './resume-guard.ts';
 import { DesktopDetach, desktopFailure } from './link.ts';
 import { type DesktopCaller, type DesktopRequest, valueOf } from './requests/context.ts';
 
@@ -39,6 +41,15 @@ export const DesktopKeep = call(88, 'desktop-keep', { id: text }, { viewer: uint
 const firstRemoteNumber = 0x8000_0000;
 /** The dialogue asks one thing at a time, and a viewer nothing. */
 export const localCallsAtOnce = 8;
+
+/** In front of every request of a user's process (DesktopReauth). */
+export type LocalGuard = (
+  caller: { readonly number: number },
+  owner: Owner,
+  schema: DesktopRequest['schema'],
+  values: Values<AnyFields>,
+  ask: Ask,
+) => ReturnType<Ask>;
 
 class RemoteCaller implements DesktopCaller {
   readonly #peer: Peer;
@@ -83,16 +94,20 @@ class RemoteCaller implements DesktopCaller {
 export class RemoteDesktops {
   readonly #broker: Broker;
   readonly #requests: readonly DesktopRequest[];
+  readonly #localGuard: LocalGuard;
   #lastNumber = firstRemoteNumber;
 
-  constructor(broker: Broker, requests: readonly DesktopRequest[]) {
+  constructor(broker: Broker, requests: readonly DesktopRequest[], localGuard: LocalGuard) {
     this.#broker = broker;
     this.#requests = requests;
+    this.#localGuard = localGuard;
   }
 
   /** The caller has checked that the peer runs as this monitor's own uid. */
   serveMonitor(peer: Peer, onEnd: () => void): void {
-    const caller = this.#serve(peer, Number.POSITIVE_INFINITY, onEnd);
+    // It has asked its logins itself.
+    const through: LocalGuard = (_caller, _owner, schema, values, ask) => ask(schema, values);
+    const caller = this.#serve(peer, Number.POSITIVE_INFINITY, through, onEnd);
     peer.onCall(DesktopHello, async ({ user, uid }) => {
       caller.owned = { user, uid };
       return { values: {} };
@@ -101,7 +116,7 @@ export class RemoteDesktops {
 
   /** `admit`: whose desktops they are, or a CallFailure. The number is that of its viewers. */
   serveLocal(peer: Peer, admit: (claim: LocalClaim) => Promise<Owner>, onEnd: () => void): number {
-    const caller = this.#serve(peer, localCallsAtOnce, onEnd);
+    const caller = this.#serve(peer, localCallsAtOnce, this.#localGuard, onEnd);
     let isAsked = false;
     peer.onCall(DesktopHelloLocal, async (claim) => {
       if (isAsked) {
@@ -117,7 +132,7 @@ export class RemoteDesktops {
     return caller.number;
   }
 
-  #serve(peer: Peer, mostAtOnce: number, onEnd: () => void): RemoteCaller {
+  #serve(peer: Peer, mostAtOnce: number, guard: LocalGuard, onEnd: () => void): RemoteCaller {
     const caller = new RemoteCaller(peer, ++this.#lastNumber);
     let underWay = 0;
     const bounded = async <T>(run: () => Promise<T> | T): Promise<T> => {
@@ -137,11 +152,14 @@ export class RemoteDesktops {
         return { values: { viewer } };
       }),
     );
-    for (const { schema, handle } of this.#requests) {
+    const handlers = new Map(this.#requests.map(({ schema, handle }) => [schema.name, handle]));
+    const ask: Ask = async (schema, values) =>
+      (handlers.get(schema.name) as DesktopRequest['handle'])(caller, values);
+    for (const { schema } of this.#requests) {
       peer.onCall(schema, (values) =>
         bounded(async () => {
-          const { values: reply, descriptors = [] } = await handle(caller, values);
-          return { values: reply, descriptors };
+          const answer = await guard(caller, caller.owner(), schema, values, ask);
+          return { values: answer.values, descriptors: answer.descriptors ?? [] };
         }),
       );
     }

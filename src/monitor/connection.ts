@@ -98,6 +98,8 @@ export interface Login {
   readonly user: string;
   readonly account: Account;
   readonly leader: LeaderClient;
+  /** As PAM knows where it is from (PAM_RHOST). */
+  readonly remoteHost: string;
   readonly grant: Grant;
   /** With the Match blocks that apply to it. */
   readonly config: ServerConfig;
@@ -153,6 +155,8 @@ export class Connection implements LogSubject {
   /** Said where it is known better than the authentication knows: why its source is made to wait. */
   penalty: PenaltyKind | 'none' | undefined;
   login: Login | undefined;
+  /** Since the last one that was accepted; one that is under way counts. */
+  failedReauthentications = 0;
   /** `publickey SHA256:…`, `password`: what the login has met, in this order. */
   readonly factors: string[] = [];
   /** For the record of the login: of its last session, of its last program, and of itself. */

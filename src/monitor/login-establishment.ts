@@ -33,12 +33,13 @@ export interface Outcome {
 
 /** The leader begins at once; what it finds reaches the login when it is known. */
 export function establishLogin(candidate: Candidate, outcome: Outcome): Login {
-  const { account, leader, host } = candidate;
+  const { account, leader, host, remoteHost } = candidate;
   const { grant, mustChangePassword, messages, authInfo } = outcome;
   const login: Login = {
     user: account.user,
     account,
     leader,
+    remoteHost,
     grant,
     config: host.config,
     mustChangePassword,

@@ -229,6 +229,9 @@ export interface ServerConfig {
 }
 
 /** /etc/sshdesk/sshdesk_config */
+/** Before what PAM asks again who it is (DesktopReauth). */
+export type ReauthOccasion = 'resume' | 'share';
+
 export interface DesktopConfig {
   /** A worker drains after so many connections. */
   readonly workerConnections: number;
@@ -239,6 +242,8 @@ export interface DesktopConfig {
   readonly logFormat: 'sshd' | 'json';
   /** Whether `sshdesk subsystem` gives desktops to whoever runs it. */
   readonly localDesktops: boolean;
+  /** Empty: never. */
+  readonly desktopReauth: readonly ReauthOccasion[];
   /** The command of a desktop's X session; undefined: the machine's default. */
   readonly xSession: string | undefined;
   /** Authorities of cards; undefined: no X.509 certificate is looked for. */

@@ -3,10 +3,12 @@
  * Pure. Runs in: monitor, launcher.
  */
 import { type CardDraft, cardDefaults, cardKeywords } from './card-keywords.ts';
-import type { DesktopConfig } from './config.ts';
+import type { DesktopConfig, ReauthOccasion } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { desktopLogDefaults, logRows } from './log-keywords.ts';
-import { commandLine, integer, oneOf, yesNo } from './values.ts';
+import { ConfigError } from '../base/errors.ts';
+import { commandLine, integer, oneOf, several, yesNo } from './values.ts';
+import type { Words } from './words.ts';
 
 export type DesktopDraft = Omit<DesktopConfig, 'xSession' | keyof CardDraft> &
   CardDraft & {
@@ -16,6 +18,7 @@ export type DesktopDraft = Omit<DesktopConfig, 'xSession' | keyof CardDraft> &
 
 /** What can be another for another user; the rest is the daemon's. */
 export const desktopMatchKeywords: ReadonlySet<string> = new Set([
+  'desktopreauth',
   'localdesktops',
   'xsession',
   ...cardKeywords.map(({ name }) => name.toLowerCase()),
@@ -27,6 +30,21 @@ export const desktopCriteria: readonly string[] = ['user', 'group'];
 export const leastWorkers = 2;
 const mostWorkers = 1024;
 const mostWorkerConnections = 1_000_000;
+
+const reauthOccasions = ['resume', 'share'] as const satisfies readonly ReauthOccasion[];
+
+/** Several at once, but `never` alone. In the order of the table. */
+function occasions(words: Words): readonly ReauthOccasion[] {
+  const said = several(words).map((word) => word.toLowerCase());
+  const unknown = said.find((word) => ![...reauthOccasions, 'never'].includes(word));
+  if (unknown !== undefined) {
+    throw new ConfigError(`unsupported option "${unknown}" (one of resume, share, never)`);
+  }
+  if (said.includes('never') && said.length > 1) {
+    throw new ConfigError('"never" goes with nothing else');
+  }
+  return reauthOccasions.filter((occasion) => said.includes(occasion));
+}
 
 function row<K extends keyof DesktopDraft>(
   declaration: KeywordDeclaration<DesktopDraft, DesktopConfig, K>,
@@ -84,6 +102,16 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     dump: (config) => (config.localDesktops ? 'yes' : 'no'),
   }),
   row({
+    name: 'DesktopReauth',
+    argument: 'resume | share | never',
+    summary:
+      'When PAM asks again who it is (auth and account): before a desktop that is there is opened (`resume`), before one is shared (`share`); both may be named. `sshdesk connect` and the subsystem `display` ask, every other way is refused. Without PAM (UsePAM no, not root) it is refused.',
+    defaultText: 'never',
+    field: 'desktopReauth',
+    parse: occasions,
+    dump: ({ desktopReauth }) => (desktopReauth.length === 0 ? 'never' : desktopReauth.join(' ')),
+  }),
+  row({
     name: 'XSession',
     argument: 'command | none',
     summary: "What a desktop runs, by the user's shell.",
@@ -103,6 +131,7 @@ export function desktopDefaults(cores: number): DesktopDraft {
     workerIsolation: 'shared',
     workerConfinement: 'strict',
     localDesktops: true,
+    desktopReauth: [],
     xSession: 'none',
     ...cardDefaults,
     ...desktopLogDefaults,

@@ -47,7 +47,7 @@ export async function localAccount(
         detail: `LocalDesktops no for ${account.user}`,
       };
     }
-    return { is: 'admitted', owner: { user: account.user, uid } };
+    return { is: 'admitted', owner: { user: account.user, uid, groups: account.groups } };
   } finally {
     leader.drop();
   }

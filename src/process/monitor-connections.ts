@@ -264,10 +264,13 @@ export class MonitorConnections {
     }
   }
 
-  /** Of a connection that ends without a login. */
-  #penalise({ login, penalty, authentication, endpoints, log }: Connection): void {
-    const kind = penalty ?? authentication?.penalty ?? 'noauth';
-    if (login === undefined && kind !== 'none') {
+  /** Of a connection that ends without a login, or was asked again and did not know. */
+  #penalise(connection: Connection): void {
+    const { login, penalty, authentication, endpoints, log } = connection;
+    const asStranger = penalty ?? authentication?.penalty ?? 'noauth';
+    const asUser = connection.failedReauthentications > 0 ? 'authfail' : 'none';
+    const kind = login === undefined ? asStranger : asUser;
+    if (kind !== 'none') {
       this.#admission.penalise(endpoints.remoteAddress, kind, log);
     }
   }

@@ -30,6 +30,7 @@ import {
   ownerOf,
 } from '../broker/requests/context.ts';
 import { underForcedCommand } from '../broker/forced-desktop.ts';
+import type { Ask } from '../broker/resume-guard.ts';
 import { desktopRequests, desktopRows } from '../broker/requests/index.ts';
 import { DesktopStore } from '../broker/store.ts';
 import { type DescriptorPort, ViewerHolds } from '../broker/viewer-holds.ts';
@@ -42,6 +43,7 @@ import type { AnyFields, Values } from '../ssh/wire/field.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import { displayEngines } from '../../subsystems/display/engines/index.ts';
 import { ControlSocket } from './control-socket.ts';
+import { DesktopReauth } from './desktop-reauth.ts';
 import { DesktopsElsewhere } from './desktops-elsewhere.ts';
 import { DesktopsSocket } from './desktops-socket.ts';
 import type { Leaders } from './leaders.ts';
@@ -69,6 +71,8 @@ export interface MonitorDesktopsOptions {
   readonly isRootless: boolean;
   /** Whether one of these processes is the leader of a login here that may open no desktop. */
   readonly isBarred?: (processes: ReadonlySet<number>) => boolean;
+  /** A leader that asks again who somebody is, and does not end by itself. */
+  readonly killLeader?: (pid: number) => void;
 }
 
 const lockRetryMs = 250;
@@ -88,6 +92,7 @@ export class MonitorDesktops {
   readonly #socket: DesktopsSocket;
   readonly #local: LocalSocket;
   readonly #elsewhere: DesktopsElsewhere;
+  readonly #reauth: DesktopReauth;
   #policy: DesktopPolicy;
   #locks: readonly number[] = [];
   #hasSaidWhy = false;
@@ -115,7 +120,17 @@ export class MonitorDesktops {
     this.#requests = desktopRequests({ broker: this.#broker });
     this.#control = new ControlSocket(this.#broker, options);
     const { places, log } = options;
-    const remote = new RemoteDesktops(this.#broker, this.#requests);
+    this.#reauth = new DesktopReauth(
+      {
+        isRootless: options.isRootless,
+        isWanted: ({ user, groups = [] }) =>
+          this.#policy.desktopConfigFor({ user, groups }).desktopReauth.includes('resume'),
+        viewedBy: (connection) => this.desktopsOf(connection),
+        killLeader: options.killLeader ?? (() => {}),
+      },
+      leaders,
+    );
+    const remote = new RemoteDesktops(this.#broker, this.#requests, this.#reauth.local);
     this.#socket = new DesktopsSocket(places.desktopsSocket, remote, log);
     this.#local = new LocalSocket(remote, leaders, {
       ...options,
@@ -165,22 +180,21 @@ export class MonitorDesktops {
     return { viewers: this.#holds, agents: this.#agents };
   }
 
-  /** Where another monitor owns the desktops, it is asked. */
+  /** Where another monitor owns the desktops, it is asked. Who its logins are is this one's to know. */
   get rows(): readonly AnyRow[] {
-    const rows = desktopRows(this.#requests, this.#allHolds).map(
-      (row): AnyRow => ({
-        ...row,
-        handle: (connection, values) =>
-          this.#answer(
-            row.schema,
-            connection,
-            values,
-            () => ownerOf(connection, Number(values['session'])),
-            () => row.handle(connection, values),
-          ),
-      }),
-    );
-    return rows.map(underForcedCommand);
+    const rows = desktopRows(this.#requests, this.#allHolds);
+    const rowOf = new Map(rows.map((row) => [row.schema.name, row]));
+    const askFor =
+      (connection: Connection): Ask =>
+      (schema, values) =>
+        this.#answer(
+          schema,
+          connection,
+          values,
+          () => ownerOf(connection, Number(values['session'])),
+          async () => (rowOf.get(schema.name) as AnyRow).handle(connection, values),
+        );
+    return this.#reauth.rows(rows, askFor).map(underForcedCommand);
   }
 
   async #answer(
@@ -202,16 +216,19 @@ export class MonitorDesktops {
   /** For a user who is no login of this process: `sshdesk subsystem` without a daemon. */
   serveUser(peer: Peer, onlooker: Onlooker, owner: Owner): void {
     const caller = { opener: openerOf(onlooker, this.#allHolds), owner: () => owner };
-    for (const { schema, handle } of this.#requests) {
+    const handlers = new Map(this.#requests.map(({ schema, handle }) => [schema.name, handle]));
+    const ask: Ask = (schema, values) =>
+      this.#answer(
+        schema,
+        onlooker,
+        values,
+        () => owner,
+        async () => (handlers.get(schema.name) as DesktopRequest['handle'])(caller, values),
+      );
+    for (const { schema } of this.#requests) {
       peer.onCall(schema, async (values) => {
-        const { values: reply, descriptors = [] } = await this.#answer(
-          schema,
-          onlooker,
-          values,
-          () => owner,
-          () => handle(caller, values),
-        );
-        return { values: reply, descriptors };
+        const answer = await this.#reauth.local(onlooker, owner, schema, values, ask);
+        return { values: answer.values, descriptors: answer.descriptors ?? [] };
       });
     }
     peer.onNotice(DesktopDetach, ({ viewer }) => this.#detach(onlooker, viewer));
@@ -330,6 +347,10 @@ export class MonitorDesktops {
 
   #detach(onlooker: Onlooker, viewer: number): void {
     onlooker.log?.verbose(`viewer ${viewer} of a desktop left`, { event: 'desktop.left' });
+    const left = this.#holds.of(onlooker.number).find((held) => held.viewer === viewer);
+    if (left !== undefined) {
+      this.#reauth.left(onlooker, left.id);
+    }
     this.#holds.end(onlooker.number, viewer);
     if (this.#isOwner) {
       this.#broker.detach(onlooker.number, viewer);
@@ -340,6 +361,7 @@ export class MonitorDesktops {
 
   connectionEnded(connection: Onlooker): void {
     this.#onlookers.delete(connection);
+    this.#reauth.connectionEnded(connection);
     this.#holds.endAll(connection.number);
     this.#agents.endAll(connection.number);
     this.#elsewhere.connectionEnded(connection);

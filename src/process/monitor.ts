@@ -80,14 +80,15 @@ export class Monitor {
     this.#log = log;
     this.#zygote = zygote;
     this.#leaders = new Leaders(zygote, log);
+    const killLeader = (pid: number): void => {
+      zygote
+        .kill(pid, sigkill)
+        .catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
+    };
     this.#connections = new MonitorConnections(policy.config, log, options.isRootless, {
       began: (connection) => this.#serviceOf.set(connection, this.#service),
       startLeader: () => this.#leaders.startLogin(),
-      killLeader: (pid) => {
-        zygote
-          .kill(pid, sigkill)
-          .catch((error: unknown) => log.debug(`leader ${pid}: ${String(error)}`));
-      },
+      killLeader,
       authenticated: (connection) => this.#logins.began(connection),
       ended: (connection) => {
         this.#logins.ended(connection);
@@ -97,6 +98,7 @@ export class Monitor {
     this.#desktops = new MonitorDesktops(
       {
         ...options,
+        killLeader,
         isBarred: (processes) =>
           this.#connections.all.some(
             ({ login }) =>

@@ -21,6 +21,11 @@ export interface CommandContext {
   readonly hostName: string;
   /** As the greeting shows it. */
   readonly version: string;
+  /**
+   * Shows the lines, then asks for one more of the client's; undefined: none will come. `isShown`: it
+   * is no secret, so that a terminal may show it. Its bytes are whoever's asked, to be erased.
+   */
+  ask(lines: readonly string[], isShown: boolean): Promise<Buffer | undefined>;
   /** The dialogue owns the viewer from here on; one that was there before is ended. */
   setSession(desktop: Desktop, viewer: Viewer): void;
 }

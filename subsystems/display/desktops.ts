@@ -62,6 +62,14 @@ export interface Viewer {
   onWarning: (line: string) => void;
 }
 
+/** PAM's questions, or its verdict; bytes as PAM gave them. */
+export interface Reauthentication {
+  readonly is: 'accepted' | 'refused' | 'prompt';
+  /** In front of the questions, or with the verdict. */
+  readonly instruction: Buffer;
+  readonly prompts: readonly { readonly text: Buffer; readonly echo: boolean }[];
+}
+
 export interface Desktops {
   readonly user: string;
   list(): Promise<DesktopAnswer<readonly Desktop[]>>;
@@ -71,6 +79,10 @@ export interface Desktops {
   /** Empty: the default desktop. Started if it is not there. */
   findOrStart(name: string): Promise<DesktopAnswer<Desktop>>;
   attach(id: string): Promise<DesktopAnswer<Viewer>>;
+  /** Where `attach` has failed with `reauthentication`; one at a time. */
+  reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>>;
+  /** They are erased. Another number of answers than of prompts gives it up. */
+  answer(answers: readonly Buffer[]): Promise<DesktopAnswer<Reauthentication>>;
   suspend(id: string): Promise<DesktopAnswer<void>>;
   terminate(id: string): Promise<DesktopAnswer<void>>;
 }

@@ -8,6 +8,7 @@ import type { Command, CommandContext, Phase, Reply } from './command.ts';
 import { loginVerbs } from './commands/index.ts';
 import type { Desktop, DisplayContext, Viewer } from './desktops.ts';
 import { maskSecrets, parseParameters } from './parameters.ts';
+import { answerOf } from './questions.ts';
 
 export type DialogueEnd =
   | { readonly is: 'closed'; readonly status: number }
@@ -28,6 +29,8 @@ export const dialogueVersion = '3.5.0-1 - OSS';
 const lineFeed = 0x0a;
 const commandPrompt = 'NX> 105 ';
 const parametersPrompt = 'NX> 106 Parameters: ';
+/** As those for a user and a password: a client knows by the code what its terminal may show. */
+const answerPrompts = { shown: 'NX> 101 Answer: ', hidden: 'NX> 102 Answer: ' };
 const maxLineBytes = 8 * 1024;
 const maxLines = 10_000;
 const maxInputBytes = 4 * 1024 * 1024;
@@ -60,6 +63,8 @@ export class Dialogue {
   #session: Session | undefined;
   /** The command that waits for its line of parameters. */
   #asking: Command | undefined;
+  /** The next line is for the command that runs; undefined: there will be none. */
+  #answered: ((line: Buffer | undefined) => void) | undefined;
   #input: Buffer = Buffer.alloc(0);
   /** Up to here there is no line end in it. */
   #scanned = 0;
@@ -92,9 +97,21 @@ export class Dialogue {
       return true;
     }
     this.#inputBytes += bytes.length;
-    this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
+    this.#take(bytes);
     this.#advance();
     return this.#hasEnded || this.#mayGoOn;
+  }
+
+  /** What is joined is erased: there may be an answer in it. */
+  #take(bytes: Buffer): void {
+    const before = this.#input;
+    if (before.length === 0) {
+      this.#input = bytes;
+      return;
+    }
+    this.#input = Buffer.concat([before, bytes]);
+    before.fill(0);
+    bytes.fill(0);
   }
 
   /** What was written has gone. */
@@ -107,7 +124,8 @@ export class Dialogue {
   }
 
   get #mayGoOn(): boolean {
-    return !this.#isBusy && !this.#isBlocked && !this.#hasEnded;
+    const isWanted = !this.#isBusy || this.#answered !== undefined;
+    return isWanted && !this.#isBlocked && !this.#hasEnded;
   }
 
   /** The client sends no more: what came is answered, then it is over as with `quit`. */
@@ -152,7 +170,29 @@ export class Dialogue {
     this.#finish({ is: 'closed', status: 1 });
   }
 
+  /** A question of the command that runs. */
+  #ask(lines: readonly string[], isShown: boolean): Promise<Buffer | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
+    if (this.#hasEnded) {
+      resolve(undefined);
+      return promise;
+    }
+    this.#write(lines, isShown ? answerPrompts.shown : answerPrompts.hidden);
+    this.#answered = resolve;
+    this.#advance();
+    if (this.#mayGoOn) {
+      this.#host.ready();
+    }
+    return promise;
+  }
+
   #line(bytes: Buffer): void {
+    const answered = this.#answered;
+    if (answered !== undefined) {
+      this.#answered = undefined;
+      answered(answerOf(bytes));
+      return;
+    }
     const text = new StringDecoder('utf8').end(bytes).replace(/\r+$/, '');
     const asking = this.#asking;
     if (asking !== undefined) {
@@ -201,23 +241,29 @@ export class Dialogue {
       this.#write([echo, error], commandPrompt);
       return;
     }
+    let shown = echo;
     const context: CommandContext = {
       desktops: this.#host.desktops,
       hostName: this.#host.hostName,
       version: dialogueVersion,
       setSession: (desktop, viewer) => this.#setSession(desktop, viewer),
+      ask: (lines, isShown) => {
+        const first = shown;
+        shown = ''; // the line that the client's terminal is on after an answer
+        return this.#ask([first, ...lines], isShown);
+      },
     };
     const reply = command.run(context, parameters);
     if (!(reply instanceof Promise)) {
-      this.#answer(echo, reply);
+      this.#answer(shown, reply);
       return;
     }
     this.#isBusy = true;
     reply.then(
-      (answer) => this.#resume(() => this.#answer(echo, answer)),
+      (answer) => this.#resume(() => this.#answer(shown, answer)),
       (error: unknown) => {
         this.#resume(() => {
-          this.#write([echo, 'NX> 595 ERROR: A fatal error occurred in NX Server.'], '');
+          this.#write([shown, 'NX> 595 ERROR: A fatal error occurred in NX Server.'], '');
           this.#finish({ is: 'closed', status: 1 });
         });
         this.#host.fault(error);
@@ -284,6 +330,8 @@ export class Dialogue {
     if (!this.#hasEnded) {
       this.#hasEnded = true;
       this.#input = Buffer.alloc(0);
+      this.#answered?.(undefined);
+      this.#answered = undefined;
       this.#dropSession();
       this.#host.ended(end);
     }

@@ -1,15 +1,18 @@
 /** `Desktops` over the link to the monitor, and who is told of a viewer's end. Runs in: worker. */
 import type { Duplex } from 'node:stream';
 import {
+  DesktopAnswer as AnswerCall,
   DesktopAttach,
   DesktopDetach,
   type DesktopFailure,
   DesktopFind,
   DesktopList,
+  DesktopReauthenticate,
   DesktopStart,
   DesktopSuspend,
   DesktopTerminate,
   desktopFailure,
+  reauthenticationIs,
 } from '../../src/broker/link.ts';
 import { CallFailure, type Peer } from '../../src/ssh/wire/peer.ts';
 import type {
@@ -18,6 +21,7 @@ import type {
   DesktopRefusal,
   Desktops,
   NewDesktop,
+  Reauthentication,
   Viewer,
   ViewerEnding,
 } from './desktops.ts';
@@ -131,6 +135,20 @@ async function answerOf<T>(call: Promise<T>): Promise<DesktopAnswer<T>> {
   }
 }
 
+function judged({
+  is,
+  instruction,
+  prompts,
+}: Omit<Reauthentication, 'is'> & { readonly is: number }): Reauthentication {
+  // What is not known opens nothing: `attach` is asked again, and the monitor knows.
+  const name = is === reauthenticationIs.prompt ? 'prompt' : 'refused';
+  return {
+    is: is === reauthenticationIs.accepted ? 'accepted' : name,
+    instruction,
+    prompts,
+  };
+}
+
 export interface MonitorDesktopsOptions {
   readonly peer: Peer;
   readonly user: string;
@@ -219,6 +237,23 @@ export class MonitorDesktops implements Desktops {
       }
     });
     return linked;
+  }
+
+  async reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>> {
+    const { peer } = this.#options;
+    return answerOf(
+      peer.call(DesktopReauthenticate, { ...this.#from, id }).then(({ values }) => judged(values)),
+    );
+  }
+
+  async answer(answers: readonly Buffer[]): Promise<DesktopAnswer<Reauthentication>> {
+    const { peer } = this.#options;
+    const asked = peer.call(AnswerCall, { ...this.#from, answers });
+    // The frame has its own copy, and is erased with it.
+    for (const answer of answers) {
+      answer.fill(0);
+    }
+    return answerOf(asked.then(({ values }) => judged(values)));
   }
 
   suspend(id: string): Promise<DesktopAnswer<void>> {

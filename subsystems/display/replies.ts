@@ -1,8 +1,7 @@
 /** Blocks of lines that several commands answer with. Pure. */
-import type { CommandContext, Reply } from './command.ts';
-import type { Desktop, DesktopRefusal } from './desktops.ts';
+import type { DesktopRefusal } from './desktops.ts';
 
-const lastOperationFailed = 'NX> 500 ERROR: Last operation failed.';
+export const lastOperationFailed = 'NX> 500 ERROR: Last operation failed.';
 
 /** 596 followed by 500: what every client stops on. */
 export function sessionError(text: string): readonly string[] {
@@ -39,30 +38,4 @@ export function failureLines(
     default:
       return sessionError(`Error: ${refusal.text}`);
   }
-}
-
-/** Attaches first: `NX> 710` may only be said when the desktop takes a viewer. */
-export async function openSession(
-  context: CommandContext,
-  desktop: Desktop,
-  status: 'starting' | 'resuming',
-): Promise<Reply> {
-  const { desktops, hostName } = context;
-  const attached = await desktops.attach(desktop.id);
-  if (attached.is === 'failed') {
-    return { lines: failureLines(attached, desktops.user, desktop.id), then: 'prompt' };
-  }
-  context.setSession(desktop, attached.value);
-  const place = `${hostName}:${desktop.display}`;
-  return {
-    lines: [
-      `NX> 700 Session id: ${hostName}-${desktop.display}-${desktop.id}`,
-      `NX> 705 Session display: ${desktop.display}`,
-      `NX> 703 Session type: ${desktop.type}`,
-      `NX> 728 Session caption: NX - ${desktop.owner}@${place} - ${desktop.name}`,
-      `NX> 1009 Session status: ${status}`,
-      'NX> 710 Session status: running',
-    ],
-    then: 'prompt',
-  };
 }

@@ -5,6 +5,13 @@
 import type { DesktopAnswer, Desktops, DisplayContext, Viewer } from './desktops.ts';
 import { closeWithText, type DisplayChannel, joinViewer } from './viewer-channel.ts';
 
+const failedStatus = 1;
+/**
+ * EX_NOPERM of sysexits(3): nothing can be asked on this channel, and `display` can ask (DesktopReauth).
+ * `sshdesk connect` goes there.
+ */
+const notPermittedStatus = 77;
+
 /** For a channel that is not open yet: a refusal becomes CHANNEL_OPEN_FAILURE 2 with its text. */
 export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAnswer<Viewer>> {
   const found = await desktops.findOrStart('');
@@ -14,7 +21,8 @@ export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAns
 async function open(channel: DisplayChannel, desktops: Desktops): Promise<void> {
   const opened = await openDefaultDesktop(desktops);
   if (opened.is === 'failed') {
-    closeWithText(channel, [opened.text, ...opened.logTail], 1);
+    const status = opened.failure === 'reauthentication' ? notPermittedStatus : failedStatus;
+    closeWithText(channel, [opened.text, ...opened.logTail], status);
   } else if (channel.isClosed) {
     opened.value.stream.destroy();
   } else {

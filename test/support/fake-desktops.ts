@@ -5,6 +5,7 @@ import type {
   DesktopAnswer,
   Desktops,
   NewDesktop,
+  Reauthentication,
   Viewer,
 } from '../../subsystems/display/desktops.ts';
 
@@ -48,6 +49,11 @@ export class FakeDesktops implements Desktops {
   readonly asked: string[] = [];
   readonly orders: NewDesktop[] = [];
   readonly viewers: FakeViewer[] = [];
+  /** DesktopReauth: what is asked and said, in this order. */
+  isReauthWanted = false;
+  isShown = false;
+  readonly questions: Reauthentication[] = [];
+  readonly answers: Buffer[][] = [];
   /** In place of the next answer of `start` and `findOrStart`. */
   startFailure: DesktopAnswer<never> | undefined;
 
@@ -80,9 +86,29 @@ export class FakeDesktops implements Desktops {
   }
   async attach(id: string): Promise<DesktopAnswer<Viewer>> {
     this.asked.push(`attach ${id}`);
+    if (this.isReauthWanted && !this.isShown) {
+      return { is: 'failed', failure: 'reauthentication', text: 'Who are you?', logTail: [] };
+    }
     const viewer = new FakeViewer();
     this.viewers.push(viewer);
     return { is: 'done', value: viewer };
+  }
+  async reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>> {
+    this.asked.push(`reauthenticate ${id}`);
+    return this.#nextQuestion();
+  }
+  async answer(answers: readonly Buffer[]): Promise<DesktopAnswer<Reauthentication>> {
+    this.answers.push(answers.map((one) => Buffer.from(one)));
+    answers.forEach((one) => one.fill(0));
+    return this.#nextQuestion();
+  }
+  #nextQuestion(): DesktopAnswer<Reauthentication> {
+    const next = this.questions.shift();
+    if (next === undefined) {
+      throw new Error('nothing more is asked');
+    }
+    this.isShown ||= next.is === 'accepted';
+    return { is: 'done', value: next };
   }
   async suspend(id: string): Promise<DesktopAnswer<void>> {
     this.asked.push(`suspend ${id}`);

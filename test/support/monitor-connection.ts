@@ -62,6 +62,7 @@ export function testLogin(
       rootRefusal: '',
     }),
     hasNoSession: false,
+    remoteHost: '127.0.0.1',
     tickets: '',
     ...rest,
     grant: { ...testGrant, ...grant },

@@ -60,6 +60,7 @@ export function ownerOf(connection: Connection, session: number): Owner {
   return {
     user: account.user,
     uid: account.uid,
+    groups: account.groups,
     tickets,
     pamService: config.pamServiceName,
     allowAgentForwarding: config.allowAgentForwarding && !config.disableForwarding,

@@ -8,6 +8,7 @@ import type {
   DesktopAnswer,
   Desktops,
   NewDesktop,
+  Reauthentication,
   Viewer,
 } from '../../../subsystems/display/desktops.ts';
 
@@ -58,6 +59,14 @@ export class BothDesktops implements Desktops {
 
   attach(id: string): Promise<DesktopAnswer<Viewer>> {
     return this.#either((desktops) => desktops.attach(id));
+  }
+
+  reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>> {
+    return this.#daemons.reauthenticate(id);
+  }
+
+  answer(answers: readonly Buffer[]): Promise<DesktopAnswer<Reauthentication>> {
+    return this.#daemons.answer(answers);
   }
 
   suspend(id: string): Promise<DesktopAnswer<void>> {

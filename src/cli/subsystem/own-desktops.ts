@@ -68,7 +68,7 @@ export async function ownDesktops(
     },
     leaders,
   );
-  owned.serveUser(answering, onlooker, owner);
+  owned.serveUser(answering, onlooker, account.owner);
   await owned.begin();
   return {
     desktops,

@@ -4,7 +4,8 @@
  */
 import { displayEngines } from '../engines/index.ts';
 import { type Command, prompt } from '../command.ts';
-import { failureLines, openSession, sessionError } from '../replies.ts';
+import { openSession } from '../open-session.ts';
+import { failureLines, sessionError } from '../replies.ts';
 
 export const restoresession: Command = {
   verb: 'restoresession',

@@ -3,8 +3,9 @@ import { displayEngines } from '../engines/index.ts';
 import { maxSide, minSide } from '../../../src/broker/limits.ts';
 import { defaultName } from '../../../src/broker/naming.ts';
 import { type Command, prompt } from '../command.ts';
+import { openSession } from '../open-session.ts';
 import { type Parameters, parseGeometry, type WantedGeometry } from '../parameters.ts';
-import { failureLines, openSession, sessionError } from '../replies.ts';
+import { failureLines, sessionError } from '../replies.ts';
 
 /** For a geometry that cannot be read. */
 const fallback: WantedGeometry = { width: 800, height: 600, depth: 0 };

@@ -74,8 +74,8 @@ test('who asks and leaves costs no look-up, however many do', async () => {
     assert.deepEqual(
       [await waiting, await stays],
       [
-        { user: 'me', uid },
-        { user: 'me', uid },
+        { user: 'me', uid, groups: [] },
+        { user: 'me', uid, groups: [] },
       ],
     );
     await Promise.all(left);
