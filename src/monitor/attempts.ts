@@ -6,7 +6,7 @@ import type { Candidate } from './candidate.ts';
 import type { LoggedProof } from './offered-key.ts';
 
 /** As in sshd, whatever MaxAuthTries says. */
-const maxFailures = 1024;
+export const maxFailures = 1024;
 /** Of keys that would do: a client asks and signs. Each may run AuthorizedKeysCommand. */
 const maxAcceptableQueries = 16;
 

@@ -9,6 +9,7 @@ import type { Authenticated, LeaderClient } from '../../pam/leader-client.ts';
 import { authenticationFailure, pamErrorText } from '../../pam/pam-error.ts';
 import { loggedName } from '../audit/text.ts';
 import { CallFailure, LinkEnded } from '../ssh/wire/peer.ts';
+import { maxFailures } from './attempts.ts';
 import type { Connection, Login } from './connection.ts';
 import { Conversation, type Prompts, promptsOf, textOf, type Turn } from './conversation.ts';
 import { waitAsRefused } from './failure-delay.ts';
@@ -27,8 +28,6 @@ export type Reauthenticated =
   /** `told`: PAM's words, for the user to read. */
   | { readonly is: 'accepted' | 'refused'; readonly told: Buffer };
 
-/** As in sshd, whatever MaxAuthTries says. */
-const maxFailures = 1024;
 /** Where LoginGraceTime has no limit, a person has. */
 const longestMs = 15 * 60_000;
 const loginKind = 0;

@@ -50,8 +50,8 @@ const desktopMatch: Entry = {
   name: 'Match',
   aliases: [],
   argument: 'all | [User | Group] list ...',
-  summary: `As in sshd_config, for the desktops of a user: looked at when one is started, and at a login with a
-key. May stand in a block: ${desktopKeywords
+  summary: `As in sshd_config, for the desktops of a user: looked at when one is started or opened, and at a login
+with a key. May stand in a block: ${desktopKeywords
     .map((row) => row.name)
     .filter((name) => desktopMatchKeywords.has(name.toLowerCase()))
     .join(', ')}, Include.`,

@@ -16,10 +16,17 @@ let configs = 0;
 /** `session`: the command of every desktop; undefined: what the machine has. */
 export async function startDesktopServer(
   session?: string,
-  options: ServerOptions = {},
+  options: ServerOptions & {
+    /** More lines of sshdesk_config. */
+    readonly desktops?: readonly string[];
+  } = {},
 ): Promise<TestServer> {
   const file = `/tmp/desktop-config-${process.pid}-${configs++}`;
-  writeFileSync(file, session === undefined ? '' : `XSession ${session}\n`);
+  const lines = [
+    ...(session === undefined ? [] : [`XSession ${session}`]),
+    ...(options.desktops ?? []),
+  ];
+  writeFileSync(file, lines.map((line) => `${line}\n`).join(''));
   const server = await startServer({
     ...options,
     config: ['UsePAM yes', ...(options.config ?? [])],
@@ -79,6 +86,20 @@ export class Incoming {
   async takeTo(text: string): Promise<string> {
     await this.#until(() => this.#bytes.includes(text), text);
     return (await this.take(this.#bytes.indexOf(text) + text.length)).toString();
+  }
+
+  /** Everything that came, once it ends with this; the expression is anchored at the end. */
+  async takeToPrompt(
+    prompt: RegExp,
+  ): Promise<{ readonly before: string; readonly prompt: string }> {
+    let found: RegExpExecArray | null = null;
+    await this.#until(() => {
+      found = prompt.exec(this.#bytes.toString('latin1'));
+      return found !== null;
+    }, String(prompt));
+    const match = found as RegExpExecArray | null;
+    const before = (await this.take(match?.index ?? 0)).toString();
+    return { before, prompt: (await this.take(match?.[0].length ?? 0)).toString() };
   }
 
   async end(): Promise<void> {

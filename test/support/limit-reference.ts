@@ -114,6 +114,16 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'keys that would do, asked about on one connection; further ones are not looked up, and are failures',
   ],
   [
+    'src/monitor/reauthentication.ts',
+    'longestMs',
+    'DesktopReauth, from the first question to the verdict, where LoginGraceTime has no limit',
+  ],
+  [
+    'src/broker/resume-guard.ts',
+    'heldMs',
+    'DesktopReauth: the same login opens the same desktop again without being asked',
+  ],
+  [
     'src/monitor/peer-host.ts',
     'lookupMs',
     'UseDNS: a name and its addresses; or a third of LoginGraceTime',

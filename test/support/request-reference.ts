@@ -6,6 +6,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { DesktopHolds, DesktopRequestContext } from '../../src/broker/requests/context.ts';
 import { desktopRequests, desktopRows } from '../../src/broker/requests/index.ts';
+import {
+  type ReauthenticationContext,
+  reauthenticationRows,
+} from '../../src/broker/requests/desktop-reauthenticate.ts';
 import type { AnyRow } from '../../src/monitor/request-table.ts';
 
 const tableFile = path.resolve(import.meta.dirname, '../../src/process/request-rows.ts');
@@ -31,6 +35,7 @@ export async function monitorRows(): Promise<readonly AnyRow[]> {
   return [
     ...rows,
     ...desktopRows(desktopRequests({} as DesktopRequestContext), {} as DesktopHolds),
+    ...reauthenticationRows({} as ReauthenticationContext),
   ];
 }
 

@@ -8,6 +8,8 @@ import type { ClientSession, Subsystem } from '../../ssh/client/session.ts';
 import { ByteSource } from './byte-source.ts';
 import { DisplayDialogue } from './dialogue.ts';
 import type { ListedDesktop } from './dialogue.ts';
+import { Patience, within } from './patience.ts';
+import type { Questioning } from './questions.ts';
 import { RfbClient } from './rfb-client.ts';
 import type { Geometry } from './target.ts';
 import type { Terminal } from './terminal.ts';
@@ -21,22 +23,55 @@ export interface DesktopRequest {
 const startTimeoutMs = 120 * 1000;
 const resizeTimeoutMs = 30 * 1000;
 const maxWarningChars = 64 * 1024;
+/** The server would ask something, and cannot on this channel (docs/protocol/display.md). */
+const mustAskStatus = 77;
 const defaultName = 'default';
+
+/** Texts of the server, bounded, held until they are wanted. */
+class HeldText {
+  readonly #show: (text: string) => void;
+  #held: string | null = '';
+  #chars = 0;
+
+  constructor(show: (text: string) => void) {
+    this.#show = show;
+  }
+
+  take(text: string): void {
+    if (this.#chars >= maxWarningChars) return;
+    this.#chars += text.length;
+    if (this.#held === null) this.#show(text);
+    else this.#held += text;
+  }
+
+  tell(): void {
+    const held = this.#held;
+    this.#held = null;
+    if (held) this.#show(held);
+  }
+}
 
 export class Desktops {
   readonly #session: ClientSession;
   readonly #request: DesktopRequest;
   readonly #terminal: Terminal;
+  readonly #questioning: Questioning;
 
-  constructor(session: ClientSession, request: DesktopRequest, terminal: Terminal) {
+  constructor(
+    session: ClientSession,
+    request: DesktopRequest,
+    terminal: Terminal,
+    questioning: Questioning,
+  ) {
     this.#session = session;
     this.#request = request;
     this.#terminal = terminal;
+    this.#questioning = questioning;
   }
 
   async list(): Promise<ListedDesktop[]> {
     const channel = await this.#channel('display');
-    const dialogue = new DisplayDialogue(channel);
+    const dialogue = new DisplayDialogue(channel, this.#questioning);
     const listed = (async () => {
       await dialogue.greet();
       return dialogue.list();
@@ -67,15 +102,39 @@ export class Desktops {
 
   async #open(): Promise<{ channel: Subsystem; wasLive: boolean }> {
     const { name, geometry } = this.#request;
-    const isDefault = name === null && geometry === null;
-    const channel = await this.#channel(isDefault ? 'rfb' : 'display');
+    if (name === null && geometry === null) {
+      const channel = await this.#openDefault();
+      if (channel) return { channel, wasLive: true };
+    }
+    return this.#openByDialogue(name ?? defaultName, geometry);
+  }
+
+  /** Null: the server wants to ask something first, which goes by the dialogue only. */
+  async #openDefault(): Promise<Subsystem | null> {
+    const { channel, said } = await this.#quietChannel('rfb');
+    try {
+      const start = await within(startTimeoutMs, firstByte(channel), 'the desktop');
+      if (start.is === 'ended' && start.status === mustAskStatus) return null;
+      said.tell();
+      failUnlessStarted(start);
+      return channel;
+    } catch (error) {
+      said.tell();
+      channel.close();
+      throw error;
+    }
+  }
+
+  async #openByDialogue(name: string, geometry: Geometry | null) {
+    const channel = await this.#channel('display');
+    const patience = new Patience(startTimeoutMs, 'the desktop');
     const opened = (async () => {
-      const wasLive = isDefault || (await this.#negotiate(channel, name ?? defaultName, geometry));
-      await firstByte(channel);
+      const wasLive = await this.#negotiate(channel, patience, name, geometry);
+      failUnlessStarted(await firstByte(channel));
       return wasLive;
     })();
     try {
-      return { channel, wasLive: await within(startTimeoutMs, opened, 'the desktop') };
+      return { channel, wasLive: await patience.with(opened) };
     } catch (error) {
       channel.close();
       throw error;
@@ -83,8 +142,17 @@ export class Desktops {
   }
 
   /** True: the desktop was there already. */
-  async #negotiate(channel: Subsystem, name: string, geometry: Geometry | null) {
-    const dialogue = new DisplayDialogue(channel);
+  async #negotiate(
+    channel: Subsystem,
+    patience: Patience,
+    name: string,
+    geometry: Geometry | null,
+  ): Promise<boolean> {
+    const dialogue = new DisplayDialogue(channel, this.#questioning);
+    dialogue.onAsking = (isAsking) => {
+      if (isAsking) patience.pause();
+      else patience.begin();
+    };
     await dialogue.greet();
     const live = (await dialogue.list()).find((desktop) => desktop.name === name);
     if (live) await dialogue.restore(live.id);
@@ -94,14 +162,18 @@ export class Desktops {
   }
 
   async #channel(subsystem: string): Promise<Subsystem> {
-    const channel = await this.#session.subsystem(subsystem);
-    let shown = 0;
-    channel.stderr.setEncoding('utf8');
-    channel.stderr.on('data', (text: string) => {
-      if (shown < maxWarningChars) this.#terminal.show(text);
-      shown += text.length;
-    });
+    const { channel, said } = await this.#quietChannel(subsystem);
+    said.tell();
     return channel;
+  }
+
+  /** What comes on stderr is held back until it is told. */
+  async #quietChannel(subsystem: string): Promise<{ channel: Subsystem; said: HeldText }> {
+    const channel = await this.#session.subsystem(subsystem);
+    const said = new HeldText((text) => this.#terminal.show(text));
+    channel.stderr.setEncoding('utf8');
+    channel.stderr.on('data', (text: string) => said.take(text));
+    return { channel, said };
   }
 
   async #resize(channel: Subsystem, geometry: Geometry): Promise<void> {
@@ -118,18 +190,29 @@ export class Desktops {
   }
 }
 
+type Start = { readonly is: 'started' } | { readonly is: 'ended'; readonly status: number | null };
+
 /** Waits for the first bytes and puts them back; the end before them is a start that failed. */
-async function firstByte(channel: Subsystem): Promise<void> {
+async function firstByte(channel: Subsystem): Promise<Start> {
   const allSaid = closed(channel);
   const source = new ByteSource(channel, 'the desktop');
   const chunk = await source.chunk();
   if (chunk === null) {
-    const status = await Promise.race([allSaid, delay(2000, null, { ref: false })]);
-    const how = status === null ? '' : ` (exit status ${status})`;
-    throw new ClientFailure('desktop', `the desktop did not start${how}`);
+    return {
+      is: 'ended',
+      status: await Promise.race([allSaid, delay(2000, null, { ref: false })]),
+    };
   }
   source.release();
   channel.unshift(chunk);
+  return { is: 'started' };
+}
+
+function failUnlessStarted(start: Start): void {
+  if (start.is === 'ended') {
+    const how = start.status === null ? '' : ` (exit status ${start.status})`;
+    throw new ClientFailure('desktop', `the desktop did not start${how}`);
+  }
 }
 
 /** Its exit status; that and the last lines of stderr come before the close. */
@@ -137,24 +220,4 @@ function closed(channel: Subsystem): Promise<number | null> {
   return new Promise((resolve) => {
     channel.once('close', (code: number | null | undefined) => resolve(code ?? null));
   });
-}
-
-/** The value, or a failure that names what did not come in time. */
-export async function within<Value>(
-  ms: number,
-  promise: Promise<Value>,
-  what: string,
-): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new ClientFailure('desktop', `${what} does not come within ${ms / 1000} s`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

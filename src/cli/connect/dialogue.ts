@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import { ByteSource } from './byte-source.ts';
 import { printableLine } from './printable.ts';
+import { answerTo, type Questioning, show, unescaped, WrongAnswer } from './questions.ts';
 import type { Geometry } from './target.ts';
 
 export interface ListedDesktop {
@@ -25,21 +26,31 @@ interface ReplyLine {
 }
 
 type Token =
-  | { readonly is: 'prompt'; readonly code: number }
+  | { readonly is: 'prompt'; readonly code: number; readonly label: string }
   | ({ readonly is: 'line' } & ReplyLine);
 
 const maxLineBytes = 8 * 1024;
 const maxLines = 8 * 1024;
 const promptCodes = [101, 102, 105, 106, 109];
+/** What is typed may be seen, or not. */
+const shownAnswer = 101;
+const answerLabel = 'Answer';
+const toldCode = 1010;
+const askedCode = 1011;
+const wrongCode = 404;
 const readyCode = 710;
 const byeCode = 999;
 
 export class DisplayDialogue {
   readonly #stream: Duplex;
   readonly #source: ByteSource;
+  readonly #questioning: Questioning;
+  /** The person thinks, as long as the server waits. */
+  onAsking: (isAsking: boolean) => void = () => undefined;
 
-  constructor(stream: Duplex) {
+  constructor(stream: Duplex, questioning: Questioning) {
     this.#stream = stream;
+    this.#questioning = questioning;
     this.#source = new ByteSource(stream, 'the dialogue of the desktop');
   }
 
@@ -67,13 +78,30 @@ export class DisplayDialogue {
     );
   }
 
-  restore(id: string): Promise<void> {
-    return this.#run(`restoresession --id="${id}" --protocol="rfb"`);
+  /** As often as a dialogue is tried. */
+  async restore(id: string): Promise<void> {
+    const { conversation, attempts } = this.#questioning;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#run(`restoresession --id="${id}" --protocol="rfb"`);
+        return;
+      } catch (error) {
+        if (!(error instanceof WrongAnswer) || attempt >= attempts) throw error;
+        conversation?.show('Permission denied, please try again.\n');
+      }
+    }
   }
 
   async #run(command: string): Promise<void> {
     const lines = await this.#command(command);
-    if (!lines.some((line) => line.code === readyCode)) throw failureOf(lines);
+    const told = textOf(lines, toldCode);
+    if (lines.some((line) => line.code === readyCode)) {
+      show(this.#questioning.conversation, told);
+      return;
+    }
+    throw lines.some((line) => line.code === wrongCode)
+      ? new WrongAnswer(printableLine(told.toString('utf8')))
+      : failureOf(lines);
   }
 
   /** From here the stream is RFB; what has been read of it already is given back to the stream. */
@@ -107,11 +135,21 @@ export class DisplayDialogue {
         if (token.code === byeCode) throw failureOf(lines);
       } else if (token.code === 105) {
         return lines;
+      } else if (token.label === answerLabel) {
+        await this.#answer(lines.splice(0), token.code === shownAnswer);
       } else {
         throw new ClientFailure('desktop', `the display subsystem asks for more (${token.code})`);
       }
     }
     throw new ClientFailure('desktop', 'the display subsystem says too much');
+  }
+
+  async #answer(lines: readonly ReplyLine[], isEchoed: boolean): Promise<void> {
+    this.onAsking(true);
+    const [told, asked] = [textOf(lines, toldCode), textOf(lines, askedCode)];
+    const line = await answerTo(this.#questioning, told, asked, isEchoed);
+    this.#stream.write(line, () => line.fill(0));
+    this.onAsking(false);
   }
 
   #token(): Promise<Token> {
@@ -125,8 +163,12 @@ function parseToken(held: Buffer): { value: Token; used: number } | null {
   const prompt = /^NX> (\d{3}) $/.exec(head);
   if (prompt && promptCodes.includes(Number(prompt[1]))) {
     const rest = held.indexOf(': ');
-    if (prompt[1] === '105') return { value: { is: 'prompt', code: 105 }, used: 8 };
-    if (rest >= 0) return { value: { is: 'prompt', code: Number(prompt[1]) }, used: rest + 2 };
+    const code = Number(prompt[1]);
+    if (code === 105) return { value: { is: 'prompt', code, label: '' }, used: 8 };
+    if (rest >= 0) {
+      const label = held.toString('latin1', 8, rest);
+      return { value: { is: 'prompt', code, label }, used: rest + 2 };
+    }
   }
   const end = held.indexOf(0x0a);
   if (end < 0) {
@@ -172,6 +214,11 @@ export function escapeValue(text: string): string {
         : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`),
     '',
   );
+}
+
+/** A text of PAM, which may take several lines. */
+function textOf(lines: readonly ReplyLine[], code: number): Buffer {
+  return unescaped(lines.flatMap((line) => (line.code === code ? [line.text] : [])).join(''));
 }
 
 /** The lines that say why, in their order, without the echo and the fixed ones that say nothing. */

@@ -21,6 +21,7 @@ import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
 import type { Cards } from './cards.ts';
 import { HostKeyPolicy, readHostTrust } from './host-key.ts';
 import { type HopLogin, reach } from './jump.ts';
+import type { Questioning } from './questions.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -135,6 +136,14 @@ async function planUserauth(
     identities: orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
     conversation: settings.isBatch ? null : conversationOn(terminal),
     promptAttempts: settings.promptAttempts,
+  };
+}
+
+/** Null in batch mode: nobody may be asked. */
+export function questioningOn(settings: Settings, terminal: Terminal): Questioning {
+  return {
+    conversation: settings.isBatch ? null : conversationOn(terminal),
+    attempts: settings.promptAttempts,
   };
 }
 

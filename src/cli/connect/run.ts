@@ -10,7 +10,7 @@ import type { DesktopRequest } from './desktop.ts';
 import { mayWrite } from './file-trouble.ts';
 import { formatJson, formatTable } from './list.ts';
 import { listenForViewers } from './listen.ts';
-import { login } from './login.ts';
+import { login, questioningOn } from './login.ts';
 import { printable } from './printable.ts';
 import { relay } from './relay.ts';
 import { takePicture, writePicture } from './screenshot.ts';
@@ -124,7 +124,12 @@ class ConnectRun {
 
   #serve(session: ClientSession, settings: Settings, viewer: Viewer | null): Promise<void> {
     const { desktop, purpose } = this.#request;
-    const desktops = new Desktops(session, desktop, this.#terminal);
+    const desktops = new Desktops(
+      session,
+      desktop,
+      this.#terminal,
+      questioningOn(settings, this.#terminal),
+    );
     switch (purpose.is) {
       case 'list':
         return this.#list(desktops, purpose.isJson);

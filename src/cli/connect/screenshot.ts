@@ -3,9 +3,9 @@
  */
 import { rename, rm, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { within } from './desktop.ts';
 import { cannotWrite } from './file-trouble.ts';
 import type { Framebuffer } from './framebuffer.ts';
+import { within } from './patience.ts';
 import { encodePng } from './png.ts';
 import { RfbClient } from './rfb-client.ts';
 

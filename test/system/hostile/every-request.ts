@@ -59,6 +59,8 @@ const requests: readonly (readonly [Call<any, any>, object])[] = [
   [broker.DesktopStart, { session: 0, name: 'x', engine: '', type: '', ...geometry }],
   [broker.DesktopFind, { session: 0, which: '', create: 1 }],
   [broker.DesktopAttach, { session: 0, id }],
+  [broker.DesktopReauthenticate, { session: 0, id }],
+  [broker.DesktopAnswer, { session: 0, answers: [] }],
   [broker.DesktopSuspend, { session: 0, id }],
   [broker.DesktopTerminate, { session: 0, id }],
 ];

@@ -340,6 +340,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     workerIsolation: 'shared',
     workerConfinement: 'strict',
     localDesktops: true,
+    desktopReauth: [],
     xSession: undefined,
     ...noCards,
     cardCertificateFiles: ['/etc/sshdesk/cards/%u.pem'],
@@ -351,7 +352,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     8,
   );
   const text =
-    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n' +
+    '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nDesktopReauth share Resume\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n' +
     'CardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
@@ -361,6 +362,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
       workerIsolation: 'connection',
       workerConfinement: 'relaxed',
       localDesktops: false,
+      desktopReauth: ['resume', 'share'],
       xSession: 'startxfce4 --replace "a b"',
       cardCertificates: '/etc/cas.pem',
       cardCertificateFiles: ['/c/%u', '.ssh/c'],
