@@ -8,7 +8,7 @@ import { SeqpacketLink } from '../base/link.native.ts';
 import { closeDescriptor } from '../base/socket.native.ts';
 import { setProcessTitle } from '../base/confine.native.ts';
 import * as link from '../monitor/link.ts';
-import { checkEngineShape } from '../ssh/transport/engine.ts';
+import { checkEngineShape } from '../ssh/transport/ssh2-shape.ts';
 import { Peer } from '../ssh/wire/peer.ts';
 import { WorkerConnections } from './worker-connections.ts';
 

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { checkEngineShape } from '../../src/ssh/transport/engine.ts';
+import { checkEngineShape } from '../../src/ssh/transport/ssh2-shape.ts';
 import {
   cipherAlgorithms,
   compressionAlgorithms,

@@ -1,6 +1,6 @@
 /**
- * The one file, with ssh2-protocol.ts that loads it, that touches names of the npm package ssh2 which
- * are not public: a subclass of its `Protocol` (identification, RFC 4253 key exchange, record layer)
+ * The one file, with ssh2-protocol.ts that loads it and ssh2-shape.ts that checks it, that touches names
+ * of the npm package ssh2 which are not public: a subclass of its `Protocol` (identification, RFC 4253 key exchange, record layer)
  * with seams for the cookie, the signature that is made elsewhere, ML-KEM and our own dispatch.
  * Runs in: worker.
  *
@@ -10,7 +10,6 @@
  */
 import {
   CompressionError,
-  ConfigError,
   KexError,
   MacError,
   ProtocolError,
@@ -21,115 +20,33 @@ import { checkClientValue } from '../wire/kex-values.ts';
 import { Reader } from '../wire/reader.ts';
 import { respond } from './mlkem768x25519-sha256.ts';
 import {
-  checkPackage,
-  type Cipher,
+  layoutOf,
+  leastPadBytes,
+  type PacketLayout,
+  payloadAt,
+  writeChannelDataHead,
+} from './packet-layout.ts';
+import {
   type Decipher,
   type DecipherAnswer,
   largestPacketBytes,
   makeRoom,
-  modules,
-  pinnedVersion,
-  record,
 } from './ssh2-protocol.ts';
+import {
+  type EngineHostKey,
+  handlers,
+  type KeyExchange,
+  type Negotiated,
+  Protocol,
+  zlib,
+} from './ssh2-shape.ts';
 import type { Exchange } from './transport.ts';
 
 /** What one packet may inflate to; OpenSSH sends packets of at most this size uncompressed. */
 const maxInflatedBytes = largestPacketBytes;
 
-interface Negotiated {
-  kex: string;
-  serverHostKey: string;
-  cs: { cipher: string; mac: string; compress: string };
-  sc: { cipher: string; mac: string; compress: string };
-}
-interface EngineHostKey {
-  readonly type: string;
-  getPublicSSH(): Buffer;
-  sign(hash: Buffer): Buffer | Error;
-}
-interface KeyExchange {
-  sessionID: Buffer | undefined;
-  negotiated: Negotiated;
-  _sentNEWKEYS: boolean;
-  _receivedNEWKEYS: boolean;
-  _kexinit: Buffer;
-  _remoteKexinit: Buffer;
-  _dhData: Buffer;
-  _hostKey: EngineHostKey;
-  type: string;
-  finish(scOnly?: boolean): DecipherAnswer;
-  parse(payload: Buffer): DecipherAnswer;
-  computeSecret(clientValue: Buffer): Buffer | Error;
-  convertPublicKey(value: Buffer): Buffer;
-  getPublicKey(): Buffer;
-}
-interface PacketWriter {
-  allocStartKEX: number;
-  alloc(payloadBytes: number, force: boolean): Buffer;
-  finalize(packet: Buffer, force: boolean): Buffer;
-}
-interface PacketReader {
-  read(payload: Buffer): Buffer;
-  _zlib?: { _maxOutputLength: number };
-}
-interface ProtocolConfig {
-  server: true;
-  ident: string;
-  hostKeys: Record<string, EngineHostKey>;
-  offer: {
-    kex: string[];
-    serverHostKey: string[];
-    cs: { cipher: string[]; mac: string[]; compress: string[]; lang: string[] };
-    sc: { cipher: string[]; mac: string[]; compress: string[]; lang: string[] };
-  };
-  messageHandlers: Record<string, never>;
-  onWrite(bytes: Buffer): void;
-  onError(error: Error): void;
-  onHeader(): void;
-  onHandshakeComplete(negotiated: Negotiated): void;
-}
-interface ProtocolShape {
-  start(): void;
-  parse(chunk: Buffer, from: number, to: number): void;
-  rekey(): void;
-  cleanup(): void;
-  disconnect(reason: number): void;
-  _destruct(reason?: string): void;
-  _kex: KeyExchange | undefined;
-  _kexinit: Buffer | undefined;
-  _decipher: Decipher | undefined;
-  _cipher: Cipher;
-  _onPayload: (payload: Buffer) => DecipherAnswer;
-  _packetRW: { read: PacketReader; write: PacketWriter };
-  _offer: { lists: { kex: { array: string[] } } };
-  _identRaw: Buffer;
-  _remoteIdentRaw: Buffer;
-  _strictMode: boolean | undefined;
-  _authenticated: boolean;
-}
-
-const Protocol = modules.Protocol as new (config: ProtocolConfig) => ProtocolShape;
-const handlers = modules.handlers as ((
-  protocol: ProtocolShape,
-  payload: Buffer,
-) => DecipherAnswer)[];
-const zlib = modules.zlib as {
-  ZlibPacketReader: new () => PacketReader;
-  ZlibPacketWriter: new (protocol: ProtocolShape) => PacketWriter;
-};
-/** RFC 4253 §6: uint32 packet_length, byte padding_length, payload, at least four of padding, MAC. */
-const payloadAt = 5;
-const leastPadBytes = 4;
 /** Below this a packet of its own is as cheap. */
 const largeBytes = 4096;
-
-interface PacketLayout {
-  readonly blockBytes: number;
-  /** packet_length, when it is not encrypted with the rest (AEAD, encrypt-then-MAC). */
-  readonly lengthOutsideBytes: number;
-  readonly macBytes: number;
-}
-
 /** The method under which ML-KEM passes the package's switch. */
 const standIn = 'curve25519-sha256';
 const mlkem = 'mlkem768x25519-sha256';
@@ -580,40 +497,9 @@ export class Engine extends Protocol {
   }
 }
 
-function layoutOf(cipher: string, mac: string): PacketLayout | undefined {
-  const info = record.CIPHER_INFO[cipher];
-  if (info === undefined) {
-    return undefined;
-  }
-  // chacha20 is a stream cipher: its packets are padded to 8 (PROTOCOL.chacha20poly1305).
-  const blockBytes = Math.max(8, info.blockLen);
-  if (info.authLen > 0) {
-    return { blockBytes, lengthOutsideBytes: 4, macBytes: info.authLen };
-  }
-  const macInfo = record.MAC_INFO[mac];
-  return macInfo === undefined
-    ? undefined
-    : { blockBytes, lengthOutsideBytes: macInfo.isETM ? 4 : 0, macBytes: macInfo.len };
-}
-
 /** The name under which a method passes the package's switch. */
 export function substituteFor(kex: string): string {
   return kex === mlkem ? standIn : kex;
-}
-
-export function writeChannelDataHead(
-  into: Buffer,
-  at: number,
-  recipientChannel: number,
-  dataBytes: number,
-  stderr: boolean,
-): void {
-  into[at] = stderr ? 95 : 94;
-  into.writeUInt32BE(recipientChannel, at + 1);
-  if (stderr) {
-    into.writeUInt32BE(1, at + 5);
-  }
-  into.writeUInt32BE(dataBytes, at + (stderr ? 9 : 5));
 }
 
 function becomeMlkem(exchange: KeyExchange): void {
@@ -656,54 +542,4 @@ function recordError(cause: unknown): Error {
     return new ProtocolError(cause instanceof RangeError ? 'bad padding length' : text, { cause });
   }
   return new MacError(text, { cause });
-}
-
-/**
- * Throws ConfigError unless the package is the pinned one, built with its native binding, and has
- * the shape that this file relies on. To be called once, before anything is served.
- */
-export function checkEngineShape(): void {
-  checkPackage();
-  const probe: object = new Protocol({
-    server: true,
-    ident: 'probe',
-    hostKeys: {},
-    offer: {
-      kex: [standIn],
-      serverHostKey: [],
-      cs: { cipher: [], mac: [], compress: [], lang: [] },
-      sc: { cipher: [], mac: [], compress: [], lang: [] },
-    },
-    messageHandlers: {},
-    onWrite() {},
-    onError() {},
-    onHeader() {},
-    onHandshakeComplete() {},
-  });
-  const missing = [
-    ...['_kex', '_kexinit', '_decipher', '_cipher', '_onPayload', '_packetRW', '_offer'],
-    ...['_identRaw', '_remoteIdentRaw', '_strictMode', '_authenticated', '_hostKeys'],
-  ].filter((name) => !Object.hasOwn(probe, name));
-  const shape = probe as ProtocolShape;
-  const functions: Record<string, unknown> = {
-    'handlers[20]': handlers[20],
-    ZlibPacketReader: zlib.ZlibPacketReader,
-    ZlibPacketWriter: zlib.ZlibPacketWriter,
-    '_packetRW.write.alloc': shape._packetRW?.write?.alloc,
-    '_packetRW.write.finalize': shape._packetRW?.write?.finalize,
-    '_packetRW.read.read': shape._packetRW?.read?.read,
-    '_cipher.encrypt': shape._cipher?.encrypt,
-    _destruct: shape._destruct,
-    parse: shape.parse,
-    rekey: shape.rekey,
-  };
-  missing.push(...Object.keys(functions).filter((name) => typeof functions[name] !== 'function'));
-  if (!Array.isArray(shape._offer?.lists?.kex?.array)) {
-    missing.push('_offer.lists.kex.array');
-  }
-  if (missing.length > 0) {
-    throw new ConfigError(
-      `ssh2 ${pinnedVersion} has not the expected shape: ${missing.join(', ')}`,
-    );
-  }
 }

@@ -13,7 +13,8 @@ import {
 import { defaultNames, userKeyAlgorithms } from '../wire/algorithms.ts';
 import { Reader } from '../wire/reader.ts';
 import { farewell } from './disconnect.ts';
-import { Engine, substituteFor, writeChannelDataHead } from './engine.ts';
+import { Engine, substituteFor } from './engine.ts';
+import { writeChannelDataHead } from './packet-layout.ts';
 import { ExchangeQueue, startCompression } from './exchange-queue.ts';
 import { IdentificationReader } from './identification.ts';
 import { limits } from './limits.ts';

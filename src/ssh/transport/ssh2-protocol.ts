@@ -108,7 +108,7 @@ const [recordModule, Protocol, handlers, zlib] = loadEdited(
 );
 
 export const record = recordModule as RecordModule;
-/** What engine.ts knows the shapes of. */
+/** What ssh2-shape.ts knows the shapes of. */
 export const modules = { Protocol, handlers, zlib } as const;
 
 /** Before `comingBytes` are deciphered: room for them in the packet that they go on with. */

@@ -11,7 +11,7 @@ import { confine } from '../../../src/process/worker-confinement.ts';
 import { WorkerConnections } from '../../../src/process/worker-connections.ts';
 import type { Call, Notice } from '../../../src/ssh/wire/call.ts';
 import type { AnyFields, Values } from '../../../src/ssh/wire/field.ts';
-import { checkEngineShape } from '../../../src/ssh/transport/engine.ts';
+import { checkEngineShape } from '../../../src/ssh/transport/ssh2-shape.ts';
 import { type Answer, CallFailure, type CallOptions, Peer } from '../../../src/ssh/wire/peer.ts';
 
 const linkDescriptor = 3;

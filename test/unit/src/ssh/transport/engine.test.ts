@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { checkEngineShape } from '../../../../../src/ssh/transport/engine.ts';
+import { checkEngineShape } from '../../../../../src/ssh/transport/ssh2-shape.ts';
 import { modules, record as recordModule } from '../../../../../src/ssh/transport/ssh2-protocol.ts';
 
 const load = createRequire(import.meta.url);
