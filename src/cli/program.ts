@@ -12,7 +12,9 @@ class UsageFailure extends Error {}
 export async function main(args: readonly string[]): Promise<void> {
   const [name] = args;
   const wanted = commands.find((row) => row.name === name);
-  const parser = yargs(joinOptionalPaths(args))
+  const words = (await wanted?.arrange?.(args)) ?? joinOptionalPaths(args);
+  const parser = yargs([...words])
+    .parserConfiguration({ 'populate--': wanted?.arrange !== undefined })
     .scriptName('sshdesk')
     .usage('$0 COMMAND')
     .demandCommand(1, 'Which command?')

@@ -44,7 +44,7 @@ function declared(builder: unknown): Declared {
       name,
       ...(alias === undefined ? {} : { alias }),
       describe,
-      takesValue: type !== 'boolean',
+      takesValue: type !== 'boolean' && type !== 'count',
       isPositional,
     });
     return recorder;

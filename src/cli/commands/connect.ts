@@ -7,11 +7,20 @@ import { hideBin } from 'yargs/helpers';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import { runConnect } from '../connect/run.ts';
 import type { ConnectRequest, Purpose } from '../connect/run.ts';
+import { noStatus } from '../connect/remote-program.ts';
+import {
+  programOf,
+  type SessionArguments,
+  sessionOptionNames,
+  sessionOptions,
+  shorthandsOf,
+} from '../connect/session-arguments.ts';
 import { maxViewers } from '../web/show.ts';
 import { parseGeometry } from '../connect/target.ts';
 import { firstUnknownOption, type KnownOptions } from '../connect/unknown-option.ts';
+import { arrangeWords } from '../connect/words.ts';
 
-interface Arguments {
+interface Arguments extends SessionArguments {
   readonly host: string;
   readonly i: readonly string[] | undefined;
   readonly p: string | undefined;
@@ -20,8 +29,6 @@ interface Arguments {
   readonly F: string | undefined;
   readonly J: string | undefined;
   readonly pkcs11: string | readonly string[] | undefined;
-  readonly A: boolean;
-  readonly a: boolean;
   readonly batch: boolean;
   readonly session: string | undefined;
   readonly geometry: string | undefined;
@@ -39,18 +46,23 @@ interface Arguments {
 const usageExitCode = 2;
 /** As `options` has them. */
 const knownOptions: KnownOptions = new Map([
+  ...sessionOptionNames,
   ...['i', 'p', 'l', 'o', 'F', 'J'].map((name) => [name, true] as const),
   ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
   ...['web-port', 'viewers'].map((name) => [name, true] as const),
-  ...['pkcs11', 'A', 'a', 'batch', 'list', 'json'].map((name) => [name, false] as const),
+  ...['pkcs11', 'batch', 'list', 'json'].map((name) => [name, false] as const),
   ...['web', 'open', 'help', 'version'].map((name) => [name, false] as const),
 ]);
+const remedies: Readonly<Record<string, string>> = {
+  '-f': 'it does not go to the background by itself: let the shell (&) or systemd do it',
+  '-W': 'use -L, or a command such as nc',
+};
 const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
 
 export const connect: CommandModule<object, Arguments> = {
   command: 'connect <host>',
-  describe: 'open a desktop of a server: [user@]host[:port]',
+  describe: 'open a desktop of a server, or run a command there: [user@]host[:port] [COMMAND …]',
   builder: (yargs) => options(yargs),
   async handler(given) {
     let request: ConnectRequest;
@@ -59,16 +71,27 @@ export const connect: CommandModule<object, Arguments> = {
     } catch (error) {
       if (!(error instanceof ClientFailure)) throw error;
       process.stderr.write(`${error.detail}\n`);
-      process.exitCode = usageExitCode;
+      // Below it is the number of a program.
+      process.exitCode = isProgram(given) ? noStatus : usageExitCode;
       return;
     }
     process.exitCode = await runConnect(request);
   },
 };
 
+/** The words of `sshdesk connect` as yargs is to see them: the command behind `--`. */
+export function arrangeConnect(words: readonly string[]): readonly string[] {
+  const [name = '', ...others] = words;
+  return [name, ...arrangeWords(others, knownOptions)];
+}
+
+function isProgram({ '--': command = [], s, shell }: Arguments): boolean {
+  return command.length > 0 || s !== undefined || shell;
+}
+
 function options(yargs: Argv<object>): Argv<Arguments> {
   const text = { type: 'string', requiresArg: true, nargs: 1 } as const;
-  return yargs
+  return sessionOptions(yargs)
     .positional('host', { type: 'string', demandOption: true, describe: '[user@]host[:port]' })
     .option('i', { ...text, array: true, describe: 'key file' })
     .option('p', { ...text, describe: 'port' })
@@ -80,8 +103,6 @@ function options(yargs: Argv<object>): Argv<Arguments> {
       type: 'string',
       describe: 'keys of smart cards, through this PKCS#11 module (none: those that are known)',
     })
-    .option('A', { type: 'boolean', default: false, describe: 'forward the agent' })
-    .option('a', { type: 'boolean', default: false, describe: 'do not forward the agent' })
     .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
     .option('session', { ...text, describe: 'name of the desktop' })
     .option('geometry', { ...text, describe: 'size of the desktop, such as 1280x800' })
@@ -100,13 +121,14 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('wait', { ...text, describe: 'with --screenshot: ms to settle after the first frame' })
     .fail((message: string | null, error: Error | undefined) => {
       if (error) throw error;
-      const unknown = firstUnknownOption(hideBin(process.argv).slice(1), knownOptions);
+      const words = arrangeConnect(hideBin(process.argv)).slice(1);
+      const unknown = firstUnknownOption(words, knownOptions);
       const why =
         unknown === undefined
           ? message
-          : `Unknown argument: ${unknown}; see sshdesk connect --help`;
+          : `Unknown argument: ${unknown}; ${remedies[unknown] ?? 'see sshdesk connect --help'}`;
       process.stderr.write(`sshdesk connect: ${why}\n`);
-      process.exit(usageExitCode);
+      process.exit(words.includes('--') ? noStatus : usageExitCode);
     }) as unknown as Argv<Arguments>;
 }
 
@@ -122,7 +144,7 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
       jump: single(given.J, '-J'),
       isBatch: given.batch,
       pkcs11: single(given.pkcs11, '--pkcs11'),
-      isAgentForwarded: agentForwarding(given),
+      shorthands: shorthandsOf(given),
     },
     desktop: {
       name: nameOf(single(given.session, '--session')),
@@ -132,11 +154,6 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
   };
 }
 
-function agentForwarding({ A: isOn, a: isOff }: Arguments): boolean | undefined {
-  if (isOn && isOff) usage('-A and -a exclude each other');
-  return isOn || isOff ? isOn : undefined;
-}
-
 function nameOf(name: string | undefined): string | null {
   if (name === undefined) return null;
   if (name === '' || name.length > maxNameChars) usage('--session: not a name');
@@ -144,6 +161,11 @@ function nameOf(name: string | undefined): string | null {
 }
 
 function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
+  const program = programOf(given);
+  if (program !== null || given.N) {
+    if (isDesktop(given)) usage('a command, -s, --shell and -N exclude what is for desktops');
+    return program === null ? { is: 'forward' } : { is: 'program', program };
+  }
   const chosen = [
     given.list,
     given.listen !== undefined,
@@ -177,6 +199,16 @@ function webPurpose(given: ArgumentsCamelCase<Arguments>): Purpose {
   const count = number(viewers, '--viewers', maxViewers);
   if (count === 0) usage(`--viewers: a number from 1 to ${maxViewers} is expected`);
   return { is: 'web', port: number(port, '--web-port', 65535), viewers: count, isOpened: open };
+}
+
+function isDesktop(given: Arguments): boolean {
+  const { list, json, web, listen, screenshot, session, geometry } = given;
+  return (
+    list ||
+    json ||
+    web ||
+    [listen, screenshot, session, geometry].some((each) => each !== undefined)
+  );
 }
 
 /** The last of several wins for none of these: two ports are a mistake. */

@@ -1,6 +1,7 @@
 /**
  * One run of `sshdesk connect`, from settings to exit code. Runs in: user.
  */
+import { isatty } from 'node:tty';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientFailureKind } from '../../ssh/client/failure.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
@@ -8,11 +9,13 @@ import { forwardAgent } from './agent-forward.ts';
 import { Desktops } from './desktop.ts';
 import type { DesktopRequest } from './desktop.ts';
 import { mayWrite } from './file-trouble.ts';
+import { Forwards, type ForwardSettings } from './forwards.ts';
 import { formatJson, formatTable } from './list.ts';
 import { listenForViewers } from './listen.ts';
 import { login, questioningOn } from './login.ts';
 import { printable } from './printable.ts';
 import { relay } from './relay.ts';
+import { noStatus, type ProgramRequest, runProgram, type Streams } from './remote-program.ts';
 import { takePicture, writePicture } from './screenshot.ts';
 import { readSettings, surroundings } from './settings.ts';
 import type { Settings } from './settings.ts';
@@ -28,7 +31,10 @@ export type Purpose =
   | { readonly is: 'listen'; readonly port: number }
   | ({ readonly is: 'web' } & WebRequest)
   | { readonly is: 'screenshot'; readonly path: string; readonly waitMs: number }
-  | { readonly is: 'list'; readonly isJson: boolean };
+  | { readonly is: 'list'; readonly isJson: boolean }
+  | { readonly is: 'program'; readonly program: ProgramRequest }
+  /** Nothing but forwards (-N). */
+  | { readonly is: 'forward' };
 
 export interface ConnectRequest {
   readonly ssh: SshArguments;
@@ -48,6 +54,8 @@ export const exitCodes: Readonly<Record<ClientFailureKind, number>> = {
 /** Gives the exit code; failures have been said on stderr. */
 export async function runConnect(request: ConnectRequest): Promise<number> {
   const terminal = new Terminal(process.stderr);
+  // The numbers below are the program's own then.
+  const isProgram = request.purpose.is === 'program';
   const interrupt = new AbortController();
   let signalCode = 0;
   const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
@@ -59,14 +67,17 @@ export async function runConnect(request: ConnectRequest): Promise<number> {
   const names = Object.keys(numbers) as (keyof typeof numbers)[];
   for (const name of names) process.on(name, onSignal);
   try {
-    await new ConnectRun(request, terminal, interrupt.signal).run();
-    return signalCode;
+    const status = await new ConnectRun(request, terminal, interrupt.signal).run();
+    return signalCode || status;
   } catch (error) {
     terminal.restore();
-    if (error instanceof Interrupted) return signalCode || 130;
+    if (error instanceof Interrupted) {
+      if (isProgram) terminal.line(`Ended by ${signalCode === 0 ? 'SIGINT' : error.message}.`);
+      return isProgram ? noStatus : signalCode || 130;
+    }
     if (!(error instanceof ClientFailure)) throw error;
     terminal.line(printable(error.detail));
-    return exitCodes[error.kind];
+    return isProgram ? noStatus : exitCodes[error.kind];
   } finally {
     terminal.restore();
     for (const name of names) process.off(name, onSignal);
@@ -84,7 +95,8 @@ class ConnectRun {
     this.#signal = signal;
   }
 
-  async run(): Promise<void> {
+  /** Gives the exit code. */
+  async run(): Promise<number> {
     const around = surroundings(process.env);
     const settings = await readSettings(this.#request.ssh, around);
     if (settings.ignored.length > 0) {
@@ -101,12 +113,45 @@ class ConnectRun {
     session.onRefused = (what) => this.#terminal.line(`Warning: the server refuses ${what}.`);
     const { agentForwarding } = settings;
     if (agentForwarding.is === 'to') forwardAgent(session, agentForwarding.path);
+    const forwards = new Forwards(session, this.#forwarding(settings), this.#terminal);
     try {
+      await this.#untilEnd(session, forwards.start());
+      if (purpose.is === 'program') {
+        return await this.#program(session, forwards, purpose.program, settings);
+      }
       await this.#untilEnd(session, this.#serve(session, settings, viewer));
+      return 0;
     } finally {
+      forwards.close();
       this.#terminal.progress('');
       await session.close();
     }
+  }
+
+  /** A list and a picture take a moment: forwards of the configuration are for who stays. */
+  #forwarding(settings: Settings): ForwardSettings {
+    const { is } = this.#request.purpose;
+    const isShort = is === 'list' || is === 'screenshot';
+    return isShort ? { ...settings.forwarding, forwards: [] } : settings.forwarding;
+  }
+
+  async #program(
+    session: ClientSession,
+    forwards: Forwards,
+    program: ProgramRequest,
+    settings: Settings,
+  ): Promise<number> {
+    const streams: Streams = {
+      stdin: () => process.stdin,
+      isStdinTty: isatty(0),
+      stdout: process.stdout,
+      stderr: process.stderr,
+    };
+    const run = runProgram(session, program, settings.program, this.#terminal, streams);
+    const status = await Promise.race([run, this.#interrupted()]);
+    // As with ssh: connections through it outlive the program.
+    await Promise.race([forwards.idle(), session.ended, this.#interrupted()]);
+    return status;
   }
 
   /** The work, unless the connection is lost or the person interrupts first. */
@@ -114,12 +159,15 @@ class ConnectRun {
     const lost = session.ended.then((failure) => {
       if (failure) throw failure;
     });
-    const interrupted = new Promise<never>((_resolve, reject) => {
+    await Promise.race([work, lost, this.#interrupted()]);
+  }
+
+  #interrupted(): Promise<never> {
+    return new Promise<never>((_resolve, reject) => {
       const onAbort = (): void => reject(this.#signal.reason as Error);
       if (this.#signal.aborted) onAbort();
       else this.#signal.addEventListener('abort', onAbort, { once: true });
     });
-    await Promise.race([work, lost, interrupted]);
   }
 
   #serve(session: ClientSession, settings: Settings, viewer: Viewer | null): Promise<void> {
@@ -139,6 +187,11 @@ class ConnectRun {
         return this.#listen(desktops, session, purpose.port);
       case 'web':
         return this.#web(desktops, session, settings, purpose);
+      case 'forward':
+        this.#terminal.progress('');
+        return session.ended.then(() => undefined);
+      case 'program':
+        throw new Error('a program is run elsewhere');
       case 'view':
         if (!viewer) throw new Error('a viewer is found before the login');
         return this.#view(desktops, settings, viewer);

@@ -14,6 +14,8 @@ import { type AlgorithmOption, algorithmsOf } from '../../ssh/client/algorithm-o
 import { OptionCollector, expandTokens, splitOption } from '../../ssh/client/options.ts';
 import type { OptionName, Tokens } from '../../ssh/client/options.ts';
 import { jumpOf, type SshArguments } from './ssh-arguments.ts';
+import type { ForwardSettings } from './forwards.ts';
+import { forwardSettings, type ProgramSettings, programSettings } from './session-settings.ts';
 import { parsePort, parseTarget } from './target.ts';
 import { readConfig, readIncluded } from './config-sources.ts';
 import type { FileCare } from './trust-files.ts';
@@ -63,6 +65,8 @@ export interface Settings {
   readonly connectTimeoutMs: number;
   readonly family: 0 | 4 | 6;
   readonly isBatch: boolean;
+  readonly forwarding: ForwardSettings;
+  readonly program: ProgramSettings;
   /** Names of options that were given and have no effect here. */
   readonly ignored: readonly string[];
 }
@@ -139,9 +143,7 @@ class SettingsReader {
     if (login !== null) this.#set('User', login);
     for (const path of given.identityFiles) this.#set('IdentityFile', path);
     if (given.pkcs11 !== undefined) this.#set('PKCS11Provider', given.pkcs11 || anyModule);
-    if (given.isAgentForwarded !== undefined) {
-      this.#set('ForwardAgent', given.isAgentForwarded ? 'yes' : 'no');
-    }
+    for (const [name, value] of given.shorthands ?? []) this.#set(name, value);
     for (const text of given.options) this.#applyOption(text);
   }
 
@@ -206,6 +208,7 @@ class SettingsReader {
     const files = (name: OptionName, otherwise: readonly string[]): string[] =>
       (this.#options.lists.get(name) ?? otherwise).map((path) => this.#expand(path, tokens));
     const own = join(this.#around.home, '.ssh');
+    const isBatch = this.#given.isBatch || text('batchmode') === 'yes';
     return {
       host,
       originalHost,
@@ -247,7 +250,9 @@ class SettingsReader {
       keepaliveCountMax: Number(text('serveralivecountmax') ?? 3),
       connectTimeoutMs: Number(text('connecttimeout') ?? 30) * 1000,
       family: text('addressfamily') === 'inet' ? 4 : text('addressfamily') === 'inet6' ? 6 : 0,
-      isBatch: this.#given.isBatch || text('batchmode') === 'yes',
+      isBatch,
+      forwarding: forwardSettings(this.#options, isBatch, (path) => this.#expand(path, tokens)),
+      program: programSettings(this.#options, this.#around.environment),
       ignored: [...new Set(this.#ignored)],
     };
   }

@@ -14,8 +14,8 @@ export interface SshArguments {
   readonly isBatch: boolean;
   /** A module of --pkcs11; empty: those that are known; undefined: not given. */
   readonly pkcs11?: string | undefined;
-  /** -A and -a; undefined: neither. */
-  readonly isAgentForwarded?: boolean | undefined;
+  /** Options of ssh_config(5) that options of the command line stand for; they go before `-o`. */
+  readonly shorthands?: readonly (readonly [name: string, value: string])[];
   /** `-J` */
   readonly jump?: string | undefined;
 }

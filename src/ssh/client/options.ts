@@ -15,6 +15,8 @@ type OptionKind =
   | { readonly is: 'way' }
   | { readonly is: 'words' }
   | { readonly is: 'files' }
+  /** Words of one line belong together; every line counts. */
+  | { readonly is: 'lines' }
   | { readonly is: 'flag' }
   | { readonly is: 'algorithms'; readonly of: AlgorithmOption }
   | { readonly is: 'number'; readonly min: number; readonly max: number }
@@ -72,6 +74,21 @@ export const optionTable = {
   gssapidelegatecredentials: yesNo,
   pkcs11provider: { is: 'text' },
   forwardagent: { is: 'text' },
+  localforward: { is: 'lines' },
+  remoteforward: { is: 'lines' },
+  dynamicforward: { is: 'lines' },
+  clearallforwardings: yesNo,
+  exitonforwardfailure: yesNo,
+  gatewayports: yesNo,
+  streamlocalbindmask: { is: 'text' },
+  streamlocalbindunlink: yesNo,
+  sendenv: { is: 'lines' },
+  setenv: { is: 'words' },
+  requesttty: {
+    is: 'choice',
+    of: { no: 'no', false: 'no', yes: 'yes', true: 'yes', force: 'force', auto: 'auto' },
+  },
+  stdinnull: yesNo,
 } as const satisfies Record<string, OptionKind>;
 
 /** Other spellings of a name that ssh still reads. */
@@ -89,19 +106,19 @@ const noProxyCommand =
 const withoutEffect: ReadonlySet<string> = new Set(
   `addkeystoagent bindaddress bindinterface canonicaldomains canonicalizefallbacklocal
   canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames channeltimeout checkhostip
-  cipher clearallforwardings compression
-  compressionlevel connectionattempts controlmaster controlpath controlpersist dynamicforward
-  enableescapecommandline enablesshkeysign escapechar exitonforwardfailure fingerprinthash
-  forkafterauthentication forwardx11 forwardx11timeout forwardx11trusted gatewayports
+  cipher compression
+  compressionlevel connectionattempts controlmaster controlpath controlpersist
+  enableescapecommandline enablesshkeysign escapechar fingerprinthash
+  forkafterauthentication forwardx11 forwardx11timeout forwardx11trusted
   gssapiclientidentity gssapikexalgorithms
   gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms
   hostbasedauthentication hostbasedkeytypes ignoreunknown ipqos kbdinteractivedevices
-  knownhostscommand localcommand localforward loglevel logverbose
+  knownhostscommand localcommand loglevel logverbose
   nohostauthenticationforlocalhost obscurekeystroketiming permitlocalcommand permitremoteopen
   protocol proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes refuseconnection
-  rekeylimit remotecommand remoteforward requesttty requiredrsasize
-  rhostsrsaauthentication rsaauthentication securitykeyprovider sendenv sessiontype setenv
-  stdinnull streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive
+  rekeylimit remotecommand requiredrsasize
+  rhostsrsaauthentication rsaauthentication securitykeyprovider sessiontype
+  syslogfacility tag tcpkeepalive
   tunnel tunneldevice updatehostkeys useprivilegedport usekeychain verifyhostkeydns versionaddendum
   visualhostkey warnweakcrypto xauthlocation`.split(/\s+/),
 );
@@ -117,7 +134,7 @@ export type OptionOutcome =
   | { readonly is: 'ignored'; readonly name: string }
   | { readonly is: 'wrong'; readonly why: string };
 
-const maxListEntries = 64;
+const maxListEntries = 256;
 
 /** Collects values; the caller gives them in the order of precedence, highest first. */
 export class OptionCollector implements OptionValues {
@@ -142,6 +159,7 @@ export class OptionCollector implements OptionValues {
     const kind: OptionKind = optionTable[name];
     if (kind.is === 'files') return this.#append(written, name, words, first);
     if (kind.is === 'way') return this.#setWay(name, words.join(' '));
+    if (kind.is === 'lines') return this.#append(written, name, [words.join(' ')], words.join(' '));
     if (kind.is !== 'words' && words.length > 1) {
       return { is: 'wrong', why: `${written}: one value is expected` };
     }

@@ -27,7 +27,8 @@ export type FeedChannel = Pick<Channel, 'receive' | 'sinkReady' | 'discardInput'
 
 /** A stream may be one too (`DescriptorSocket`): it is then read as one. */
 function isLending(source: Readable | LendingSource): source is LendingSource {
-  return 'start' in source;
+  // A file's stream has a `start` too: the place where it begins.
+  return 'start' in source && typeof source.start === 'function';
 }
 
 /**
