@@ -21,6 +21,13 @@ export type HopLogin = (settings: Settings, hopsAhead: number) => Promise<Client
 
 /** Configurations that send a host through another, and that one through the first, have no end. */
 const maxHops = 8;
+/** RFC 4254 §5.1 */
+const reasons: Readonly<Record<number, string>> = {
+  1: 'administratively prohibited',
+  2: 'connect failed',
+  3: 'unknown channel type',
+  4: 'resource shortage',
+};
 
 /** `hopsAhead`: how many hosts wait for this one. Throws ClientFailure. */
 export async function reach(
@@ -76,7 +83,10 @@ async function openWay(
     throw failure ?? new ClientFailure('connection', 'the connection was closed');
   });
   const opened = await Promise.race([through.openChannel('direct-tcpip', data), lost, abandoned]);
-  if ('refused' in opened) throw new ClientFailure('connection', opened.text || 'refused');
+  if ('refused' in opened) {
+    const reason = reasons[opened.refused] ?? `reason ${opened.refused}`;
+    throw new ClientFailure('connection', `${reason}: ${opened.text}`);
+  }
   const stream = new ChannelDuplex(opened.opened);
   opened.opened.receive(stream.sink);
   return stream;

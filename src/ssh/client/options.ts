@@ -176,6 +176,7 @@ export class OptionCollector implements OptionValues {
   /** ProxyJump and ProxyCommand are one choice: whichever comes first is the way (ssh_config(5)). */
   #setWay(name: OptionName, value: string): OptionOutcome {
     if (this.text.has('proxyjump') || this.text.has('proxycommand')) return { is: 'set' };
+    if (value === '') return { is: 'wrong', why: `${name}: a value is missing` };
     const isNone = value.toLowerCase() === 'none';
     if (name === 'proxycommand' && !isNone) return { is: 'wrong', why: noProxyCommand };
     this.text.set(name, isNone ? 'none' : value);
