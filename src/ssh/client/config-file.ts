@@ -89,7 +89,9 @@ class ConfigReader implements AppliedConfig {
       if (keyword === 'host') {
         isActive = applies && this.#hostApplies(option.words, where);
       } else if (keyword === 'match') {
-        isActive = applies && this.#matchApplies(option.words, where);
+        // `user=root` too, as elsewhere in the file.
+        const words = option.words.flatMap((word) => splitAtEquals(word));
+        isActive = applies && this.#matchApplies(words, where);
       } else if (keyword === 'include') {
         await this.#readIncluded(option.words, isActive, depth);
       } else if (isActive) {
@@ -174,6 +176,13 @@ class ConfigReader implements AppliedConfig {
     if (criterion === 'user') return this.#options.text.get('user') ?? target.defaultUser;
     return criterion === 'localuser' ? target.localUser : undefined;
   }
+}
+
+function splitAtEquals(word: string): string[] {
+  const [, name, value] = /^(!?[A-Za-z]+)=(.*)$/s.exec(word) ?? [];
+  return name === undefined || value === undefined
+    ? [word]
+    : [name, value].filter((part) => part !== '');
 }
 
 /** Criteria without a pattern: a name is canonical here only in so far as the pass is the last. */
