@@ -209,9 +209,12 @@ class Asking {
 
   async #refused(why: string, told: Buffer, delayUs: number): Promise<Reauthenticated> {
     this.#tellFailed(why);
-    if (!this.#isOver) {
+    if (this.#isOver) {
+      return { is: 'refused', told }; // given up, which hides nothing
+    }
+    if (this.#leader !== undefined) {
       try {
-        await this.#leader?.recordFailure(Buffer.from(this.login.user), true);
+        await this.#leader.recordFailure(Buffer.from(this.login.user), true);
       } catch (error) {
         // Its module has taken it along.
         this.connection.log.debug(`btmp: ${String(error)}`);

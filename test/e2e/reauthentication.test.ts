@@ -3,7 +3,7 @@
  * leads to one. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
@@ -26,7 +26,7 @@ import {
   writePamService,
 } from '../support/lab.ts';
 import { DialogueClient, localSubsystem, type Turn } from '../support/reauthentication.ts';
-import type { TestServer } from '../support/server.ts';
+import { startServer, type TestServer } from '../support/server.ts';
 import { outcomeOf, ssh } from '../support/stock-client.ts';
 import { openTerminal } from '../support/terminal.ts';
 
@@ -173,9 +173,10 @@ describe('DesktopReauth resume', lab, () => {
     const client = await DialogueClient.open(server, asAlice());
     assert.equal((await client.restore(id, [])).at(-1)?.is, 'question');
     client[Symbol.dispose]();
-    await server.logged(
-      /Failed reauthentication for alice .*: (?:the connection has ended|PAM: )/,
-      from,
+    await eventually('the line', () =>
+      /Failed reauthentication for alice .*: (?:the connection has ended|PAM: )/.test(
+        server.log().slice(from),
+      ),
     );
   });
 
@@ -222,6 +223,29 @@ describe('DesktopReauth resume', lab, () => {
     assert.match(display.text, /NX> 596 Error: This desktop is resumed only after/);
     assert.doesNotMatch(display.text, /NX> 710/);
     assert.equal(calls('auth').length, before);
+  });
+
+  test('a daemon that asks another one for the desktops asks its logins itself', async () => {
+    const file = '/tmp/second-desktop-config';
+    writeFileSync(file, 'DesktopReauth resume\n');
+    const flags = ['--desktop-config', file];
+    const { id } = desktopOf('alice');
+    {
+      await using second = await startServer({ config: ['UsePAM yes'], flags });
+      const { status } = await ssh(second, { ...asAlice(), args: ['-s'] }, 'rfb');
+      assert.equal(status, 77);
+      using client = await DialogueClient.open(second, asAlice());
+      const last = (await client.restore(id, right)).at(-1);
+      assert.ok(last?.is === 'reply');
+      assert.match(last.text, /^NX> 710 /m);
+    }
+    await using without = await startServer({ config: ['UsePAM no'], flags });
+    const { status, stdout, stderr } = await ssh(without, { ...asAlice(), args: ['-s'] }, 'rfb');
+    assert.deepEqual([status, stdout.length], [1, 0]);
+    assert.match(
+      stderr,
+      /^This desktop is resumed only .* this server has no PAM to ask you with\.$/m,
+    );
   });
 
   test('Match: whose desktops are not asked about opens them as ever', async () => {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type HostileServer, startHostile } from '../support/hostile-server.ts';
@@ -62,6 +63,16 @@ const keepDisplay: Attack = {
       file: 'src/broker/viewer-holds.ts',
       check: 'this.#port.shutdown(hold.duplicate);',
       instead: '',
+    },
+  ],
+};
+const claimReauthentication: Attack = {
+  program: 'claim-reauthentication.ts',
+  removals: [
+    {
+      file: 'src/broker/resume-guard.ts',
+      check: 'this.#isWanted(owner) && !this.#mayOpen(resumer, id)',
+      instead: 'id === this.constructor.name',
     },
   ],
 };
@@ -125,6 +136,7 @@ describe('a worker that was taken over', lab, () => {
     for (const name of ['alice', 'bob']) {
       makeUser(name, { authorizedKeys: [key.line] });
     }
+    makeUser('erin', { authorizedKeys: [key.line] });
     makeUser('dora', { authorizedKeys: [`restrict ${key.line}`] });
     makeUser('carol', { authorizedKeys: [`command="rfb" ${key.line}`] });
   });
@@ -284,6 +296,31 @@ describe('a worker that was taken over', lab, () => {
     });
     await against(keepDisplay, false, async (server) => {
       assert.equal(await attack(server, 'closed'), false);
+    });
+  });
+
+  test('cannot claim that who it was has been shown again', async () => {
+    mkdirSync('/etc/sshdesk', { recursive: true });
+    writeFileSync('/etc/sshdesk/sshdesk_config', 'Match User erin\nDesktopReauth resume\n');
+    const attack = async (server: HostileServer) => {
+      const words = [...sshArguments(server.port, 'erin'), '-s', 'rfb'];
+      spawnSync('ssh', words, { input: '', timeout: 20_000 });
+      await server.logged(/Disconnected from user erin/);
+      stay(server.port, 'erin');
+      return server.reported((one) => one['attack'] === 'claim-reauthentication');
+    };
+    await against(claimReauthentication, true, async (server) => {
+      const { attached } = await attack(server);
+      assert.deepEqual(attached, ['answered', 'answered', 'answered']);
+    });
+    await against(claimReauthentication, false, async (server) => {
+      const { found, attached, asks, refuses, unasked } = await attack(server);
+      assert.deepEqual([found, asks, refuses], ['answered', true, true]);
+      for (const outcome of attached as readonly string[]) {
+        assert.match(outcome, /^This desktop is resumed only after/);
+      }
+      assert.equal(unasked, 'refused');
+      assert.match(server.log(), /refused answers where nothing was asked/);
     });
   });
 
