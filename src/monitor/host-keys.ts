@@ -1,15 +1,16 @@
 /**
  * The host's keys: private ones that never leave the monitor, and public ones whose private half an
- * agent holds; with their certificates. Loaded once, as sshd does it: what cannot be used is told and
+ * agent or a token holds; with their certificates. Loaded once, as sshd does it: what cannot be used is told and
  * skipped, no usable key means no start. Runs in: monitor.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { KeyType } from '../../keys/algorithms.ts';
+import { isPkcs11Uri } from '../../keys/pkcs11-uri.ts';
 import { loadPrivateKey, type PrivateKey } from '../../keys/private-key.ts';
 import { parsePublicKey } from '../../keys/public-key.ts';
 import { readPublicLine } from '../../keys/public-line.ts';
 import type { Log } from '../audit/log.ts';
-import { ConfigError } from '../base/errors.ts';
+import { ConfigError, SshdeskError } from '../base/errors.ts';
 import { hostKeyAlgorithms } from '../ssh/wire/algorithms.ts';
 import { certifiedHostKey } from './host-certificate.ts';
 import { HostKeyAgent } from './host-key-agent.ts';
@@ -19,7 +20,7 @@ export interface HostKey {
   readonly publicBlob: Buffer;
   /** For this key, in wire form. */
   readonly certificate: Buffer | undefined;
-  /** `string algorithm · string value`. Rejects when an agent cannot or will not. */
+  /** `string algorithm · string value`. Rejects when an agent or a token cannot or will not. */
   sign(algorithm: string, data: Buffer): Promise<Buffer>;
 }
 
@@ -251,17 +252,47 @@ async function reachedAgent(
   }
 }
 
+/** Where keys in tokens come from. */
+export interface HostKeyTokens {
+  load(uri: string): Promise<HostKey>;
+  /** `FILE:LINE` of its HostKey. */
+  placeOf(uri: string): string;
+}
+
+async function loadFromToken(
+  uri: string,
+  tokens: HostKeyTokens | undefined,
+  requiredRsaBits: number,
+): Promise<HostKey | { readonly problem: string }> {
+  try {
+    if (tokens === undefined) {
+      throw new ConfigError('no tokens are looked at here');
+    }
+    const key = await tokens.load(uri);
+    checkedType(key.publicBlob, requiredRsaBits);
+    return key;
+  } catch (error) {
+    if (!(error instanceof SshdeskError)) {
+      throw error;
+    }
+    return { problem: `${tokens?.placeOf(uri) ?? ''}: HostKey ${uri}: ${error.detail}` };
+  }
+}
+
 /** Throws ConfigError with one line per file when no key can be used. */
 export async function loadHostKeys(
   files: HostKeyFiles,
   log: Log,
   environment: Readonly<Record<string, string | undefined>> = process.env,
+  tokens?: HostKeyTokens,
 ): Promise<HostKeys> {
   const reached = await reachedAgent(files, environment, log);
   const keys: HostKey[] = [];
   const problems: string[] = [];
   for (const path of files.hostKeyFiles) {
-    const loaded = loadOne(path, reached?.agent, files.requiredRsaSize);
+    const loaded = isPkcs11Uri(path)
+      ? await loadFromToken(path, tokens, files.requiredRsaSize)
+      : loadOne(path, reached?.agent, files.requiredRsaSize);
     if (loaded === 'missing' && files.isHostKeyDefault) {
       log.debug(`no host key ${path}`);
     } else if (loaded === 'missing') {

@@ -109,6 +109,7 @@ export interface ServerConfig {
   readonly ports: readonly number[];
   readonly addressFamily: AddressFamily;
   readonly listenAddresses: readonly ListenAddress[];
+  /** Paths, and pkcs11: URIs. */
   readonly hostKeyFiles: readonly string[];
   /** The default list: a file of it that does not exist is no error. */
   readonly isHostKeyDefault: boolean;
@@ -246,6 +247,8 @@ export interface DesktopConfig {
   readonly desktopReauth: readonly ReauthOccasion[];
   /** The command of a desktop's X session; undefined: the machine's default. */
   readonly xSession: string | undefined;
+  /** As whom PKCS#11 modules of HostKey run. */
+  readonly hostKeyModuleUser: string;
   /** Authorities of cards; undefined: no X.509 certificate is looked for. */
   readonly cardCertificates: string | undefined;
   /** Patterns with tokens, as those of AuthorizedKeysFile. */

@@ -7,7 +7,7 @@ import type { DesktopConfig, ReauthOccasion } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { desktopLogDefaults, logRows } from './log-keywords.ts';
 import { ConfigError } from '../base/errors.ts';
-import { commandLine, integer, oneOf, several, yesNo } from './values.ts';
+import { commandLine, integer, oneOf, several, single, yesNo } from './values.ts';
 import type { Words } from './words.ts';
 
 export type DesktopDraft = Omit<DesktopConfig, 'xSession' | keyof CardDraft> &
@@ -50,6 +50,14 @@ function row<K extends keyof DesktopDraft>(
   declaration: KeywordDeclaration<DesktopDraft, DesktopConfig, K>,
 ): KeywordRow<DesktopDraft, DesktopConfig> {
   return keyword(declaration);
+}
+
+function accountName(words: Words): string {
+  const word = single(words);
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}$/.test(word)) {
+    throw new ConfigError(`"${word}" is not the name of an account`);
+  }
+  return word;
 }
 
 export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[] = [
@@ -120,6 +128,16 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     parse: commandLine,
     dump: (config) => config.xSession ?? 'none',
   }),
+  row({
+    name: 'HostKeyModuleUser',
+    argument: 'account',
+    summary:
+      'As whom the PKCS#11 module of a `HostKey pkcs11:` runs, without further groups; a daemon that is not root runs it as itself.',
+    defaultText: 'nobody',
+    field: 'hostKeyModuleUser',
+    parse: accountName,
+    dump: (config) => config.hostKeyModuleUser,
+  }),
   ...cardKeywords,
   ...logRows,
 ];
@@ -133,6 +151,7 @@ export function desktopDefaults(cores: number): DesktopDraft {
     localDesktops: true,
     desktopReauth: [],
     xSession: 'none',
+    hostKeyModuleUser: 'nobody',
     ...cardDefaults,
     ...desktopLogDefaults,
   };

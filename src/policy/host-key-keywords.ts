@@ -2,12 +2,25 @@
  * The keywords of sshd_config(5) about host keys, as rows for server-keywords.ts. Pure.
  * Runs in: monitor, launcher.
  */
+import { isPkcs11Uri, parsePkcs11Uri } from '../../keys/pkcs11-uri.ts';
+import { ConfigError } from '../base/errors.ts';
 import type { ServerDraft } from './server-draft.ts';
 import { concatAll, concatBounded, row } from './server-row.ts';
 import { absolutePath, type Place, single } from './values.ts';
 import type { Words } from './words.ts';
 
 const maxFiles = 256;
+
+/** A file, or the URI of a key in a token, which is looked at already here. Throws ConfigError. */
+export function hostKeyPlace(word: string, place: Place): string {
+  if (!isPkcs11Uri(word)) {
+    return absolutePath(word, place);
+  }
+  if (parsePkcs11Uri(word).modulePath === undefined) {
+    throw new ConfigError('the pkcs11: URI has no module-path');
+  }
+  return word;
+}
 
 function agentSocket(words: Words, place: Place): string {
   const word = single(words);
@@ -17,11 +30,12 @@ function agentSocket(words: Words, place: Place): string {
 export const hostKeyRow = row({
   name: 'HostKey',
   aliases: ['HostDSAKey'],
-  argument: 'file',
-  summary: 'A private host key.',
+  argument: 'file | pkcs11:token=...;object=...;id=...?module-path=...&pin-source=file:...',
+  summary:
+    'A private host key, or where in a token one is (RFC 7512); its module runs in a process of its own.',
   defaultText: '/etc/ssh/ssh_host_rsa_key, _ecdsa_key, _ed25519_key',
   field: 'hostKeyFiles',
-  parse: (words, place) => [absolutePath(single(words), place)],
+  parse: (words, place) => [hostKeyPlace(single(words), place)],
   add: concatBounded(maxFiles),
   addAll: concatAll,
   dump: (config) => config.hostKeyFiles,

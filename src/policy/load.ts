@@ -16,6 +16,7 @@ import {
   desktopMatchKeywords,
 } from './desktop-keywords.ts';
 import { ConfigFailure } from './failure.ts';
+import { hostKeyPlace } from './host-key-keywords.ts';
 import { deprecatedKeywords, meaninglessKeywords, unsupportedKeywords } from './other-keywords.ts';
 import { beginChains, offersMethod } from './authentication-methods.ts';
 import {
@@ -32,7 +33,7 @@ import { commandLinePlace, ConfigReader, type Grammar, type ReadResult } from '.
 import type { ServerDraft } from './server-draft.ts';
 import { serverDefaults, serverKeywords } from './server-keywords.ts';
 import { finishedPenalties } from './source-keywords.ts';
-import { absolutePath, type ListenSpec } from './values.ts';
+import { type ListenSpec } from './values.ts';
 
 export const defaultServerFile = '/etc/ssh/sshd_config';
 export const defaultDesktopFile = '/etc/sshdesk/sshdesk_config';
@@ -151,7 +152,7 @@ function hostKeysOf(
   draft: Partial<ServerDraft>,
 ): Pick<ServerConfig, 'hostKeyFiles' | 'isHostKeyDefault'> {
   const named = [
-    ...(request.hostKeys ?? []).map((path) => absolutePath(path, request.source)),
+    ...(request.hostKeys ?? []).map((path) => hostKeyPlace(path, request.source)),
     ...(draft.hostKeyFiles ?? []),
   ];
   return named.length === 0

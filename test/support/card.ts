@@ -34,17 +34,18 @@ export interface FaultyCard {
 export class Card {
   readonly module: string;
   readonly pin = '135791';
-  readonly #folder = mkdtempSync('/tmp/card-');
+  /** `tokens` is in it. */
+  readonly folder = mkdtempSync('/tmp/card-');
 
   constructor() {
     if (module === undefined) {
       throw new Error('no SoftHSM');
     }
     this.module = module;
-    mkdirSync(path.join(this.#folder, 'tokens'));
+    mkdirSync(path.join(this.folder, 'tokens'));
     writeFileSync(
-      path.join(this.#folder, 'softhsm2.conf'),
-      `directories.tokendir = ${this.#folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n`,
+      path.join(this.folder, 'softhsm2.conf'),
+      `directories.tokendir = ${this.folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n`,
     );
     this.#run('softhsm2-util', [
       ...['--init-token', '--free', '--label', 'card'],
@@ -54,7 +55,7 @@ export class Card {
 
   /** With what a module finds the card. */
   get place(): Readonly<Record<string, string>> {
-    return { SOFTHSM2_CONF: path.join(this.#folder, 'softhsm2.conf') };
+    return { SOFTHSM2_CONF: path.join(this.folder, 'softhsm2.conf') };
   }
 
   /** With what ssh finds the card, and the PIN when it asks for it (`pin`: what is typed). */
@@ -92,7 +93,7 @@ export class Card {
 
   /** A key of P-256 whose public half is in a certificate only; as authorized_keys has it. */
   makeCertified(id: string, subject: string): string {
-    const file = (name: string) => path.join(this.#folder, `${id}.${name}`);
+    const file = (name: string) => path.join(this.folder, `${id}.${name}`);
     this.#run('openssl', [
       ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
       ...['-subj', subject, '-days', '30', '-keyout', file('key'), '-out', file('pem')],
@@ -111,7 +112,7 @@ export class Card {
 
   /** Pulls the card: what is open of it goes, too. */
   pull(): void {
-    rmSync(path.join(this.#folder, 'tokens'), { recursive: true });
+    rmSync(path.join(this.folder, 'tokens'), { recursive: true });
   }
 
   /** The module of `test/lab/card_faults.c` in front of the card's own, which has the faults. */

@@ -2,7 +2,6 @@
  * `sshdesk serve`: sshd's flags, checks before anything is started, then the monitor in this
  * process. Without -D the launcher waits until the daemon listens and exits 0. Runs in: monitor.
  */
-import { execFileSync } from 'node:child_process';
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { resolve } from 'node:path';
@@ -10,7 +9,7 @@ import { JsonSink } from '../../audit/json.ts';
 import { Log, type LogLevel, type LogOutlet, type LogSink } from '../../audit/log.ts';
 import { DescriptorSink, FileSink, sshdLineEnd } from '../../audit/stream.ts';
 import { ConfigError } from '../../base/errors.ts';
-import { type HostKeys, loadHostKeys } from '../../monitor/host-keys.ts';
+import type { HostKeys } from '../../monitor/host-keys.ts';
 import type { DesktopConfig, ServerConfig } from '../../policy/config.ts';
 import { type ConfigSource, systemSource } from '../../policy/config-source.ts';
 import { checkConnectionSpec, subjectOf } from '../../policy/connection-spec.ts';
@@ -37,7 +36,8 @@ import {
 } from '../../process/service-manager.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
-import { accountOf } from './account.ts';
+import { accountOf, workerAccount } from './account.ts';
+import { hostKeysOf } from './host-keys.ts';
 import { launch } from './launch.ts';
 import { PidFile } from './pid-file.ts';
 import { Reload } from './reload.ts';
@@ -103,25 +103,6 @@ function levelFor(flags: ServeFlags, configured: LogLevel): LogLevel {
   return flags.debug > 0 ? (`DEBUG${Math.min(flags.debug, 3)}` as LogLevel) : configured;
 }
 
-/** NSS by way of getent: the account may come from a directory. */
-function workerAccount(): { readonly uid: number; readonly gid: number } {
-  let fields: readonly string[];
-  try {
-    fields = execFileSync('getent', ['passwd', 'sshdesk'], { encoding: 'utf8' }).split(':');
-  } catch (error) {
-    throw new ConfigError(
-      'the system user sshdesk does not exist, workers would have nobody to run as; run ./setup',
-      { cause: error },
-    );
-  }
-  const [uid, gid] = [Number(fields[2]), Number(fields[3])];
-  // 0 would mean to the zygote that the ids are not to be changed.
-  if (!(Number.isInteger(uid) && uid > 0 && Number.isInteger(gid) && gid > 0)) {
-    throw new ConfigError(`the system user sshdesk has uid ${fields[2]} and gid ${fields[3]}`);
-  }
-  return { uid, gid };
-}
-
 /** Where failures at the start go: the terminal, or the launcher's pipe. */
 function reporter(flags: ServeFlags): { line(text: string): void; ready(): void } {
   const { readyDescriptor } = flags;
@@ -142,11 +123,14 @@ interface Configuration {
   readonly configFor: (subject: MatchSubject) => ServerConfig;
   readonly desktopConfig: DesktopConfig;
   readonly desktopConfigFor: LoadedDesktop['configFor'];
+  /** Value of a HostKey → `FILE:LINE`. */
+  readonly hostKeyPlaces: ReadonlyMap<string, string>;
   readonly notices: readonly string[];
   readonly details: readonly string[];
 }
 
 async function load(flags: ServeFlags, source: ConfigSource): Promise<Configuration> {
+  const hostKeyPlaces = new Map<string, string>();
   const server = await loadConfig({
     file: flags.configFile ?? defaultServerFile,
     commandLine: flags.options,
@@ -156,6 +140,9 @@ async function load(flags: ServeFlags, source: ConfigSource): Promise<Configurat
       ? {}
       : { addressFamily: flags.family === 4 ? ('inet' as const) : ('inet6' as const) }),
     source,
+    onLine({ name, rest, file, line }) {
+      if (name === 'HostKey') hostKeyPlaces.set(rest.trim(), `${file}:${line}`);
+    },
   });
   const desktop = loadDesktopConfig({
     file: flags.desktopConfigFile ?? defaultDesktopFile,
@@ -168,6 +155,7 @@ async function load(flags: ServeFlags, source: ConfigSource): Promise<Configurat
     configFor: server.configFor,
     desktopConfig: desktop.config,
     desktopConfigFor: desktop.configFor,
+    hostKeyPlaces,
     notices: [...server.notices, ...desktop.notices],
     details: [...server.details, ...desktop.details],
   };
@@ -275,13 +263,16 @@ async function run(
         throw new ConfigError(verdict.detail);
       }
     }
-    const hostKeys = await loadHostKeys(loaded.config, log);
+    const first = await hostKeysOf(loaded, log);
+    const { hostKeys } = first;
+    let { tokens } = first;
     // Said at the start, and by -t, not at the first connection.
     offeredHostKeyAlgorithms(hostKeys, loaded.config);
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(assumed(loaded, flags)).join('\n')}\n`);
     }
     if (flags.dump || flags.test) {
+      await tokens.close();
       return 0;
     }
     const atRoot = withAbsoluteFiles(flags);
@@ -319,15 +310,18 @@ async function run(
       explain,
       apply: async () => {
         const read = await load(atRoot, source);
-        const keys = await loadHostKeys(read.config, log);
+        const next = await hostKeysOf(read, log);
         // A log file that was moved away is made anew.
         const sink = sinkFor(atRoot, read);
         try {
-          await monitor.change(policyOf(read, keys));
+          await monitor.change(policyOf(read, next.hostKeys));
         } catch (error) {
           sink.close?.();
+          await next.tokens.close();
           throw error;
         }
+        await tokens.retire();
+        tokens = next.tokens;
         log.redirect(sink, levelFor(atRoot, read.config.logLevel), read.desktopConfig.logTag);
         tell(read, log);
         pidFile?.write(read.config.pidFile);

@@ -9,6 +9,7 @@ import type { Connection } from '../connection.ts';
 import type { HostKey, HostKeys } from '../host-keys.ts';
 import { ProveHostKeys } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { TokenAway } from '../token-host-key.ts';
 
 /** errno EPERM */
 const refusedCode = 1;
@@ -69,7 +70,8 @@ export function proveHostKeys({ hostKeys, announced }: ProveHostKeysHost): AnyRo
             await key.sign(algorithmFor(key, connection), signedProof(sessionId, blob)),
           );
         } catch (error) {
-          connection.log.error(`prove-host-keys: ${key.type}: ${(error as Error).message}`);
+          const line = `prove-host-keys: ${key.type}: ${(error as Error).message}`;
+          connection.log.at(error instanceof TokenAway ? 'DEBUG1' : 'ERROR', line);
           throw new CallFailure(cannotSign, 'a host key cannot be used');
         }
       }

@@ -14,6 +14,7 @@ import type { Connection } from '../connection.ts';
 import type { HostKeys } from '../host-keys.ts';
 import { SignExchange } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { TokenAway } from '../token-host-key.ts';
 
 export const cookieBytes = 16;
 const kexInitNumber = 20;
@@ -119,7 +120,9 @@ export function signExchange({ hostKeys, version, algorithms }: SignExchangeHost
         const signature = await key.sign(signatureAlgorithm, hash);
         return { values: { signature, hash, nextCookie } };
       } catch (error) {
-        connection.log.error(`sign-exchange: ${signatureAlgorithm}: ${(error as Error).message}`);
+        const line = `sign-exchange: ${signatureAlgorithm}: ${(error as Error).message}`;
+        // Said once, for all connections.
+        connection.log.at(error instanceof TokenAway ? 'DEBUG1' : 'ERROR', line);
         throw new CallFailure(cannotSign, 'the host key cannot be used');
       }
     },

@@ -342,6 +342,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     localDesktops: true,
     desktopReauth: [],
     xSession: undefined,
+    hostKeyModuleUser: 'nobody',
     ...noCards,
     cardCertificateFiles: ['/etc/sshdesk/cards/%u.pem'],
     logTag: 'sshd',
@@ -353,7 +354,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
   );
   const text =
     '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nDesktopReauth share Resume\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n' +
-    'CardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n';
+    'HostKeyModuleUser hsm\nCardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
     {
@@ -364,6 +365,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
       localDesktops: false,
       desktopReauth: ['resume', 'share'],
       xSession: 'startxfce4 --replace "a b"',
+      hostKeyModuleUser: 'hsm',
       cardCertificates: '/etc/cas.pem',
       cardCertificateFiles: ['/c/%u', '.ssh/c'],
       cardMappings: [
