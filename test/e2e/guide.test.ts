@@ -32,6 +32,7 @@ const lab = inLab(import.meta.url, 300_000);
 const pages = [
   'first-login',
   'keys-and-certificates',
+  'card-certificates',
   'several-factors',
   'kerberos',
   'desktop',
@@ -49,6 +50,7 @@ const pages = [
 const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   'keys-and-certificates': 1,
+  'card-certificates': 1,
   'several-factors': 1,
   kerberos: 1,
   desktop: 2,
@@ -58,7 +60,7 @@ const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'sftp-only': 0,
   systemd: 4,
   logs: 2,
-  'host-keys': 0,
+  'host-keys': 1,
   rootless: 0,
   troubleshooting: 1,
 };

@@ -180,6 +180,12 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
     'an RSA host key: each exchange costs a signature',
   ],
   ['src/monitor/host-key-agent.ts', 'agentAnswerMs', 'an answer of HostKeyAgent'],
+  ['src/monitor/token-host-key.ts', 'startMs', 'the start of a module of `HostKey pkcs11:`'],
+  ['src/monitor/token-host-key.ts', 'answerMs', 'its answer'],
+  ['src/monitor/token-host-key.ts', 'padMs', 'its answer, with a reader that has a pad'],
+  ['src/monitor/token-host-key.ts', 'signMs', 'its signature'],
+  ['src/monitor/token-host-key.ts', 'retryMs', 'from one failed start to the next'],
+  ['src/monitor/token-pin.ts', 'maxPinBytes', 'a PIN in a file'],
   [
     'src/monitor/exchange-pace.ts',
     'maxBeforeLogin',

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CardError } from '../../../../keys/pkcs11/card-error.ts';
+import { TokenAway } from '../../../../src/monitor/token-host-key.ts';
 import * as errors from '../../../../src/base/errors.ts';
 import { ClientFailure } from '../../../../src/ssh/client/failure.ts';
 import { LinkEnded } from '../../../../src/ssh/wire/peer.ts';
@@ -40,6 +41,7 @@ const made: readonly errors.SshdeskError[] = [
   new errors.NativeError('pam', 1, 'x'),
   new LinkEnded('x'),
   new CardError('x'),
+  new TokenAway('x'),
   new ClientFailure('usage', 'x'),
 ];
 
