@@ -119,12 +119,31 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
   connect: [
     ['0', 'done'],
     [String(connectExitCodes.desktop), 'the desktop could not be started or shown, or has ended'],
-    [String(connectExitCodes.usage), 'usage'],
+    [String(connectExitCodes.usage), 'usage, or a profile that is not there or wrong'],
     [String(connectExitCodes.authentication), 'authentication failed'],
     [String(connectExitCodes['host-key']), 'the host key is unknown or has changed'],
     ['128+N', 'ended by signal N'],
     [String(connectExitCodes.connection), 'no connection, or it was lost'],
   ],
+  'profile add': [
+    ['0', 'done'],
+    ['1', 'there is one of this name, or it cannot be written'],
+    ['2', 'usage, or something that no profile keeps'],
+  ],
+  'profile list': [
+    ['0', 'done'],
+    ['2', 'usage; or a file is wrong: which, and where, is on stderr, the others are listed'],
+  ],
+  ...Object.fromEntries(
+    ['show', 'remove', 'export'].map((name) => [
+      `profile ${name}`,
+      [
+        ['0', 'done'],
+        ['1', 'a file cannot be written or removed'],
+        ['2', 'usage, there is no such profile, or its file is wrong'],
+      ],
+    ]),
+  ),
   'keys list': [
     ['0', 'done'],
     ['1', 'there is no card, or one of what was asked for could not be read; why is on stderr'],

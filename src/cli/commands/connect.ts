@@ -17,11 +17,14 @@ import {
 } from '../connect/session-arguments.ts';
 import { maxViewers } from '../web/show.ts';
 import { parseGeometry } from '../connect/target.ts';
-import { firstUnknownOption, type KnownOptions } from '../connect/unknown-option.ts';
+import { withProfile } from '../profile/merge.ts';
+import { ProfileStore, profileFolder } from '../profile/store.ts';
+import { firstUnknownOption, givenOptions, type KnownOptions } from '../connect/unknown-option.ts';
 import { arrangeWords } from '../connect/words.ts';
 
 interface Arguments extends SessionArguments {
-  readonly host: string;
+  readonly host: string | undefined;
+  readonly profile: string | undefined;
   readonly i: readonly string[] | undefined;
   readonly p: string | undefined;
   readonly l: string | undefined;
@@ -49,7 +52,7 @@ const knownOptions: KnownOptions = new Map([
   ...sessionOptionNames,
   ...['i', 'p', 'l', 'o', 'F', 'J'].map((name) => [name, true] as const),
   ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
-  ...['web-port', 'viewers'].map((name) => [name, true] as const),
+  ...['profile', 'web-port', 'viewers'].map((name) => [name, true] as const),
   ...['pkcs11', 'batch', 'list', 'json'].map((name) => [name, false] as const),
   ...['web', 'open', 'help', 'version'].map((name) => [name, false] as const),
 ]);
@@ -61,13 +64,13 @@ const maxWaitMs = 10 * 60 * 1000;
 const maxNameChars = 256;
 
 export const connect: CommandModule<object, Arguments> = {
-  command: 'connect <host>',
+  command: 'connect [host]',
   describe: 'open a desktop of a server, or run a command there: [user@]host[:port] [COMMAND …]',
   builder: (yargs) => options(yargs),
   async handler(given) {
     let request: ConnectRequest;
     try {
-      request = requestOf(given);
+      request = requestOf(await completed(given));
     } catch (error) {
       if (!(error instanceof ClientFailure)) throw error;
       process.stderr.write(`${error.detail}\n`);
@@ -92,7 +95,8 @@ function isProgram({ '--': command = [], s, shell }: Arguments): boolean {
 function options(yargs: Argv<object>): Argv<Arguments> {
   const text = { type: 'string', requiresArg: true, nargs: 1 } as const;
   return sessionOptions(yargs)
-    .positional('host', { type: 'string', demandOption: true, describe: '[user@]host[:port]' })
+    .positional('host', { type: 'string', describe: '[user@]host[:port], if no profile has it' })
+    .option('profile', { ...text, describe: 'host and options of this profile, where not given' })
     .option('i', { ...text, array: true, describe: 'key file' })
     .option('p', { ...text, describe: 'port' })
     .option('l', { ...text, describe: 'user' })
@@ -132,7 +136,16 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     }) as unknown as Argv<Arguments>;
 }
 
+async function completed(given: ArgumentsCamelCase<Arguments>) {
+  const name = single(given.profile, '--profile');
+  if (name === undefined) return given;
+  const profile = await new ProfileStore(profileFolder(process.env)).read(name);
+  const words = arrangeConnect(hideBin(process.argv)).slice(1);
+  return withProfile(given, givenOptions(words, knownOptions), profile);
+}
+
 function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
+  if (given.host === undefined) usage('sshdesk connect: which host? [user@]host[:port]');
   return {
     ssh: {
       target: given.host,

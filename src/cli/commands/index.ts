@@ -18,6 +18,7 @@ export const commands: readonly CommandRow[] = [
     load: async () => (await import('./connect.ts')).connect,
     arrange: async (words) => (await import('./connect.ts')).arrangeConnect(words),
   },
+  { name: 'profile', load: async () => (await import('./profile.ts')).profile },
   { name: 'keys', load: async () => (await import('./keys.ts')).keys },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
   { name: 'who', load: async () => (await import('./who.ts')).who },

@@ -1,4 +1,7 @@
-/** Finds a mistyped option, which would otherwise be told as a missing host. Runs in: user. */
+/**
+ * Reads the words of a command line for its options: a mistyped one, which would otherwise be told as
+ * a missing host, and those that are given. Runs in: user.
+ */
 
 /** By name without dashes; true: a value follows. */
 export type KnownOptions = ReadonlyMap<string, boolean>;
@@ -26,4 +29,24 @@ export function firstUnknownOption(
     }
   }
   return undefined;
+}
+
+/**
+ * The options that are given, without dashes; `--no-NAME` counts as NAME. `words`: one option each,
+ * as arrangeWords makes them.
+ */
+export function givenOptions(words: readonly string[], known: KnownOptions): ReadonlySet<string> {
+  const given = new Set<string>();
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    if (word === '--') break;
+    const [, long, value] = /^--(?:no-)?([^=]+)(=.*)?$/s.exec(word) ?? [];
+    // yargs takes --webPort for --web-port.
+    const name =
+      long?.replace(/[A-Z]/g, (one) => `-${one.toLowerCase()}`) ?? /^-([^-])$/.exec(word)?.[1];
+    if (name === undefined) continue;
+    given.add(name);
+    if (known.get(name) === true && value === undefined) at++;
+  }
+  return given;
 }

@@ -15,6 +15,7 @@ export class Attendance {
   readonly #end: (how: Absence) => void;
   readonly over: Promise<Absence>;
   #present = 0;
+  #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(patience: Patience) {
@@ -32,12 +33,13 @@ export class Attendance {
 
   leave(): void {
     this.#present -= 1;
-    if (this.#present > 0) return;
+    if (this.#present > 0 || this.#isStopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#end('left'), this.#patience.returnMs);
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
   }
 }

@@ -122,7 +122,7 @@ const ways: readonly (readonly [number, readonly string[], RegExp])[] = [
   [1, ['serve', '-t', '-p', '0'], /Bad port number/],
   [255, ['serve', '-t', '-f', '/nonexistent/config'], /nonexistent/],
   [0, ['serve', '-V'], /^sshdesk_/],
-  [2, ['connect'], /Not enough non-option arguments/],
+  [2, ['connect'], /which host/],
   [2, ['connect', 'host', '--nosuch'], /Unknown argument/],
   [255, ['connect', '-F', 'none', '--batch', '--list', '127.0.0.1:1'], /refused|ECONNREFUSED/i],
   [2, ['explain', '--nonsense'], /Unknown argument/],

@@ -36,7 +36,9 @@ test('nobody comes; somebody leaves; a reload is no leaving', async () => {
     assert.equal(await outcome(page), 'left');
 
     const ended = new Attendance({ firstMs: 100, returnMs: 10 });
+    ended.arrive();
     ended.stop();
+    ended.leave();
     mock.timers.tick(1000);
     assert.equal(await outcome(ended), '-');
   } finally {
