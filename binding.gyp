@@ -26,6 +26,8 @@
         'src/base/addon/mount.c',
         'src/base/addon/notify.c',
         'src/base/addon/cryptoki.c',
+        'src/base/addon/gss.c',
+        'src/base/addon/gss-initiator.c',
       ],
     },
     {

@@ -1,11 +1,28 @@
 /**
  * The Node-API addon (`src/base/addon/`), typed. Calls return their result or -errno; the
- * `*.native.ts` files beside this one are what the rest of the program uses. Runs in: monitor, worker.
+ * `*.native.ts` files beside this one are what the rest of the program uses. Runs in: monitor, worker,
+ * user.
  */
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 import { NativeError } from './errors.ts';
 import type { Accepted, PeerCredentials } from './native.ts';
+
+declare const isExchange: unique symbol;
+/** An initiator of GSSAPI. */
+export interface GssExchange {
+  readonly [isExchange]: true;
+}
+export interface GssStepResult {
+  /** 0: more, 1: complete, 2: failed. */
+  readonly state: number;
+  readonly token: Buffer;
+  readonly isMutual: boolean;
+  readonly isIntegral: boolean;
+  readonly isDelegated: boolean;
+  readonly trouble: string;
+  readonly reason: string;
+}
 
 declare const isWatch: unique symbol;
 /** uv_poll on a descriptor that it owns. */
@@ -56,6 +73,10 @@ interface Addon {
   connectLog(path: string): number;
   writeLog(descriptor: number, bytes: Buffer, from: number, waitMs: number): number;
   sendToUnix(path: string, message: Buffer): number;
+  gssOpen(host: string, delegate: 0 | 1): GssExchange | number;
+  gssStep(exchange: GssExchange, token: Buffer): number;
+  gssTake(exchange: GssExchange): GssStepResult | number;
+  gssSign(exchange: GssExchange, bytes: Buffer): Buffer | string;
 }
 
 export const addon = createRequire(import.meta.url)(

@@ -1,7 +1,7 @@
 /*
  * What the files of the addon share: values in and out of Node-API, and one row per exported
  * function. Every function that makes a system call returns its result or -errno; `*.native.ts`
- * turns the latter into an error. Runs in: monitor, worker.
+ * turns the latter into an error. Runs in: monitor, worker, user.
  */
 #ifndef SSHDESK_ADDON_H
 #define SSHDESK_ADDON_H
@@ -45,5 +45,6 @@ bool mount_exports(napi_env env, napi_value exports);
 bool notify_exports(napi_env env, napi_value exports);
 bool syslog_exports(napi_env env, napi_value exports);
 bool cryptoki_exports(napi_env env, napi_value exports);
+bool gss_exports(napi_env env, napi_value exports);
 
 #endif

@@ -32,6 +32,8 @@ interface Arguments extends SessionArguments {
   readonly F: string | undefined;
   readonly J: string | undefined;
   readonly pkcs11: string | readonly string[] | undefined;
+  readonly K: boolean;
+  readonly k: boolean;
   readonly batch: boolean;
   readonly session: string | undefined;
   readonly geometry: string | undefined;
@@ -53,7 +55,7 @@ const knownOptions: KnownOptions = new Map([
   ...['i', 'p', 'l', 'o', 'F', 'J'].map((name) => [name, true] as const),
   ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
   ...['profile', 'web-port', 'viewers'].map((name) => [name, true] as const),
-  ...['pkcs11', 'batch', 'list', 'json'].map((name) => [name, false] as const),
+  ...['K', 'k', 'pkcs11', 'batch', 'list', 'json'].map((name) => [name, false] as const),
   ...['web', 'open', 'help', 'version'].map((name) => [name, false] as const),
 ]);
 const remedies: Readonly<Record<string, string>> = {
@@ -107,6 +109,8 @@ function options(yargs: Argv<object>): Argv<Arguments> {
       type: 'string',
       describe: 'keys of smart cards, through this PKCS#11 module (none: those that are known)',
     })
+    .option('K', { type: 'boolean', default: false, describe: 'Kerberos tickets go along' })
+    .option('k', { type: 'boolean', default: false, describe: 'Kerberos tickets stay here' })
     .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
     .option('session', { ...text, describe: 'name of the desktop' })
     .option('geometry', { ...text, describe: 'size of the desktop, such as 1280x800' })
@@ -152,7 +156,7 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
       identityFiles: given.i ?? [],
       port: single(given.p, '-p'),
       user: single(given.l, '-l'),
-      options: given.o ?? [],
+      options: [...ticketOptions(given), ...(given.o ?? [])],
       configFile: single(given.F, '-F'),
       jump: single(given.J, '-J'),
       isBatch: given.batch,
@@ -165,6 +169,13 @@ function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
     },
     purpose: purposeOf(given),
   };
+}
+
+/** As ssh has them: stronger than -o and than any file. */
+function ticketOptions({ K, k }: Pick<Arguments, 'K' | 'k'>): readonly string[] {
+  if (K && k) usage('-K and -k exclude each other');
+  if (k) return ['GSSAPIDelegateCredentials=no'];
+  return K ? ['GSSAPIAuthentication=yes', 'GSSAPIDelegateCredentials=yes'] : [];
 }
 
 function nameOf(name: string | undefined): string | null {

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { readPublicLine } from '../../../keys/public-line.ts';
+import { GssContext } from '../../base/gss.native.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
   agentIdentities,
@@ -17,7 +18,7 @@ import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
 import { type HostTrust, preferKnownAlgorithms } from '../../ssh/client/host-trust.ts';
 import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
-import type { Conversation, UserauthPlan } from '../../ssh/client/userauth.ts';
+import type { Conversation, GssapiPlan, UserauthPlan } from '../../ssh/client/method.ts';
 import type { Cards } from './cards.ts';
 import { HostKeyPolicy, readHostTrust } from './host-key.ts';
 import { type HopLogin, reach } from './jump.ts';
@@ -134,6 +135,7 @@ async function planUserauth(
     host: settings.originalHost,
     methods: mayUsePasswords ? settings.methods : settings.methods.filter((m) => m === 'publickey'),
     identities: orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
+    gssapi: gssapiPlan(settings, terminal),
     conversation: settings.isBatch ? null : conversationOn(terminal),
     promptAttempts: settings.promptAttempts,
   };
@@ -144,6 +146,16 @@ export function questioningOn(settings: Settings, terminal: Terminal): Questioni
   return {
     conversation: settings.isBatch ? null : conversationOn(terminal),
     attempts: settings.promptAttempts,
+  };
+}
+
+/** The name is the one that is dialled: what DNS makes of it is krb5.conf's affair. */
+function gssapiPlan(settings: Settings, terminal: Terminal): GssapiPlan | null {
+  if (!settings.gssapiAuthentication) return null;
+  return {
+    delegates: settings.gssapiDelegateCredentials,
+    open: () => new GssContext(settings.host, settings.gssapiDelegateCredentials),
+    note: (text) => terminal.line(text),
   };
 }
 

@@ -3,7 +3,7 @@
  * came, nothing is answered that was not asked of the person. Runs in: user.
  */
 import { ClientFailure } from '../../ssh/client/failure.ts';
-import type { Conversation } from '../../ssh/client/userauth.ts';
+import type { Conversation } from '../../ssh/client/method.ts';
 import { printableLine } from './printable.ts';
 
 /** Who can be asked, and how often a dialogue is tried. */

@@ -242,7 +242,7 @@ class SettingsReader {
         this.#given,
       ),
       methods: this.#methods(),
-      gssapiAuthentication: text('gssapiauthentication') === 'yes',
+      gssapiAuthentication: text('gssapiauthentication') !== 'no',
       gssapiDelegateCredentials: text('gssapidelegatecredentials') === 'yes',
       pkcs11Provider: this.#pkcs11Provider(text('pkcs11provider')),
       promptAttempts: Number(text('numberofpasswordprompts') ?? 3),
@@ -342,7 +342,7 @@ class SettingsReader {
     const text = (name: OptionName): string | undefined => this.#options.text.get(name);
     const wanted = text('preferredauthentications') ?? preferredMethods;
     const off = new Set<string>();
-    if (text('gssapiauthentication') !== 'yes') off.add('gssapi-with-mic');
+    if (text('gssapiauthentication') === 'no') off.add('gssapi-with-mic');
     if (text('pubkeyauthentication') === 'no') off.add('publickey');
     if (text('kbdinteractiveauthentication') === 'no') off.add('keyboard-interactive');
     if (text('passwordauthentication') === 'no') off.add('password');

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import type { Question } from '../../ssh/client/userauth.ts';
+import type { Question } from '../../ssh/client/method.ts';
 import { printable, printableLine } from './printable.ts';
 
 /** The person has typed Ctrl-C at a question. */

@@ -14,9 +14,9 @@ import { KexWire } from './kex.seam.ts';
 import { Program, type ProgramOptions, type ProgramStart } from './program.ts';
 import { ProgramStream } from './program-stream.ts';
 import { ClientTransport } from './transport.seam.ts';
+import type { UserauthPlan } from './method.ts';
 import { UserauthWire } from './userauth.seam.ts';
 import { authenticate } from './userauth.ts';
-import type { UserauthPlan } from './userauth.ts';
 
 export interface SessionOptions {
   readonly socket: Duplex;

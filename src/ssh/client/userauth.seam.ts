@@ -5,7 +5,9 @@
  * not public.
  * Runs in: user.
  */
+import { createRequire } from 'node:module';
 import type { Client, ParsedKey, Prompt } from 'ssh2';
+import { firstMethodNumber, lastMethodNumber } from '../userauth/messages.ts';
 import { ClientFailure } from './failure.ts';
 
 export type UserauthReply =
@@ -18,19 +20,36 @@ export type UserauthReply =
       readonly instruction: string;
       readonly prompts: readonly Prompt[];
     }
-  | { readonly is: 'change-password'; readonly prompt: string };
+  | { readonly is: 'change-password'; readonly prompt: string }
+  /** A message of the method itself (RFC 4252 §6), for a method that ssh2 does not know. */
+  | { readonly is: 'method-message'; readonly payload: Buffer };
 
 type SignatureCallback = (data: Buffer, done: (signature: Buffer) => void) => void;
 
 interface Protocol {
   readonly _handlers: Record<string, (...args: never[]) => void>;
   readonly _authsQueue: string[];
+  readonly _kex: { readonly sessionID: Buffer };
+  readonly _packetRW: {
+    readonly write: {
+      readonly allocStart: number;
+      alloc(bytes: number): Buffer;
+      finalize(packet: Buffer): Buffer;
+    };
+  };
+  /** What a decipher of the connection gives each payload to; taken by it when keys are new. */
+  _onPayload(payload: Buffer): unknown;
+  _onPacket(): void;
   authNone(user: string): void;
   authPassword(user: string, password: string, newPassword?: string): void;
   authPK(user: string, key: ParsedKey, algorithm: string, sign?: SignatureCallback): void;
   authKeyboard(user: string): void;
   authInfoRes(answers: readonly string[]): void;
 }
+
+const { sendPacket } = createRequire(import.meta.url)('ssh2/lib/protocol/utils.js') as {
+  sendPacket: (protocol: Protocol, packet: Buffer) => boolean;
+};
 
 interface Pending {
   resolve(reply: UserauthReply): void;
@@ -40,11 +59,17 @@ interface Pending {
 /** A server that asks for more rounds, prompts or methods than this is not having a login. */
 const maxPrompts = 64;
 const maxMethods = 64;
+/** ERROR, an error token and FAILURE may come at once. */
+const maxWaiting = 4;
 
 /** One request is out at a time; each `exchange` settles with its reply or the connection's end. */
 export class UserauthWire {
   readonly #protocol: Protocol;
   #pending: Pending | null = null;
+  /** A method that ssh2 does not know is running: its messages come here. */
+  #isOwnMethod = false;
+  /** What such a method has been sent before it looked for it. */
+  readonly #waiting: UserauthReply[] = [];
   #ended: Error | null = null;
   #accepted: () => void = () => undefined;
   readonly #onSuccess: () => void;
@@ -64,6 +89,22 @@ export class UserauthWire {
       this.#accepted = resolve;
     });
     this.#install(this.#protocol._handlers);
+    this.#intercept(this.#protocol);
+  }
+
+  /** No key was exchanged yet: every decipher of this connection is made with this. */
+  #intercept(protocol: Protocol): void {
+    const given = protocol._onPayload;
+    protocol._onPayload = (payload) => {
+      const number = payload[0] ?? 0;
+      if (!this.#isOwnMethod || number < firstMethodNumber || number > lastMethodNumber) {
+        return given(payload);
+      }
+      protocol._onPacket();
+      // The decipher's memory is used again.
+      this.#settle({ is: 'method-message', payload: Buffer.from(payload) });
+      return undefined;
+    };
   }
 
   #install(handlers: Protocol['_handlers']): void {
@@ -106,10 +147,13 @@ export class UserauthWire {
   }
 
   #settle(reply: UserauthReply): void {
+    const mayWait = this.#isOwnMethod && this.#waiting.length < maxWaiting;
+    if (reply.is !== 'method-message') this.#isOwnMethod = false;
     const pending = this.#pending;
     this.#pending = null;
     if (pending) pending.resolve(reply);
-    else this.fail(new ClientFailure('connection', 'the server answers what was not asked'));
+    else if (mayWait) this.#waiting.push(reply);
+    else this.fail(unasked());
   }
 
   fail(error: Error): void {
@@ -122,6 +166,10 @@ export class UserauthWire {
     return new Promise((resolve, reject) => {
       if (this.#ended) {
         reject(this.#ended);
+        return;
+      }
+      if (this.#waiting.length > 0) {
+        reject(unasked());
         return;
       }
       this.#pending = { resolve, reject };
@@ -149,6 +197,34 @@ export class UserauthWire {
     return this.#exchange(() => this.#protocol.authPK(user, key, algorithm));
   }
 
+  /** RFC 4253 §7.2 */
+  get sessionId(): Buffer {
+    return this.#protocol._kex.sessionID;
+  }
+
+  /** One message of a method that ssh2 does not know, and what comes next. */
+  askMethod(payload: Buffer): Promise<UserauthReply> {
+    return this.#exchange(() => this.sendMethod(payload));
+  }
+
+  sendMethod(payload: Buffer): void {
+    this.#isOwnMethod = true;
+    const { write } = this.#protocol._packetRW;
+    const packet = write.alloc(payload.length);
+    packet.set(payload, write.allocStart);
+    sendPacket(this.#protocol, write.finalize(packet));
+  }
+
+  /** What comes next without anything being sent. */
+  async nextOfMethod(): Promise<UserauthReply> {
+    return this.#waiting.shift() ?? this.#exchange(() => undefined);
+  }
+
+  /** It is given up: of its messages no further one is awaited. */
+  leaveMethod(): void {
+    this.#isOwnMethod = false;
+  }
+
   /** `sign` throwing sends nothing: the caller goes on with another key. */
   async proveKey(
     user: string,
@@ -166,6 +242,10 @@ export class UserauthWire {
   }
 }
 
+function unasked(): ClientFailure {
+  return new ClientFailure('connection', 'the server answers what was not asked');
+}
+
 /** Checks the shape of what is relied on, so that another version fails clearly and at once. */
 function protocolOf(client: Client): Protocol {
   const protocol = (client as unknown as { _protocol?: Partial<Protocol> })._protocol;
@@ -173,6 +253,10 @@ function protocolOf(client: Client): Protocol {
     protocol !== undefined &&
     typeof protocol._handlers?.USERAUTH_SUCCESS === 'function' &&
     Array.isArray(protocol._authsQueue) &&
+    typeof protocol._onPayload === 'function' &&
+    typeof protocol._onPacket === 'function' &&
+    typeof protocol._packetRW?.write.finalize === 'function' &&
+    typeof sendPacket === 'function' &&
     (['authNone', 'authPassword', 'authPK', 'authKeyboard', 'authInfoRes'] as const).every(
       (name) => typeof protocol[name] === 'function',
     );

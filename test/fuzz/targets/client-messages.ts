@@ -7,6 +7,7 @@ import { openSession } from '../../../src/ssh/client/session.ts';
 import { createServerTransport } from '../../../src/ssh/transport/server-transport.ts';
 import { LocalSigner, makeHostKey } from '../../support/exchange-signer.ts';
 import { no, payload, str, u32, yes } from '../../support/raw-ssh.ts';
+import { complete, more, ScriptedGss } from '../../support/scripted-gss.ts';
 import { settingsFor } from '../../support/transport-server.ts';
 import { type FuzzTarget, joinMessages, settled, splitMessages, within } from '../target.ts';
 
@@ -27,6 +28,21 @@ export const clientMessages: FuzzTarget = {
       payload(60, str('n'), str('i'), str(''), u32(1), str('Password: '), no),
       payload(60, str('n'), str('i'), str(''), u32(0)),
       payload(52),
+    ]),
+    joinMessages([
+      accept,
+      payload(51, str('gssapi-with-mic'), no),
+      payload(60, str(Buffer.from('06092a864886f712010202', 'hex'))),
+      payload(61, str('token')),
+      payload(61, str('another')),
+      payload(52),
+    ]),
+    joinMessages([
+      accept,
+      payload(51, str('gssapi-with-mic'), no),
+      payload(64, u32(1), u32(2), str('why'), str('')),
+      payload(65, str('token')),
+      failure,
     ]),
     joinMessages([accept, failure, payload(60, str('change it'), str('')), failure]),
     joinMessages([
@@ -67,8 +83,9 @@ export const clientMessages: FuzzTarget = {
       planUserauth: async () => ({
         user: 'alice',
         host: 'h',
-        methods: ['password', 'keyboard-interactive'],
+        methods: ['gssapi-with-mic', 'password', 'keyboard-interactive'],
         identities: [],
+        gssapi: new ScriptedGss(more('hello'), more('again'), complete()),
         conversation: null,
         promptAttempts: 2,
       }),
