@@ -218,8 +218,16 @@ describe('a person at a browser', options, () => {
     const folder = `/tmp/started-${process.pid}`;
     const flags = `--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --remote-debugging-port=0`;
     const started = `chromium ${flags} --user-data-dir=${folder}`;
-    await start(['--web'], { ...process.env, BROWSER: started });
+    await start(['--web', '--viewers', '2'], { ...process.env, BROWSER: started });
     await eventually('the browser at the desktop', async () => desktop().viewers === 1, 20_000);
+    const addresses = await eventually('two addresses', () => {
+      const lines = client.stdout.trim().split('\n');
+      return lines.length === 2 && lines;
+    });
+    page = await browser.newPage();
+    await page.goto(addresses[1] as string);
+    await isShown(page);
+    await eventually('two viewers', async () => desktop().viewers === 2);
     const token = address.slice(address.indexOf('#') + 1);
     const shown = await output('ps', ['-eww', '-o', 'pid,args']);
     const theirs = shown.split('\n').filter((line) => line.includes(folder));

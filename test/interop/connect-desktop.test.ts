@@ -144,12 +144,12 @@ describe('connect, with a desktop behind Debian sshd', {
     const { DISPLAY: _display, ...env } = process.env;
     const blind = await run(process.execPath, args(), { env });
     assert.equal(blind.code, 1);
-    assert.match(blind.stderr, /DISPLAY is not set.*--listen PORT/);
+    assert.match(blind.stderr, /DISPLAY is not set.*--web, --listen PORT/);
     const bare = await run(process.execPath, args(), {
       env: { ...env, DISPLAY: ':0', PATH: '/nonexistent' },
     });
     assert.equal(bare.code, 1);
-    assert.match(bare.stderr, /no viewer found in PATH/);
+    assert.match(bare.stderr, /no viewer found in PATH; use --web /);
   });
 
   test('what cannot be done is a sentence with what to do, before anybody is asked', async () => {

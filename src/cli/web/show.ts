@@ -51,6 +51,7 @@ export class WebShow {
   readonly #request: WebRequest;
   readonly #session: ClientSession;
   #leading: LeadingPage | null = null;
+  #isWarned = false;
 
   constructor(
     desktops: Desktops,
@@ -69,11 +70,17 @@ export class WebShow {
     this.#door = new WebDoor(seats, page, {
       onViewer: (seat, socket) => void this.#serve(seat, socket),
       onAdmitted: () => void this.#leading?.close(),
-      onSecondUse: () =>
-        terminal.line(
-          'Warning: the address of this desktop was used a second time, and refused. If the desktop is not in your browser, somebody else was first: press Ctrl-C.',
-        ),
+      onSecondUse: () => this.#warn(),
     });
+  }
+
+  /** Once: who has the address could fill the terminal with it. */
+  #warn(): void {
+    if (this.#isWarned) return;
+    this.#isWarned = true;
+    this.#terminal.line(
+      'Warning: the address of this desktop was used a second time, and refused. If the desktop is not in your browser, somebody else was first: press Ctrl-C.',
+    );
   }
 
   /** Resolves when the last page has gone or the desktop has ended. */
