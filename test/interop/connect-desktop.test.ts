@@ -157,7 +157,7 @@ describe('connect, with a desktop behind Debian sshd', {
       [['--screenshot', '/nowhere/at/all.png'], 1, /there is no such folder; make it first/],
       [['--screenshot', '/tmp'], 1, /\/tmp: is a folder; name a file in it/],
       [['--listen', String(sshd.port)], 1, /another program has it; name another port, or 0/],
-      [['--lisst', '1'], 2, /Unknown argument: --lisst;/],
+      [['--lisst=1'], 2, /Unknown argument: --lisst;/],
     ] as const) {
       const { code: exit, stderr } = await run(process.execPath, args(...rest));
       assert.equal(exit, code, stderr);

@@ -122,7 +122,7 @@ describe('profiles', {
     }
   });
 
-  test('a launcher of the menu starts it, and goes with it', async () => {
+  test('a launcher of the menu starts it, without native parts too, and goes with it', async () => {
     const host = `root@127.0.0.1:${sshd.port}`;
     const words = ['profile', 'add', 'menu', host, ...lab(), '--web', '--no-open'];
     assert.equal((await sshdesk(...words)).code, 0);
@@ -132,7 +132,13 @@ describe('profiles', {
     assert.equal(exported.stdout, `${launcher}\n`);
     const exec = /^Exec=(.*)$/m.exec(readFileSync(launcher, 'utf8'))?.[1] ?? '';
     // Of a plain path Exec and a shell make the same words.
-    await using started = new Child('sh', ['-c', `exec ${exec}`], { env, cwd: '/' });
+    // As on a Mac or Windows, where there are no native parts of ours.
+    const noAddon = join(folder, 'no-addon.mjs');
+    writeFileSync(noAddon, "process.dlopen = () => { throw new Error('not on this system'); };\n");
+    await using started = new Child('sh', ['-c', `exec ${exec}`], {
+      env: { ...env, NODE_OPTIONS: `--import=${noAddon}` },
+      cwd: '/',
+    });
     const address = await eventually('the address', () => {
       assert.equal(started.hasExited, false, started.stderr);
       return /^http:\/\/127\.0\.0\.1:\d+\/#\S+$/m.exec(started.stdout)?.[0];

@@ -6,7 +6,6 @@ import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { readPublicLine } from '../../../keys/public-line.ts';
-import { GssContext } from '../../base/gss.native.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
   agentIdentities,
@@ -135,7 +134,7 @@ async function planUserauth(
     host: settings.originalHost,
     methods: mayUsePasswords ? settings.methods : settings.methods.filter((m) => m === 'publickey'),
     identities: orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
-    gssapi: gssapiPlan(settings, terminal),
+    gssapi: await gssapiPlan(settings, terminal),
     conversation: settings.isBatch ? null : conversationOn(terminal),
     promptAttempts: settings.promptAttempts,
   };
@@ -149,12 +148,23 @@ export function questioningOn(settings: Settings, terminal: Terminal): Questioni
   };
 }
 
+/** Null where our native part is not built, as on a Mac or Windows: tickets are for Linux so far. */
+async function loadGss() {
+  try {
+    return await import('../../base/gss.native.ts');
+  } catch {
+    return null;
+  }
+}
+
 /** The name is the one that is dialled: what DNS makes of it is krb5.conf's affair. */
-function gssapiPlan(settings: Settings, terminal: Terminal): GssapiPlan | null {
+async function gssapiPlan(settings: Settings, terminal: Terminal): Promise<GssapiPlan | null> {
   if (!settings.gssapiAuthentication) return null;
+  const gss = await loadGss();
+  if (gss === null) return null;
   return {
     delegates: settings.gssapiDelegateCredentials,
-    open: () => new GssContext(settings.host, settings.gssapiDelegateCredentials),
+    open: () => new gss.GssContext(settings.host, settings.gssapiDelegateCredentials),
     note: (text) => terminal.line(text),
   };
 }
