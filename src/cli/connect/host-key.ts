@@ -37,7 +37,11 @@ export async function readHostTrust(settings: Settings): Promise<HostTrust> {
 export interface HostKeyVerdict {
   /** False with StrictHostKeyChecking no and a changed key: no secret may be typed then. */
   readonly mayUsePasswords: boolean;
+  /** The key stands in a file of the user's, by itself: the server may name its others. */
+  readonly mayUpdate: boolean;
 }
+
+const trusted: HostKeyVerdict = { mayUsePasswords: true, mayUpdate: false };
 
 export class HostKeyPolicy {
   readonly #settings: Settings;
@@ -61,8 +65,9 @@ export class HostKeyPolicy {
     }
     switch (standing.is) {
       case 'known':
+        return { ...trusted, mayUpdate: standing.isExact && this.#isOwn(standing.by.source) };
       case 'certified':
-        return { mayUsePasswords: true };
+        return trusted;
       case 'revoked':
         throw refusal(
           `${standing.what} of ${this.#name} is revoked by ${standing.by}. Not connected.`,
@@ -88,7 +93,7 @@ export class HostKeyPolicy {
       );
     }
     this.#terminal.line(`${text}\nConnecting without passwords: StrictHostKeyChecking is no.`);
-    return { mayUsePasswords: false };
+    return { mayUsePasswords: false, mayUpdate: false };
   }
 
   async #unknown(
@@ -111,8 +116,7 @@ export class HostKeyPolicy {
       );
     }
     if (mode === 'ask') await this.#ask(blob, shown, other);
-    await this.#remember(blob);
-    return { mayUsePasswords: true };
+    return { ...trusted, mayUpdate: await this.#remember(blob) };
   }
 
   async #ask(blob: Buffer, shown: string, other: KnownHostEntry | undefined): Promise<void> {
@@ -133,17 +137,23 @@ export class HostKeyPolicy {
     throw refusal('Host key verification failed.');
   }
 
-  async #remember(blob: Buffer): Promise<void> {
+  #isOwn(source: string): boolean {
+    return this.#settings.userKnownHosts.includes(source);
+  }
+
+  async #remember(blob: Buffer): Promise<boolean> {
     const path = this.#settings.userKnownHosts[0];
-    if (path === undefined || path === '/dev/null') return;
+    if (path === undefined || path === '/dev/null') return false;
     const line = knownHostLine(this.#name, blob, this.#settings.isHashed);
     try {
       await addKnownHost(path, line);
       this.#terminal.line(
         `Warning: Permanently added '${this.#name}' (${keyName(blob)}) to the list of known hosts.`,
       );
+      return true;
     } catch (error) {
       this.#terminal.line(`Warning: the key was not kept: ${(error as Error).message}`);
+      return false;
     }
   }
 }

@@ -19,11 +19,12 @@ import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import type { Conversation, GssapiPlan, UserauthPlan } from '../../ssh/client/method.ts';
 import type { Cards } from './cards.ts';
-import { HostKeyPolicy, readHostTrust } from './host-key.ts';
+import { HostKeyPolicy, type HostKeyVerdict, readHostTrust } from './host-key.ts';
 import { type HopLogin, reach } from './jump.ts';
 import type { Questioning } from './questions.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
+import { updateHostKeys } from './update-host-keys.ts';
 
 const handshakeTimeoutMs = 60 * 1000;
 const maxKeyFileBytes = 1024 * 1024;
@@ -84,7 +85,7 @@ async function loginOver(
   const policy = new HostKeyPolicy(settings, terminal, trust);
   const cut = (): void => void socket.destroy();
   signal.addEventListener('abort', cut);
-  let mayUsePasswords = true;
+  let verdict: HostKeyVerdict = { mayUsePasswords: true, mayUpdate: false };
   try {
     return await openSession({
       socket,
@@ -92,14 +93,19 @@ async function loginOver(
         ? settings.offer
         : { ...settings.offer, hostKey: preferKnownAlgorithms(settings.offer.hostKey, trust) },
       async verifyHostKey(blob) {
-        ({ mayUsePasswords } = await policy.verify(blob));
+        verdict = await policy.verify(blob);
         return true;
       },
       planUserauth() {
         terminal.progress(`authenticating as ${settings.user} …`);
-        return planUserauth(cards, settings, terminal, mayUsePasswords);
+        return planUserauth(cards, settings, terminal, verdict.mayUsePasswords);
       },
       onBanner: (text) => terminal.line(text),
+      onHostKeys(prover, keys) {
+        if (verdict.mayUpdate && settings.updateHostKeys !== 'no') {
+          void updateHostKeys(prover, keys, settings, trust, terminal);
+        }
+      },
       handshakeTimeoutMs,
       keepaliveIntervalMs: settings.keepaliveIntervalMs,
       keepaliveCountMax: settings.keepaliveCountMax,

@@ -45,6 +45,8 @@ export interface Settings {
   readonly globalKnownHosts: readonly string[];
   readonly strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
   readonly isHashed: boolean;
+  /** Of a host that is known by a line of the user's: whether its other keys are kept. */
+  readonly updateHostKeys: 'yes' | 'no' | 'ask';
   /** A list of keys or of ssh-keygen -k; null: none. */
   readonly revokedHostKeys: string | null;
   /** What an authority of hosts may sign with. */
@@ -235,6 +237,11 @@ class SettingsReader {
       strictHostKeyChecking: (text('stricthostkeychecking') ??
         'ask') as Settings['strictHostKeyChecking'],
       isHashed: text('hashknownhosts') === 'yes',
+      // As in ssh: whoever has files of his own keeps them himself, unless he says so.
+      updateHostKeys: (text('updatehostkeys') ??
+        (this.#options.lists.has('userknownhostsfile')
+          ? 'no'
+          : 'yes')) as Settings['updateHostKeys'],
       revokedHostKeys: this.#fileOrNone(text('revokedhostkeys'), tokens),
       ...this.#algorithms(),
       jump: jumpOf(

@@ -2,12 +2,13 @@
  * The files that a client's trust and its settings are read from: bounded, regular, and never taken
  * for empty when they cannot be read. Runs in: user.
  */
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type RevokedKeys, parseRevokedKeys } from '../../../keys/revoked-keys.ts';
 import { ClientFailure, type ClientFailureKind } from '../../ssh/client/failure.ts';
-import { type KnownHostEntry, parseKnownHosts } from '../../ssh/client/known-hosts.ts';
+import { entriesOf, type KnownHostEntry, parseKnownHosts } from '../../ssh/client/known-hosts.ts';
 
 const maxTrustBytes = 16 * 1024 * 1024;
 
@@ -100,4 +101,33 @@ export async function addKnownHost(path: string, line: string): Promise<void> {
   const separator = found.size === 0 || last[0] === 0x0a ? '' : '\n';
   await file.write(`${separator}${line}`);
   await file.sync();
+}
+
+/** Takes the lines of these keys of this name out, in one step: the file is whole at every moment. */
+export async function removeKnownHosts(
+  path: string,
+  name: string,
+  blobs: readonly Buffer[],
+): Promise<void> {
+  const target = await realpath(path);
+  const contents = await readBounded(target, maxTrustBytes, 'host-key');
+  const text = contents?.toString('latin1') ?? '';
+  const gone = new Set(
+    entriesOf(parseKnownHosts(text, path), name)
+      .filter(({ marker, blob }) => marker === 'none' && blobs.some((old) => old.equals(blob)))
+      .map(({ line }) => line),
+  );
+  if (gone.size === 0) return;
+  const kept = text.split('\n').filter((_line, at) => !gone.has(at + 1));
+  const { mode } = await stat(target);
+  const temporary = `${target}.${randomBytes(6).toString('hex')}`;
+  try {
+    await using file = await open(temporary, 'wx', mode & 0o777);
+    await file.writeFile(kept.join('\n'), 'latin1');
+    await file.sync();
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }

@@ -17,7 +17,8 @@ import { hostKeyAlgorithms } from '../wire/algorithms.ts';
 import { entriesOf, hostKeyType, type KnownHostEntry } from './known-hosts.ts';
 
 export type HostKeyStanding =
-  | { readonly is: 'known' }
+  /** `isExact`: under its own name, the port included. */
+  | { readonly is: 'known'; readonly by: KnownHostEntry; readonly isExact: boolean }
   | { readonly is: 'certified'; readonly by: KnownHostEntry }
   /** `by`: a place, such as `file:7`. */
   | { readonly is: 'revoked'; readonly by: string; readonly what: string }
@@ -80,11 +81,13 @@ function standingOf({ lines, portless }: HostTrust, plain: Buffer): HostKeyStand
   const own = lines.filter((entry) => entry.marker === 'none');
   const isKnown = (entry: KnownHostEntry): boolean =>
     entry.marker === 'none' && entry.blob.equals(plain);
-  if (own.some(isKnown)) return { is: 'known' };
+  const exact = own.find(isKnown);
+  if (exact) return { is: 'known', by: exact, isExact: true };
   const type = hostKeyType(plain);
   const sameType = own.find((entry) => entry.keyType === type);
   if (sameType) return { is: 'changed', from: sameType };
-  return portless.some(isKnown) ? { is: 'known' } : { is: 'new', others: own };
+  const by = portless.find(isKnown);
+  return by ? { is: 'known', by, isExact: false } : { is: 'new', others: own };
 }
 
 function authorityOf({ lines, portless }: HostTrust, certificate: Certificate) {

@@ -50,6 +50,10 @@ export const optionTable = {
     },
   },
   hashknownhosts: yesNo,
+  updatehostkeys: {
+    is: 'choice',
+    of: { yes: 'yes', true: 'yes', no: 'no', false: 'no', ask: 'ask' },
+  },
   revokedhostkeys: { is: 'text' },
   hostkeyalgorithms: { is: 'algorithms', of: 'hostkeyalgorithms' },
   kexalgorithms: { is: 'algorithms', of: 'kexalgorithms' },
@@ -119,7 +123,7 @@ const withoutEffect: ReadonlySet<string> = new Set(
   rekeylimit remotecommand requiredrsasize
   rhostsrsaauthentication rsaauthentication securitykeyprovider sessiontype
   syslogfacility tag tcpkeepalive
-  tunnel tunneldevice updatehostkeys useprivilegedport usekeychain verifyhostkeydns versionaddendum
+  tunnel tunneldevice useprivilegedport usekeychain verifyhostkeydns versionaddendum
   visualhostkey warnweakcrypto xauthlocation`.split(/\s+/),
 );
 

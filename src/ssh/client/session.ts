@@ -6,10 +6,12 @@ import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
 import type { Client } from 'ssh2';
 import { SshdeskError } from '../../base/errors.ts';
+import type { GlobalRequestHandler } from '../connection/global-requests.ts';
 import { Keepalive } from '../connection/keepalive.ts';
 import { type ChannelOpenHandler, Connection, type Opened } from '../connection/mux.ts';
 import type { ClientOffer } from './agreement.ts';
 import { ClientFailure } from './failure.ts';
+import { announcedKeys, announcementName, type Prover } from './host-key-update.ts';
 import { KexWire } from './kex.seam.ts';
 import { Program, type ProgramOptions, type ProgramStart } from './program.ts';
 import { ProgramStream } from './program-stream.ts';
@@ -29,6 +31,8 @@ export interface SessionOptions {
   /** Made once the host key is accepted, so that nothing is unlocked for a stranger. */
   planUserauth(): Promise<UserauthPlan>;
   onBanner(text: string): void;
+  /** The server names its host keys, once, right behind the login (hostkeys-00@openssh.com). */
+  onHostKeys?(prover: Prover, keys: readonly Buffer[]): void;
   readonly handshakeTimeoutMs: number;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveCountMax: number;
@@ -96,7 +100,9 @@ class Opening {
   #onSuccess(): void {
     clearTimeout(this.#timer);
     this.client.removeAllListeners();
-    this.session = new ClientSession(this.client, this.#options);
+    const sessionId = this.#kex.sessionId;
+    if (!sessionId) throw new Error('a login without a key exchange');
+    this.session = new ClientSession(this.client, this.#options, sessionId);
   }
 
   async run(): Promise<void> {
@@ -212,6 +218,8 @@ export class ClientSession {
   readonly #keepalive: Keepalive | null;
   /** What the server may open, keyed by wire name; empty until somebody serves it. */
   readonly #channelTypes = new Map<string, ChannelOpenHandler>();
+  /** RFC 4253 §7.2 */
+  readonly sessionId: Buffer;
   #isClosing = false;
   #failure: ClientFailure | null = null;
   /** Every program of the session asks for the agent (auth-agent-req@openssh.com). */
@@ -221,11 +229,15 @@ export class ClientSession {
   /** Null: closed by this side; otherwise why the connection was lost. */
   readonly ended: Promise<ClientFailure | null>;
 
-  constructor(client: Client, options: SessionOptions) {
+  constructor(client: Client, options: SessionOptions, sessionId: Buffer) {
+    this.sessionId = sessionId;
     this.#client = client;
     this.#socket = options.socket;
     const transport = new ClientTransport(client, options.socket);
-    this.#connection = new Connection(transport, { channelTypes: this.#channelTypes });
+    this.#connection = new Connection(transport, {
+      channelTypes: this.#channelTypes,
+      globalRequests: new Map([[announcementName, this.#hostKeysAnnounced(options)]]),
+    });
     this.#keepalive = this.#startKeepalive(options);
     transport.onPayload = (payload) => {
       this.#keepalive?.heard();
@@ -248,6 +260,16 @@ export class ClientSession {
       if (options.socket.closed) onClose();
       else options.socket.once('close', onClose);
     });
+  }
+
+  /** More than one list is a server that does not know its keys. */
+  #hostKeysAnnounced({ onHostKeys }: SessionOptions): GlobalRequestHandler {
+    let isFirst = true;
+    return (fields) => {
+      if (isFirst) onHostKeys?.(this, announcedKeys(fields));
+      isFirst = false;
+      return false;
+    };
   }
 
   #startKeepalive(options: SessionOptions): Keepalive | null {
