@@ -6,12 +6,13 @@
  * Runs in: monitor.
  */
 import { isIP } from 'node:net';
-import { call } from '../ssh/wire/call.ts';
+import { call, notice } from '../ssh/wire/call.ts';
 import { text, uint32 } from '../ssh/wire/field.ts';
 import { CallFailure, type Peer } from '../ssh/wire/peer.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
 import type { Broker } from './broker.ts';
 import type { AnyFields, Values } from '../ssh/wire/field.ts';
+import type { AgentWay } from './desktop.ts';
 import type { Owner } from './outcome.ts';
 import type { Ask } from './resume-guard.ts';
 import { DesktopDetach, desktopFailure } from './link.ts';
@@ -37,6 +38,13 @@ export interface LocalClaim {
  */
 export const DesktopKeep = call(88, 'desktop-keep', { id: text }, { viewer: uint32 });
 
+/** The login that asks forwards its client's agent: connections to that of its desktops may come. */
+export const DesktopAgentOffer = notice(90, 'desktop-agent-offer', {});
+/** To the monitor that asks: a connection to the agent of a desktop; its descriptor comes. */
+export const DesktopAgentGive = notice(91, 'desktop-agent-give', { socket: uint32 });
+/** Either way: that is over, or is to end. */
+export const DesktopAgentEnd = notice(92, 'desktop-agent-end', { socket: uint32 });
+
 /** Beyond every number that the monitor gives its own connections. */
 const firstRemoteNumber = 0x8000_0000;
 /** The dialogue asks one thing at a time, and a viewer nothing. */
@@ -55,6 +63,10 @@ class RemoteCaller implements DesktopCaller {
   readonly #peer: Peer;
   readonly number: number;
   #owner: Owner | undefined;
+  #offersAgent = false;
+  #lastAgent = 0;
+  /** By number: who is told of the end. */
+  readonly #agents = new Map<number, () => void>();
   /** Where its viewers are from. */
   from = 'a login of another daemon';
 
@@ -86,8 +98,34 @@ class RemoteCaller implements DesktopCaller {
         peer.notify(ViewerEnd, { connection: 0, viewer, why, status }),
       viewerWarning: (viewer: number, line: string) =>
         peer.notify(ViewerWarning, { connection: 0, viewer, line }),
-      agentFor: () => undefined,
+      agentFor: (uid: number) => this.#agentFor(uid),
     };
+  }
+
+  #agentFor(uid: number): AgentWay | undefined {
+    const peer = this.#peer;
+    if (!this.#offersAgent || this.#owner?.uid !== uid || peer.hasEnded) {
+      return undefined;
+    }
+    return (descriptor, over) => {
+      const socket = ++this.#lastAgent;
+      this.#agents.set(socket, over);
+      peer.notify(DesktopAgentGive, { socket }, [descriptor]);
+      return () => {
+        this.#agents.delete(socket);
+        peer.notify(DesktopAgentEnd, { socket });
+      };
+    };
+  }
+
+  offerAgent(): void {
+    this.#offersAgent = true;
+  }
+
+  agentEnded(socket: number): void {
+    const over = this.#agents.get(socket);
+    this.#agents.delete(socket);
+    over?.();
   }
 }
 
@@ -108,6 +146,8 @@ export class RemoteDesktops {
     // It has asked its logins itself.
     const through: LocalGuard = (_caller, _owner, schema, values, ask) => ask(schema, values);
     const caller = this.#serve(peer, Number.POSITIVE_INFINITY, through, onEnd);
+    peer.onNotice(DesktopAgentOffer, () => caller.offerAgent());
+    peer.onNotice(DesktopAgentEnd, ({ socket }) => caller.agentEnded(socket));
     peer.onCall(DesktopHello, async ({ user, uid }) => {
       caller.owned = { user, uid };
       return { values: {} };

@@ -8,8 +8,13 @@ import { closeDescriptor, connectSeqpacket, peerCredentials } from '../base/sock
 import { viewerStatus } from '../broker/desktop.ts';
 import { DesktopAttach, DesktopDetach, desktopFailure } from '../broker/link.ts';
 import type { Owner } from '../broker/outcome.ts';
-import { DesktopKeep } from '../broker/remote.ts';
-import type { Onlooker } from '../broker/requests/context.ts';
+import {
+  DesktopAgentEnd,
+  DesktopAgentGive,
+  DesktopAgentOffer,
+  DesktopKeep,
+} from '../broker/remote.ts';
+import type { DesktopHolds, Onlooker } from '../broker/requests/context.ts';
 import type { ViewerHolds } from '../broker/viewer-holds.ts';
 import { ViewerEnd, ViewerWarning } from '../monitor/link.ts';
 import type { Answer } from '../monitor/request-table.ts';
@@ -25,6 +30,9 @@ interface Link {
   readonly ours: Map<number, number>;
   /** Said of viewers whose number was still on its way. */
   readonly early: Map<number, { readonly why: string; readonly status: number }>;
+  /** Connections to agents of desktops, by its number: how each is ended. */
+  readonly agents: Map<number, () => void>;
+  hasOfferedAgent: boolean;
 }
 
 /** Beyond the numbers that this monitor gives while it owns the desktops itself. */
@@ -47,13 +55,15 @@ export class DesktopsElsewhere {
   readonly #door: ElsewhereDoor;
   readonly #log: Log;
   readonly #holds: ViewerHolds;
+  readonly #agents: DesktopHolds['agents'];
   readonly #links = new Map<Onlooker, Promise<Link>>();
   readonly #rejoining = new Set<Onlooker>();
   #lastViewer = firstViewerElsewhere;
 
-  constructor(door: ElsewhereDoor, holds: ViewerHolds, log: Log) {
+  constructor(door: ElsewhereDoor, { viewers, agents }: DesktopHolds, log: Log) {
     this.#door = door;
-    this.#holds = holds;
+    this.#holds = viewers;
+    this.#agents = agents;
     this.#log = log;
   }
 
@@ -70,6 +80,7 @@ export class DesktopsElsewhere {
     owner: Owner,
   ): Promise<Answer<AnyFields>> {
     const link = await this.#linkFor(connection, owner);
+    this.#offerAgent(connection, link);
     const answer = await link.peer.call(schema, values);
     if (connection.closed) {
       answer.descriptors.forEach(closeDescriptor);
@@ -152,7 +163,14 @@ export class DesktopsElsewhere {
       );
     }
     const peer = peerOn(descriptor, this.#log);
-    const link: Link = { peer, ours: new Map(), early: new Map() };
+    const link: Link = {
+      peer,
+      ours: new Map(),
+      early: new Map(),
+      agents: new Map(),
+      hasOfferedAgent: false,
+    };
+    this.#serveAgents(connection, link);
     const { number, worker } = connection;
     peer.onNotice(ViewerEnd, ({ viewer: theirs, why, status }) => {
       const viewer = link.ours.get(theirs);
@@ -170,6 +188,7 @@ export class DesktopsElsewhere {
       }
     });
     peer.onEnd = () => {
+      link.agents.forEach((end) => end());
       this.#links.delete(connection);
       this.rejoin(connection, owner);
     };
@@ -188,6 +207,44 @@ export class DesktopsElsewhere {
     return link;
   }
 
+  /** As soon as the client has asked for it, and may; it stays so for the connection. */
+  #offerAgent({ agentClient }: Onlooker, link: Link): void {
+    if (agentClient !== undefined && !link.hasOfferedAgent) {
+      link.hasOfferedAgent = true;
+      link.peer.notify(DesktopAgentOffer, {});
+    }
+  }
+
+  #serveAgents(connection: Onlooker, { peer, agents }: Link): void {
+    peer.onNotice(DesktopAgentGive, ({ socket }, descriptors) => {
+      const [descriptor, ...more] = descriptors;
+      const { agentClient, closed, number } = connection;
+      more.forEach(closeDescriptor);
+      const over = (): void => {
+        agents.delete(socket);
+        peer.notify(DesktopAgentEnd, { socket });
+      };
+      if (descriptor === undefined || agentClient === undefined || closed) {
+        if (descriptor !== undefined) {
+          closeDescriptor(descriptor);
+        }
+        over();
+        return;
+      }
+      try {
+        agents.set(socket, this.#agents.give(number, agentClient, descriptor, over));
+      } catch (error) {
+        this.#log.debug(`a connection to an agent cannot be held: ${String(error)}`);
+        over();
+      }
+    });
+    peer.onNotice(DesktopAgentEnd, ({ socket }) => {
+      const end = agents.get(socket);
+      agents.delete(socket);
+      end?.();
+    });
+  }
+
   /** What the login looks at goes on; whoever owns the desktops next is told of it. */
   rejoin(connection: Onlooker, owner: Owner): void {
     if (!this.#rejoining.has(connection)) {
@@ -203,6 +260,7 @@ export class DesktopsElsewhere {
     while (!connection.closed && this.#holds.of(number).length > 0) {
       try {
         const link = await this.#linkFor(connection, owner);
+        this.#offerAgent(connection, link);
         for (const { viewer, id } of this.#holds.of(number)) {
           await this.#keep(connection, link, viewer, id);
         }

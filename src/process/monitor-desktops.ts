@@ -142,7 +142,7 @@ export class MonitorDesktops {
       servedBy: process.getuid?.() ?? 0,
       hello: (peer: Peer, owner: Owner) => peer.call(DesktopHello, owner),
     };
-    this.#elsewhere = new DesktopsElsewhere(door, this.#holds, log);
+    this.#elsewhere = new DesktopsElsewhere(door, this.#allHolds, log);
   }
 
   /** `who` and `last`, on the control socket. */

