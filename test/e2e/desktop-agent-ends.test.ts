@@ -3,7 +3,7 @@
  * where it is forbidden. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import { listDesktops, startDesktopServer } from '../support/desktop-session.ts';
 import {
@@ -53,6 +53,11 @@ describe("the client's agent in a desktop that outlives its servers", lab, () =>
     stopped.push(server);
     server = await startDesktopServer(terminalSession);
   }
+  beforeEach(() =>
+    // That the client of the last test has gone is known a moment later.
+    eventually('nobody looks', () => listDesktops().every(({ viewers }) => viewers === 0)),
+  );
+
   const keys = async (): Promise<string> => (await terminal.run('ssh-add -L')).text.trim();
   const from = (agent: SshAgent): ClientOptions => ({
     key: entry,
@@ -106,7 +111,7 @@ describe("the client's agent in a desktop that outlives its servers", lab, () =>
     assert.deepEqual(await terminal.run('ssh-add -l'), refused);
   });
 
-  test('a Match block that forbids it: a desktop has no agent's socket', async () => {
+  test('a Match block that forbids it: a desktop has no socket for it', async () => {
     const dora = makeUser('dora', { authorizedKeys: [entry.line] });
     const hers = new DesktopTerminal(dora);
     await server.stop();

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { Card, noCard } from '../support/card.ts';
 import { eventually, output } from '../support/child.ts';
 import { listDesktops, sessionsCommand, startDesktopServer } from '../support/desktop-session.ts';
@@ -84,6 +84,11 @@ describe("the client's agent in a desktop", lab, () => {
     await firstAgent?.[Symbol.asyncDispose]();
     await otherAgent?.[Symbol.asyncDispose]();
   });
+
+  beforeEach(() =>
+    // That the client of the last test has gone is known a moment later.
+    eventually('nobody looks', () => listDesktops().every(({ viewers }) => viewers === 0)),
+  );
 
   const keys = async (): Promise<string> => (await terminal.run('ssh-add -L')).text.trim();
   const from = (agent: SshAgent): ClientOptions => ({
