@@ -3,6 +3,7 @@
  * lab.
  *
  * `ruser`: the password `wikid` is answered with a challenge, which wants a one-time code.
+ * `double`: is challenged at once, whatever it has for a password.
  * `single`: the PIN 9999 with the code behind it, in one answer.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -104,6 +105,16 @@ server default {
       update control { Auth-Type := totp }
     }
     elsif (&User-Name == "ruser" && &User-Password == "wikid") {
+      update reply {
+        Reply-Message := "Enter one-time code: "
+        State := 0x6c6162
+      }
+      update control {
+        Auth-Type := Accept
+        Response-Packet-Type := Access-Challenge
+      }
+    }
+    elsif (&User-Name == "double") {
       update reply {
         Reply-Message := "Enter one-time code: "
         State := 0x6c6162

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import { FactorClient } from '../support/factors.ts';
 import { authorize, inLab, makeUser, writePamService } from '../support/lab.ts';
-import { totp } from '../support/one-time-code.ts';
+import { lastingTotp, totp } from '../support/one-time-code.ts';
 import { noRadius, Radius, radiusLine, SlowLine } from '../support/radius.ts';
 import { makeRawKey } from '../support/raw-ssh.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -135,6 +135,75 @@ describe('codes of a RADIUS server', {
         told.add(shown.join());
       }
       assert.equal(told.size, 1, [...told].join(' / '));
+    });
+  });
+
+  // As Debian's stack is: pam_unix takes the answer that another module has asked for.
+  describe('in front of the system’s stack', { concurrency: true }, () => {
+    const stock = '@include common-auth';
+    let services = 0;
+    const password = 'of the system';
+    before(() => void makeUser('double', { password }));
+
+    /** All attempts at once, each on a connection of its own; the texts that were shown. */
+    const shown = async (
+      front: string,
+      user: string,
+      attempts: (
+        right: string,
+      ) => readonly (readonly [answers: readonly string[], isIn: boolean])[],
+    ): Promise<readonly string[]> => {
+      await using server = await serve(`radius-front-${services++}`, [front, stock]);
+      const right = await lastingTotp(secret);
+      const told = await Promise.all(
+        attempts(right).map(async ([answers, isIn]) => {
+          using client = await FactorClient.open(server.port, user);
+          await client.none();
+          const { reply, shown: texts } = await client.keyboard(answers);
+          assert.match(reply, isIn ? /^accepted/ : /^refused/, answers.join(' / '));
+          return texts.join(' ');
+        }),
+      );
+      return [...new Set(told)];
+    };
+
+    test('required, with a prompt: the code is the stack’s password too, and nobody gets in', async () => {
+      const front = radiusLine('required', line.port, 3, 'prompt=PIN');
+      const texts = await shown(front, 'single', (right) => [
+        [[`9999${right}`, password], false],
+        [[password, `9999${right}`], false],
+      ]);
+      assert.deepEqual(texts, ['PIN:']);
+    });
+
+    test('one answer, the code only: what RADIUS says is the end of it', async () => {
+      const front = radiusLine('[success=done default=die]', line.port, 3, 'prompt=PIN');
+      const texts = await shown(front, 'single', (right) => [
+        [[`9999${right}`], true],
+        [[password], false],
+        [['9999000000'], false],
+      ]);
+      assert.deepEqual(texts, ['PIN:']);
+    });
+
+    test('sufficient is either of the two: the password alone opens', async () => {
+      const front = radiusLine('sufficient', line.port, 3, 'prompt=PIN');
+      await shown(front, 'single', (right) => [
+        [[`9999${right}`], true],
+        [[password], true],
+        [['9999000000'], false],
+      ]);
+    });
+
+    test('required, with the server’s question alone: the code, then the password', async () => {
+      const front = radiusLine('required', line.port, 3, 'skip_passwd');
+      const texts = await shown(front, 'double', (right) => [
+        [[right, password], true],
+        [[right, 'wrong'], false],
+        [['000000', password], false],
+        [[password, right], false],
+      ]);
+      assert.deepEqual(texts, ['Enter one-time code: Password:'], 'which was wrong is not told');
     });
   });
 
