@@ -181,6 +181,22 @@ function optionsOf(bytes: Buffer, wanted: Wanted): string | undefined {
   return line.startsWith('#') ? undefined : optionsBefore(line, wanted);
 }
 
+/** The first line with this key, whatever its options say. */
+export function findKeyLine(
+  file: Buffer,
+  blob: Buffer,
+): { readonly line: number; readonly options: string } | undefined {
+  const type = claimedKeyType(blob);
+  const base64 = blob.toString('base64').replace(/=+$/, '');
+  for (const { number, bytes } of type === undefined ? [] : linesWith(file, base64)) {
+    const options = optionsOf(bytes, { type: type as string, base64 });
+    if (options !== undefined) {
+      return { line: number, options };
+    }
+  }
+  return undefined;
+}
+
 function search(file: Buffer, blob: Buffer, judge: (text: string) => Judged): KeyMatch {
   const type = claimedKeyType(blob);
   const refusals: LineRefusal[] = [];

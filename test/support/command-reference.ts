@@ -144,6 +144,12 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
       ],
     ]),
   ),
+  'keys add': [
+    ['0', 'the keys are there, added now or before'],
+    ['1', 'nothing was changed, or a key is there with other options; why is said'],
+    ['2', 'usage'],
+    ['130', 'Ctrl-C at the question for a PIN'],
+  ],
   'keys list': [
     ['0', 'done'],
     ['1', 'there is no card, or one of what was asked for could not be read; why is on stderr'],

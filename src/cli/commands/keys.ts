@@ -4,7 +4,7 @@ import { keysCommands } from '../keys/index.ts';
 
 export const keys: CommandModule<object, object> = {
   command: 'keys',
-  describe: 'list keys on smart cards',
+  describe: 'list keys on smart cards, add keys to accounts',
   builder: (yargs) => {
     let parser = yargs;
     for (const command of keysCommands) parser = parser.command(command);

@@ -14,7 +14,7 @@ export function invokingUser(environment: NodeJS.ProcessEnv): InvokingUser {
   return account(ownUid === 0 && sudoUser ? sudoUser : String(ownUid));
 }
 
-function account(nameOrUid: string): InvokingUser {
+export function account(nameOrUid: string): InvokingUser {
   let line: string;
   try {
     line = execFileSync('getent', ['passwd', '--', nameOrUid], { encoding: 'utf8' });
