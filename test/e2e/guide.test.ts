@@ -53,7 +53,7 @@ const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   'keys-and-certificates': 1,
   'card-certificates': 1,
-  'several-factors': 1,
+  'several-factors': 2,
   kerberos: 1,
   desktop: 2,
   'web-viewer': 1,
