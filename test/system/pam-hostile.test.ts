@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import { buildPamLab, inLab, makeUser, writePamService } from '../support/lab.ts';
-import { makeRawKey, RawSsh } from '../support/raw-ssh.ts';
+import { Fields, makeRawKey, payload, RawSsh, str, u32 } from '../support/raw-ssh.ts';
 import {
   type Holdings,
   readProcFile,
@@ -118,6 +118,28 @@ describe('hostile modules of PAM', lab, () => {
     await server.logged(/Access denied for user alice by PAM account configuration/);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
     assert.doesNotMatch(since(from), /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]|password for root/);
+  });
+
+  test('a question arrives byte for byte, and is asked once', ours, async () => {
+    stack({ auth: 'ask=odd' });
+    using client = await RawSsh.shaken(server.port);
+    await client.requestUserauth();
+    const method = str('keyboard-interactive');
+    client.send(payload(50, str('alice'), str('ssh-connection'), method, str(''), str('')));
+    const fields = new Fields(await client.nextOf(60));
+    const [name, instruction] = [fields.str(), fields.str()];
+    fields.str();
+    assert.deepEqual([name.length, fields.u32()], [0, 1]);
+    const [prompt, echo] = [fields.str(), fields.byte()];
+    assert.equal(
+      instruction.toString('latin1'),
+      'odd \u00ff\u00fe \u001b]0;title\u0007\r\nAccepted password for root\u0001\n',
+    );
+    assert.equal(prompt.toString('latin1'), '\u001b[31m\u00c0\u0080Password: ');
+    assert.equal(echo, 0);
+    client.send(payload(61, u32(1), str('secret')));
+    assert.equal((await client.nextOf(51, 52, 60))[0], 52);
+    client.close();
   });
 
   for (const how of ['segv', 'abort', 'exit', 'closed'] as const) {
