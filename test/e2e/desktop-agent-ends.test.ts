@@ -48,9 +48,13 @@ describe("the client's agent in a desktop that outlives its servers", lab, () =>
   });
 
   /** What goes on of it is not touched. */
-  async function replace(signal: NodeJS.Signals): Promise<void> {
+  async function replace(
+    signal: NodeJS.Signals,
+    between: () => Promise<void> = async () => {},
+  ): Promise<void> {
     process.kill(server.pid, signal);
     stopped.push(server);
+    await between();
     server = await startDesktopServer(terminalSession);
   }
   beforeEach(() =>
@@ -86,9 +90,9 @@ describe("the client's agent in a desktop that outlives its servers", lab, () =>
     assert.equal(await keys(), first.line);
     await reloaded.go();
     await stays.go();
-    process.kill(server.pid, 'SIGKILL');
-    assert.deepEqual(await terminal.run('ssh-add -l'), refused);
-    await replace('SIGKILL');
+    await replace('SIGKILL', async () => {
+      assert.deepEqual(await terminal.run('ssh-add -l'), refused);
+    });
     assert.equal(listDesktops()[0]?.id, desktop?.id);
     assert.deepEqual(await terminal.run('ssh-add -l'), refused);
     await using _again = await Onlooker.come(server, from(otherAgent));

@@ -3,16 +3,33 @@
  * of tickets. Runs in: test, in the lab.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { eventually } from './child.ts';
+import { checkout } from './lab.ts';
 
 const kdcProgram = '/usr/sbin/krb5kdc';
 
 /** Why there can be none on this machine; undefined: there can. */
 export function noRealm(): string | undefined {
   return existsSync(kdcProgram) ? undefined : 'no krb5-kdc, which ./setup --test installs';
+}
+
+/** Debian's module, which is not installed; undefined: it was not fetched. */
+export function pamKrb5(): string | undefined {
+  const lib = path.join(checkout, 'node_modules/.sshdesk-pam-krb5/lib');
+  const places = existsSync(lib) ? readdirSync(lib) : [];
+  return places
+    .map((place) => path.join(lib, place, 'security/pam_krb5.so'))
+    .find((file) => existsSync(file));
 }
 
 export interface RealmOptions {
