@@ -96,10 +96,16 @@ describe('tickets in a desktop', { ...lab, skip }, () => {
   test('tickets that PAM gets with the password at the login', {
     skip: pamKrb5() === undefined ? 'no libpam-krb5, which ./setup --test fetches' : false,
   }, async () => {
+    // As the package writes them into /etc/pam.d/common-*.
     writePamService('lab-krb5', [
-      `auth required ${pamKrb5()} minimum_uid=0`,
-      `account required ${pamKrb5()} minimum_uid=0`,
-      `session required ${pamKrb5()} minimum_uid=0`,
+      `auth [success=2 default=ignore] ${pamKrb5()} minimum_uid=1000`,
+      'auth [success=1 default=ignore] pam_unix.so nullok try_first_pass',
+      'auth requisite pam_deny.so',
+      'auth required pam_permit.so',
+      'account required pam_unix.so',
+      `account required ${pamKrb5()} minimum_uid=1000`,
+      `session optional ${pamKrb5()} minimum_uid=1000`,
+      'session required pam_unix.so',
     ]);
     const bob = makeUser('bob');
     realm.addUser('bob', 'his');
