@@ -15,6 +15,7 @@ import {
 } from '../../ssh/client/identities.ts';
 import type { Identity, KeyFile } from '../../ssh/client/identities.ts';
 import { type HostTrust, preferKnownAlgorithms } from '../../ssh/client/host-trust.ts';
+import { withCertificates } from '../../ssh/client/certificates.ts';
 import { openSession } from '../../ssh/client/session.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
 import type { Conversation, GssapiPlan, UserauthPlan } from '../../ssh/client/method.ts';
@@ -24,6 +25,7 @@ import { type HopLogin, reach } from './jump.ts';
 import type { Questioning } from './questions.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
+import { readCertificates } from './certificate-files.ts';
 import { updateHostKeys } from './update-host-keys.ts';
 
 const handshakeTimeoutMs = 60 * 1000;
@@ -139,7 +141,10 @@ async function planUserauth(
     user: settings.user,
     host: settings.originalHost,
     methods: mayUsePasswords ? settings.methods : settings.methods.filter((m) => m === 'publickey'),
-    identities: orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
+    identities: withCertificates(
+      orderIdentities(files, agent, settings.isIdentitiesOnly, onCards),
+      await readCertificates(settings, (text) => terminal.line(text)),
+    ),
     gssapi: await gssapiPlan(settings, terminal),
     conversation: settings.isBatch ? null : conversationOn(terminal),
     promptAttempts: settings.promptAttempts,

@@ -11,6 +11,8 @@ export interface Identity {
   readonly label: string;
   /** Null: only known once unlocked. */
   readonly publicKey: ParsedKey | null;
+  /** Offered in place of the key itself. */
+  readonly certificate?: Buffer;
   /** Of a file with the public half only: names a key of an agent or a card, and is not offered. */
   readonly isPublicOnly?: true;
   /** Null: it cannot be had (no passphrase was given). */

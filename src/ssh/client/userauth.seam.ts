@@ -8,6 +8,7 @@
 import { createRequire } from 'node:module';
 import type { Client, ParsedKey, Prompt } from 'ssh2';
 import { firstMethodNumber, lastMethodNumber } from '../userauth/messages.ts';
+import { Writer } from '../wire/writer.ts';
 import { ClientFailure } from './failure.ts';
 
 export type UserauthReply =
@@ -47,9 +48,18 @@ interface Protocol {
   authInfoRes(answers: readonly string[]): void;
 }
 
-const { sendPacket } = createRequire(import.meta.url)('ssh2/lib/protocol/utils.js') as {
+const { sendPacket, convertSignature } = createRequire(import.meta.url)(
+  'ssh2/lib/protocol/utils.js',
+) as {
   sendPacket: (protocol: Protocol, packet: Buffer) => boolean;
+  /** Of a key's own form to that of RFC 5656 §3.1.2; false: it has neither. */
+  convertSignature: (signature: Buffer, keyType: string) => Buffer | false;
 };
+
+export interface OfferedKey {
+  readonly key: ParsedKey;
+  readonly certificate: Buffer | undefined;
+}
 
 interface Pending {
   resolve(reply: UserauthReply): void;
@@ -193,8 +203,9 @@ export class UserauthWire {
     return this.#exchange(() => this.#protocol.authInfoRes(answers));
   }
 
-  queryKey(user: string, key: ParsedKey, algorithm: string): Promise<UserauthReply> {
-    return this.#exchange(() => this.#protocol.authPK(user, key, algorithm));
+  queryKey(user: string, offered: OfferedKey, algorithm: string): Promise<UserauthReply> {
+    const { key, name } = onWire(offered, algorithm);
+    return this.#exchange(() => this.#protocol.authPK(user, key, name));
   }
 
   /** RFC 4253 §7.2 */
@@ -209,6 +220,10 @@ export class UserauthWire {
 
   sendMethod(payload: Buffer): void {
     this.#isOwnMethod = true;
+    this.#send(payload);
+  }
+
+  #send(payload: Buffer): void {
     const { write } = this.#protocol._packetRW;
     const packet = write.alloc(payload.length);
     packet.set(payload, write.allocStart);
@@ -228,18 +243,35 @@ export class UserauthWire {
   /** `sign` throwing sends nothing: the caller goes on with another key. */
   async proveKey(
     user: string,
-    key: ParsedKey,
+    offered: OfferedKey,
     algorithm: string,
     sign: (data: Buffer) => Promise<Buffer>,
   ): Promise<UserauthReply> {
+    const { key, name } = onWire(offered, algorithm);
     const { data, send } = await new Promise<{ data: Buffer; send: (signature: Buffer) => void }>(
       (resolve) => {
-        this.#protocol.authPK(user, key, algorithm, (data, send) => resolve({ data, send }));
+        this.#protocol.authPK(user, key, name, (data, send) => resolve({ data, send }));
       },
     );
     const signature = await sign(data);
-    return this.#exchange(() => send(signature));
+    if (!offered.certificate) return this.#exchange(() => send(signature));
+    // The package would write the certificate's name into the signature, where the key's stands.
+    const request = data.subarray(4 + this.sessionId.length);
+    const value = convertSignature(signature, key.type);
+    if (value === false) throw new Error('a signature of no known form');
+    const blob = new Writer().text(algorithm).string(value).done();
+    return this.#exchange(() => {
+      this.#protocol._authsQueue.push('publickey');
+      this.#send(new Writer().raw(request).string(blob).done());
+    });
   }
+}
+
+/** The key as it is asked about: a certificate has a blob and an algorithm name of its own. */
+function onWire({ key, certificate }: OfferedKey, algorithm: string) {
+  if (!certificate) return { key, name: algorithm };
+  const shown = Object.create(key, { getPublicSSH: { value: () => certificate } }) as ParsedKey;
+  return { key: shown, name: `${algorithm}-cert-v01@openssh.com` };
 }
 
 function unasked(): ClientFailure {
@@ -257,6 +289,7 @@ function protocolOf(client: Client): Protocol {
     typeof protocol._onPacket === 'function' &&
     typeof protocol._packetRW?.write.finalize === 'function' &&
     typeof sendPacket === 'function' &&
+    typeof convertSignature === 'function' &&
     (['authNone', 'authPassword', 'authPK', 'authKeyboard', 'authInfoRes'] as const).every(
       (name) => typeof protocol[name] === 'function',
     );

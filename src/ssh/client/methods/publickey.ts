@@ -27,7 +27,8 @@ async function offer(identity: Identity, context: MethodContext): Promise<Outcom
   const { wire, plan } = context;
   if (identity.publicKey) {
     const algorithm = algorithmFor(identity.publicKey, context);
-    const reply = await wire.queryKey(plan.user, identity.publicKey, algorithm.name);
+    const offered = { key: identity.publicKey, certificate: identity.certificate };
+    const reply = await wire.queryKey(plan.user, offered, algorithm.name);
     if (reply.is !== 'key-accepted') return outcomeOf(reply);
   }
   const signer = await identity.unlock();
@@ -35,7 +36,8 @@ async function offer(identity: Identity, context: MethodContext): Promise<Outcom
   const algorithm = algorithmFor(signer.publicKey, context);
   const sign = (data: Buffer): Promise<Buffer> => signer.sign(data, algorithm.hash);
   try {
-    return outcomeOf(await wire.proveKey(plan.user, signer.publicKey, algorithm.name, sign));
+    const proven = { key: signer.publicKey, certificate: identity.certificate };
+    return outcomeOf(await wire.proveKey(plan.user, proven, algorithm.name, sign));
   } catch (error) {
     if (error instanceof ClientFailure) throw error;
     const why = error instanceof SshdeskError ? error.detail : String(error);
