@@ -7,6 +7,7 @@ import { finished } from 'node:stream/promises';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { Program, ProgramEnd, ProgramStart } from '../../ssh/client/program.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
+import type { Channel } from '../../ssh/connection/channel.ts';
 import { feed, pump } from '../../ssh/connection/pump.ts';
 import { EscapeFilter } from './escape.ts';
 import { LocalTty } from './local-tty.ts';
@@ -29,6 +30,8 @@ export interface Streams {
   readonly stderr: NodeJS.WriteStream;
 }
 
+/** What may still come for a reader that has left; more than windows hold. */
+const maxUnreadBytes = 16 * 1024 * 1024;
 /** What is no status of a program: a signal, no word at all, and every failure of ours. */
 export const noStatus = 255;
 
@@ -115,6 +118,19 @@ function exitCodeOf(end: ProgramEnd, isOutputGone: boolean, terminal: Terminal):
   return noStatus;
 }
 
+/** A program that is told (eow) ends of it; where it never hears of it the channel is closed. */
+function discard(channel: Channel): void {
+  let bytes = 0;
+  channel.receive({
+    write(data) {
+      bytes += data.length;
+      if (bytes > maxUnreadBytes) channel.abort();
+      return true;
+    },
+    end: () => undefined,
+  });
+}
+
 class RunningProgram {
   readonly #program: Program;
   readonly #streams: Streams;
@@ -167,7 +183,9 @@ class RunningProgram {
     const outWritten = finished(stdout, { readable: false }).catch(() => {
       this.isOutputGone = true;
     });
-    feed(channel, stdout, () => undefined);
+    feed(channel, stdout, (error) => {
+      if (error) discard(channel);
+    });
     await outWritten;
     await new Promise<void>((resolve) => {
       if (isErrorGone) resolve();

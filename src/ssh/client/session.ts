@@ -237,6 +237,7 @@ export class ClientSession {
     this.#connection = new Connection(transport, {
       channelTypes: this.#channelTypes,
       globalRequests: new Map([[announcementName, this.#hostKeysAnnounced(options)]]),
+      isClient: true,
     });
     this.#keepalive = this.#startKeepalive(options);
     transport.onPayload = (payload) => {

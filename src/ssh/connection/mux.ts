@@ -50,6 +50,8 @@ export interface ConnectionOptions {
   readonly channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
   /** Rows besides those of `global-requests.ts`; what is absent is answered with FAILURE. */
   readonly globalRequests?: ReadonlyMap<string, GlobalRequestHandler>;
+  /** A client says eow@openssh.com to every server: who does not know it leaves it alone. */
+  readonly isClient?: boolean;
 }
 
 /** What the client made of a channel that we asked it to open (RFC 4254 §5.1). */
@@ -82,6 +84,7 @@ export class Connection implements ChannelCarrier, ChannelOpener {
   readonly #transport: ConnectionTransport;
   readonly #channelTypes: ReadonlyMap<string, ChannelOpenHandler>;
   readonly #globalRequests: ReadonlyMap<string, GlobalRequestHandler>;
+  readonly #isClient: boolean;
   readonly #channels = new Map<number, Channel>();
   #openingChannels = 0;
   /** Those that we asked for, by our number; the client has not answered yet. */
@@ -106,6 +109,7 @@ export class Connection implements ChannelCarrier, ChannelOpener {
   constructor(transport: ConnectionTransport, options: ConnectionOptions) {
     this.#transport = transport;
     this.#channelTypes = options.channelTypes;
+    this.#isClient = options.isClient === true;
     this.#globalRequests = new Map([...globalRequests, ...(options.globalRequests ?? [])]);
     this.#handlers = new Map<number, (payload: Buffer) => void>([
       [GlobalRequest.number, (payload) => this.#receiveGlobalRequest(payload)],
@@ -297,7 +301,7 @@ export class Connection implements ChannelCarrier, ChannelOpener {
   }
 
   get knowsEow(): boolean {
-    return this.#transport.peerVersion.startsWith('SSH-2.0-OpenSSH');
+    return this.#isClient || this.#transport.peerVersion.startsWith('SSH-2.0-OpenSSH');
   }
 
   send(payload: Buffer): void {
