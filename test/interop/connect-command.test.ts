@@ -150,9 +150,12 @@ describe('connect runs commands', lab, () => {
   });
 
   test('-s gives a subsystem byte for byte; one that is not there is 255', async () => {
-    const init = Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]);
-    const outcome = await connectTo(server, { key, args: ['-s', 'sftp'], input: init });
-    assert.deepEqual([outcome.status, outcome.stdout[4]], [0, 2]);
+    await using sftp = spawnConnect(server, { key, args: ['-s', 'sftp'] });
+    sftp.process.stdin?.write(Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]));
+    const answer = await eventually('VERSION', () => sftp.stdout.length > 8 && sftp.stdout);
+    assert.equal(answer.charCodeAt(4), 2);
+    sftp.process.stdin?.end();
+    assert.equal((await sftp.finished).code, 0);
     const none = await connectTo(server, { key, args: ['-s', 'nonesuch'] });
     assert.equal(none.status, 255);
     assert.match(none.stderr, /subsystem nonesuch/);

@@ -32,7 +32,8 @@ function environmentOf(options: ClientOptions): NodeJS.ProcessEnv {
 /** Options of the server and the key; nothing of the machine's own configuration. */
 function reachArguments(server: Reachable, options: ClientOptions): readonly string[] {
   return [
-    ...['-F', 'none', '-p', String(server.port), '--batch'],
+    ...(options.args?.includes('-F') === true ? [] : ['-F', 'none']),
+    ...['-p', String(server.port), '--batch'],
     ...['-o', `UserKnownHostsFile=${server.knownHosts}`, '-o', 'GlobalKnownHostsFile=none'],
     ...['-o', 'StrictHostKeyChecking=yes', '-o', 'IdentitiesOnly=yes'],
     ...(options.key === undefined ? [] : ['-i', options.key.file]),
