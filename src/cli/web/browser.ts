@@ -47,6 +47,11 @@ export function browserCommands(
   ];
 }
 
+/** Whether there is a command to try at all. */
+export function hasBrowser(environment: NodeJS.ProcessEnv, platform: NodeJS.Platform): boolean {
+  return browserCommands(environment, platform, '').length > 0;
+}
+
 /** A page in a folder of mode 0700 that leads to `target`; removed by `close`. */
 export class LeadingPage {
   readonly #folder: string;
@@ -58,7 +63,7 @@ export class LeadingPage {
   }
 
   static async write(target: string, environment: NodeJS.ProcessEnv): Promise<LeadingPage> {
-    const folder = await mkdtemp(join(environment.XDG_RUNTIME_DIR || tmpdir(), 'sshdesk-web-'));
+    const folder = await privateFolder(environment.XDG_RUNTIME_DIR);
     try {
       await chmod(folder, 0o700);
       const path = join(folder, 'desktop.html');
@@ -73,6 +78,19 @@ export class LeadingPage {
   async close(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** A place of the login that is not there any more, as under su, is none. */
+async function privateFolder(runtimeDirectory: string | undefined): Promise<string> {
+  const name = 'sshdesk-web-';
+  if (runtimeDirectory) {
+    try {
+      return await mkdtemp(join(runtimeDirectory, name));
+    } catch {
+      // The other place will do; why it does not, if so, is said from there.
+    }
+  }
+  return mkdtemp(join(tmpdir(), name));
 }
 
 /** `target` is made of our own host, port and base64url. */
@@ -101,7 +119,7 @@ function isLaunched(command: BrowserCommand, environment: NodeJS.ProcessEnv): Pr
   const { program, words } = command;
   return new Promise((resolve) => {
     const child = spawn(program, words, { detached: true, stdio: 'ignore', env: environment });
-    const timer = setTimeout(() => resolve(true), launchMs);
+    const timer = setTimeout(() => resolve(true), launchMs).unref();
     const end = (isGood: boolean): void => {
       clearTimeout(timer);
       resolve(isGood);

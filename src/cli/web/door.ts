@@ -13,6 +13,7 @@ import { ClientFailure } from '../../ssh/client/failure.ts';
 import { listenTroubles } from '../connect/listen.ts';
 import { assetTable, readAsset } from './assets.ts';
 import type { Asset } from './assets.ts';
+import { allowedUsers, isAllowedPeer } from './peer-user.ts';
 import { json, refuseSocket, send, sentence } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Seat } from './seat.ts';
@@ -63,6 +64,9 @@ export class WebDoor {
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
   readonly #assets = assetTable();
+  readonly #allowed = allowedUsers(process.env);
+  /** Whether a socket is of one of them; looked up when it comes, waited for before any answer. */
+  readonly #peers = new WeakMap<Duplex, Promise<boolean>>();
   readonly #seats: readonly Seat[];
   readonly #settings: PageSettings;
   readonly #events: DoorEvents;
@@ -98,7 +102,10 @@ export class WebDoor {
     this.#server.maxConnections = maxSockets;
     this.#server.maxRequestsPerSocket = maxRequestsPerSocket;
     this.#server.setTimeout(requestMs, (socket) => socket.destroy());
-    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on('connection', (socket) => this.#meet(socket));
+    this.#server.on('upgrade', (request, socket, head) => {
+      void this.#upgrade(request, socket, head);
+    });
     this.#server.on('connect', (_request, socket) => refuseSocket(socket, 405));
     this.#server.on('checkContinue', (_request, response) => this.#refuse(response, 417));
     this.#server.on('clientError', (_error, socket) => {
@@ -120,6 +127,15 @@ export class WebDoor {
     const bound = (this.#server.address() as AddressInfo).port;
     this.#host = new URL(`http://127.0.0.1:${bound}`).host;
     return bound;
+  }
+
+  #meet(socket: Socket): void {
+    const { remotePort = 0, localPort = 0 } = socket;
+    const looked = isAllowedPeer(this.#allowed, remotePort, localPort);
+    this.#peers.set(socket, looked);
+    void looked.then((isAllowed) => {
+      if (!isAllowed) socket.destroy();
+    });
   }
 
   get origin(): string {
@@ -155,6 +171,7 @@ export class WebDoor {
   }
 
   async #replyTo(request: IncomingMessage): Promise<Reply> {
+    if (!(await this.#peers.get(request.socket))) return sentence(403, words.path);
     if (!this.#isOurHost(request)) return sentence(421, words.address);
     const { method, url = '' } = request;
     if (url === '/token') {
@@ -188,8 +205,12 @@ export class WebDoor {
     return sentence(403, outcome === 'used' ? words.used : words.late);
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
+    if (!(await this.#peers.get(socket)) || socket.destroyed) {
+      socket.destroy();
+      return;
+    }
     const seat = this.#seats.find(({ path }) => request.url === `${path}rfb`);
     if (!this.#isOurHost(request)) refuseSocket(socket, 421);
     else if (request.headers.origin !== this.origin) refuseSocket(socket, 403);

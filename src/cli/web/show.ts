@@ -9,7 +9,7 @@ import type { Desktops } from '../connect/desktop.ts';
 import type { Terminal } from '../connect/terminal.ts';
 import { Attendance } from './attendance.ts';
 import type { Patience } from './attendance.ts';
-import { LeadingPage, browserCommands, openBrowser } from './browser.ts';
+import { LeadingPage, browserCommands, hasBrowser, openBrowser } from './browser.ts';
 import { WebDoor } from './door.ts';
 import type { PageSettings } from './door.ts';
 import { Seat } from './seat.ts';
@@ -52,6 +52,7 @@ export class WebShow {
   readonly #session: ClientSession;
   #leading: LeadingPage | null = null;
   #isWarned = false;
+  #isOver = false;
 
   constructor(
     desktops: Desktops,
@@ -98,12 +99,14 @@ export class WebShow {
     void this.#attendance.over.then((how) => this.#ended.resolve(absent(how)));
     try {
       await this.#door.open(this.#request.port);
-      await this.#announce();
+      // A browser may take its time; Ctrl-C does not wait for it.
+      await Promise.race([this.#announce(), this.#ended.promise]);
       const { code, text, isFailure } = await this.#ended.promise;
       this.#closePages(code, text);
       if (isFailure) throw new ClientFailure('desktop', text);
       if (!signal.aborted) this.#terminal.line(text);
     } finally {
+      this.#isOver = true;
       this.#attendance.stop();
       this.#door.close();
       await this.#leading?.close();
@@ -114,12 +117,8 @@ export class WebShow {
   async #announce(): Promise<void> {
     const [first = '', ...others] = this.#tokens.map((token) => `${this.#door.origin}/#${token}`);
     this.#terminal.progress('');
-    let isOpened = false;
-    if (this.#request.isOpened) {
-      this.#leading = await LeadingPage.write(first, process.env);
-      const commands = browserCommands(process.env, process.platform, this.#leading.address);
-      isOpened = await openBrowser(commands, process.env);
-    }
+    const isOpened = this.#request.isOpened && (await this.#lead(first));
+    if (this.#isOver) return;
     const once = `(once, within ${tokenMs / 60_000} minutes)`;
     this.#terminal.line(
       isOpened
@@ -131,6 +130,19 @@ export class WebShow {
       this.#terminal.line(`For other browsers, each ${once}:`);
       process.stdout.write(others.map((address) => `${address}\n`).join(''));
     }
+  }
+
+  /** False: no browser could be started; the address will do. */
+  async #lead(address: string): Promise<boolean> {
+    if (!hasBrowser(process.env, process.platform)) return false;
+    try {
+      this.#leading = await LeadingPage.write(address, process.env);
+    } catch (error) {
+      this.#terminal.line(`Warning: no browser is started: ${(error as Error).message}`);
+      return false;
+    }
+    const commands = browserCommands(process.env, process.platform, this.#leading.address);
+    return openBrowser(commands, process.env);
   }
 
   async #serve(seat: Seat, socket: ViewerSocket): Promise<void> {

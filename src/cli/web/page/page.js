@@ -47,6 +47,8 @@ function connect(path, { title, isResized }) {
   const socket = new WebSocket(`ws://${location.host}${path}rfb`);
   const rfb = new RFB(element('desktop'), socket, { shared: true });
   rfb.resizeSession = isResized;
+  // With a size of its own the desktop is shown whole.
+  rfb.scaleViewport = !isResized;
   rfb.background = '#282828';
   let reason = null;
   socket.addEventListener('close', ({ code, reason: text }) => {

@@ -10,7 +10,7 @@ import { WebSocket } from 'ws';
 import { WebDoor } from '../../../../../src/cli/web/door.ts';
 import { Seat } from '../../../../../src/cli/web/seat.ts';
 import { MemoryChannel } from '../../../../support/memory-channel.ts';
-import { eventually } from '../../../../support/child.ts';
+import { eventually, run } from '../../../../support/child.ts';
 import type { ViewerSocket } from '../../../../../src/cli/web/viewer-socket.ts';
 
 interface Answer {
@@ -273,6 +273,17 @@ describe('the local web door', { timeout: 60_000 }, () => {
     await new Promise((resolve, reject) => void socket.on('open', resolve).on('error', reject));
     return socket;
   }
+
+  test('another user of the computer is cut off before anything is answered', {
+    skip: process.getuid?.() === 0 ? false : 'needs root, to be another user',
+  }, async () => {
+    const request = `GET / HTTP/1.1\\r\\n${host()}\\r\\nConnection: close\\r\\n\\r\\n`;
+    const script = `exec 3<>/dev/tcp/127.0.0.1/${port}; printf '${request}' >&3; cat <&3`;
+    const as = (uid: number) =>
+      run('setpriv', [`--reuid=${uid}`, '--clear-groups', 'bash', '-c', script]);
+    assert.match((await as(0)).stdout, /^HTTP\/1\.1 200 /);
+    assert.equal((await as(65534)).stdout, '');
+  });
 
   test('a frame that no browser of ours sends ends the socket, and the desktop hears nothing', async () => {
     for (const [frame, code] of [
