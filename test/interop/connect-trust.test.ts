@@ -147,6 +147,11 @@ describe('connect trusts a host', { skip: isRoot ? false : 'needs root', timeout
     assert.equal(command, `ssh-keygen -f '${known}' -R '${host}'`);
     await output('sh', ['-c', command]);
     assert.equal(await readFile(known, 'utf8'), '# mine\n');
+    const lent = ['ForwardAgent=/nonexistent', 'LocalForward=0 127.0.0.1:1'];
+    const careless = await list(lines, 'StrictHostKeyChecking=no', ...lent);
+    assert.equal(careless.code, 0, careless.stderr);
+    assert.match(careless.stderr, /HAS CHANGED[^]*Connecting without passwords/);
+    assert.match(careless.stderr, /Neither the agent nor ports are forwarded/);
   });
 
   test('an unknown key with --batch is refused, and with accept-new kept behind what is there', async () => {

@@ -89,7 +89,7 @@ async function loginOver(
   signal.addEventListener('abort', cut);
   let verdict: HostKeyVerdict = { mayUsePasswords: true, mayUpdate: false };
   try {
-    return await openSession({
+    const session = await openSession({
       socket,
       offer: settings.isHostKeyOrderKept
         ? settings.offer
@@ -112,6 +112,8 @@ async function loginOver(
       keepaliveIntervalMs: settings.keepaliveIntervalMs,
       keepaliveCountMax: settings.keepaliveCountMax,
     });
+    session.isHostKeyChanged = !verdict.mayUsePasswords;
+    return session;
   } catch (error) {
     signal.throwIfAborted();
     throw error;

@@ -112,8 +112,16 @@ class ConnectRun {
     const session = await login(settings, this.#terminal, this.#signal);
     session.onRefused = (what) => this.#terminal.line(`Warning: the server refuses ${what}.`);
     const { agentForwarding } = settings;
-    if (agentForwarding.is === 'to') forwardAgent(session, agentForwarding.path);
-    const forwards = new Forwards(session, this.#forwarding(settings), this.#terminal);
+    const { isHostKeyChanged } = session;
+    if (isHostKeyChanged) {
+      this.#terminal.line(
+        'Neither the agent nor ports are forwarded to a host whose key has changed.',
+      );
+    } else if (agentForwarding.is === 'to') {
+      forwardAgent(session, agentForwarding.path);
+    }
+    const forwarding = this.#forwarding(settings, isHostKeyChanged);
+    const forwards = new Forwards(session, forwarding, this.#terminal);
     try {
       await this.#untilEnd(session, forwards.start());
       if (purpose.is === 'program') {
@@ -129,10 +137,12 @@ class ConnectRun {
   }
 
   /** A list and a picture take a moment: forwards of the configuration are for who stays. */
-  #forwarding(settings: Settings): ForwardSettings {
+  #forwarding(settings: Settings, isHostKeyChanged: boolean): ForwardSettings {
     const { is } = this.#request.purpose;
     const isShort = is === 'list' || is === 'screenshot';
-    return isShort ? { ...settings.forwarding, forwards: [] } : settings.forwarding;
+    return isShort || isHostKeyChanged
+      ? { ...settings.forwarding, forwards: [] }
+      : settings.forwarding;
   }
 
   async #program(

@@ -222,6 +222,8 @@ export class ClientSession {
   readonly sessionId: Buffer;
   #isClosing = false;
   #failure: ClientFailure | null = null;
+  /** It goes on all the same (StrictHostKeyChecking no), so nothing of the person's is to be lent. */
+  isHostKeyChanged = false;
   /** Every program of the session asks for the agent (auth-agent-req@openssh.com). */
   isAgentForwarded = false;
   /** The server refuses what a program can do without, such as agent forwarding. */
