@@ -8,6 +8,7 @@ import { inLab } from '../support/lab.ts';
 import { serverKind } from '../support/server.ts';
 import { Bench, type Figure } from './bench.ts';
 import { bulk } from './figures/bulk.ts';
+import { card } from './figures/card.ts';
 import { desktop } from './figures/desktop.ts';
 import { echo } from './figures/echo.ts';
 import { flood } from './figures/flood.ts';
@@ -36,6 +37,7 @@ const { values } = parseArgs({
 const figures: readonly Figure[] = [
   login,
   kerberos,
+  card,
   waiting,
   match,
   bulk,

@@ -3,6 +3,7 @@
  * is, and with the faults of test/lab/card_faults.c in front. Runs in: test.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, before, describe, test } from 'node:test';
@@ -12,6 +13,7 @@ import { CardSession } from '../../keys/pkcs11/card-session.ts';
 import { verify } from '../../keys/signature.ts';
 import { Card, type FaultyCard, noCard } from '../support/card.ts';
 import { Child, eventually } from '../support/child.ts';
+import { placesOf } from '../support/memory-places.ts';
 import { allProcesses, readProcFile } from '../support/server.ts';
 
 /** A shared object that is there, and is none. */
@@ -109,7 +111,7 @@ describe('a PKCS#11 module', { skip: noCard() ?? false, timeout: 60_000 }, () =>
     assert.ok(key);
     assert.equal(await session.isAlwaysAuthenticate(key), true);
     await session.sign(key, key.type, data, () => Promise.resolve(pin()));
-    assert.deepEqual(faulty.calls().slice(-4), ['C_SignInit', 'C_Login', 'context', 'C_Sign']);
+    assert.deepEqual(faulty.calls().slice(-5, -1), ['C_SignInit', 'C_Login', 'context', 'C_Sign']);
     await assert.rejects(
       session.sign(key, key.type, data, () => Promise.resolve(Buffer.from('000000'))),
       /the PIN is wrong; it was not tried again \(CKR_PIN_INCORRECT\)/,
@@ -256,6 +258,14 @@ describe('a PKCS#11 module', { skip: noCard() ?? false, timeout: 60_000 }, () =>
     const [, , , , group, itsSession, terminal] = statOf(read('stat'));
     assert.deepEqual([group, itsSession, terminal], [String(pid), String(pid), '0']);
     await module.close();
+  });
+
+  test('the PIN is not in the memory of the process with the module after it was checked', async () => {
+    const own = new Card(`canary-${randomBytes(12).toString('hex')}`);
+    const module = await start({ module: own.module, environment: own.place });
+    await (await sessionOf(module)).logIn(Buffer.from(own.pin));
+    const held = [Buffer.from(own.pin), Buffer.from(own.pin, 'utf16le')];
+    assert.deepEqual(placesOf(cardProcess(process.pid), held), []);
   });
 
   test('a file that is no module, and one that others can change, are not loaded', async () => {

@@ -4,11 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Card, type FaultyCard, noCard } from '../support/card.ts';
 import { Child, eventually, run } from '../support/child.ts';
 import { authorize, checkout, findUser, inLab, makeKey, makeUser } from '../support/lab.ts';
+import { placesOf } from '../support/memory-places.ts';
 import { allProcesses, startServer, type TestServer } from '../support/server.ts';
 import { openTerminal, type Terminal } from '../support/terminal.ts';
 
@@ -289,16 +291,27 @@ describe('connect with a smart card', {
     assert.match(outcome.stderr, /everybody can write there .*: chmod o-w \S+open\.so/);
   });
 
-  test('after the login the card process has gone', async () => {
-    const args = words('only1', ...provider());
+  test('after the login the card process has gone, and the PIN from the client’s memory', async () => {
+    const own = new Card(`canary-${randomBytes(12).toString('hex')}`);
+    own.makeKey('EC:prime256v1', '01');
+    const listed = await sshdesk(['keys', 'list', '--pkcs11', own.module, '--public'], own.place);
+    makeUser('canary', { authorizedKeys: [listed.stdout.trim()] });
+    const args = words('canary', '--pkcs11', own.module);
     const listen = args.map((word) => (word === '--list' ? '--listen=0' : word));
-    const terminal = onTerminal(listen.filter((word) => word !== '--json'));
+    const terminal = onTerminal(
+      listen.filter((word) => word !== '--json'),
+      own.place,
+    );
     await terminal.shows(prompt);
-    terminal.type(`${card.pin}\r`);
-    await server.logged(/Accepted publickey for only1 /);
+    terminal.type(`${own.pin}\r`);
+    await server.logged(/Accepted publickey for canary /);
     await eventually('the end of the card process', () =>
       allProcesses().every(({ title }) => !title.startsWith('sshdesk: card')),
     );
+    const held = [Buffer.from(own.pin), Buffer.from(own.pin, 'utf16le')];
+    const client = allProcesses().find(({ title }) => /main\.ts connect .*--listen=0/.test(title));
+    assert.ok(client);
+    assert.deepEqual(placesOf(client.pid, held), []);
     terminal.kill();
   });
 });

@@ -1,6 +1,7 @@
 /*
  * A PKCS#11 module between the one who calls and another module, with what modules and cards do
- * wrong, at one function: CARD_FAULT=KIND@FUNCTION. Calls are written down in the file CARD_LOG.
+ * wrong, at one function: CARD_FAULT=KIND@FUNCTION. Calls, and how long the card signed, are written
+ * down in the file CARD_LOG.
  * CARD_MODULE is the real one, CARD_FLAGS are added to the flags of each token, CARD_PIN is what a
  * person types on the pad of the reader, CARD_POINT=raw gives curve points without their DER, and
  * CARD_HIDE=public hides public keys until the PIN was given. For tests.
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <pkcs11/pkcs11.h>
@@ -174,8 +176,15 @@ static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
 
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG length,
                   CK_BYTE_PTR signature, CK_ULONG_PTR signature_length) {
+  struct timespec began, done;
+  char took[64];
   FAULT("C_Sign");
+  clock_gettime(CLOCK_MONOTONIC, &began);
   CK_RV rv = real->C_Sign(session, data, length, signature, signature_length);
+  clock_gettime(CLOCK_MONOTONIC, &done);
+  snprintf(took, sizeof took, "microseconds %ld",
+           (done.tv_sec - began.tv_sec) * 1000000 + (done.tv_nsec - began.tv_nsec) / 1000);
+  note(took);
   if (rv == CKR_OK && strcmp(setting("CARD_FAULT"), "wrong@signature") == 0) {
     signature[*signature_length - 1] ^= 1;
   }

@@ -33,11 +33,12 @@ export interface FaultyCard {
 
 export class Card {
   readonly module: string;
-  readonly pin = '135791';
+  readonly pin: string;
   /** `tokens` is in it. */
   readonly folder = mkdtempSync('/tmp/card-');
 
-  constructor() {
+  constructor(pin = '135791') {
+    this.pin = pin;
     if (module === undefined) {
       throw new Error('no SoftHSM');
     }

@@ -4,63 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
 import { inLab, makeUser, setPassword } from '../support/lab.ts';
+import { placesOf } from '../support/memory-places.ts';
 import { RawSsh } from '../support/raw-ssh.ts';
 import { serverKind, startServer, type TestServer } from '../support/server.ts';
 import { keyboardInteractive, password } from '../support/userauth.ts';
 
 const lab = inLab(import.meta.url);
-const chunkBytes = 1024 * 1024;
-
-/** Every place at which the readable memory of a process holds one of the words. */
-function placesOf(pid: number, words: readonly Buffer[]): readonly string[] {
-  const found: string[] = [];
-  const memory = openSync(`/proc/${pid}/mem`, 'r');
-  try {
-    for (const line of readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n')) {
-      const [, from = '', to = '', mode = '', name = ''] =
-        /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)$/.exec(line) ?? [];
-      if (mode.startsWith('rw') && name !== '[vvar]') {
-        const [start, end] = [Number.parseInt(from, 16), Number.parseInt(to, 16)];
-        found.push(
-          ...withIn(memory, start, end, words).map((at) => `${at.toString(16)} ${mode} ${name}`),
-        );
-      }
-    }
-  } finally {
-    closeSync(memory);
-  }
-  return found;
-}
-
-function withIn(memory: number, start: number, end: number, words: readonly Buffer[]): number[] {
-  const found: number[] = [];
-  const longest = Math.max(...words.map((word) => word.length));
-  const chunk = Buffer.alloc(chunkBytes + longest);
-  for (let at = start; at < end; at += chunkBytes) {
-    let length: number;
-    try {
-      length = readSync(memory, chunk, 0, Math.min(chunk.length, end - at), at);
-    } catch (error) {
-      // Reserved, with nothing behind it.
-      if (['EIO', 'EFAULT'].includes((error as NodeJS.ErrnoException).code ?? '')) {
-        continue;
-      }
-      throw error;
-    }
-    for (const word of words) {
-      const offset = chunk.subarray(0, length).indexOf(word);
-      if (offset >= 0) {
-        found.push(at + offset);
-      }
-    }
-  }
-  return found;
-}
-
 describe('a password in memory', lab, () => {
   let server: TestServer;
   const secret = `canary-${randomBytes(12).toString('hex')}`;
