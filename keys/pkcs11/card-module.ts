@@ -3,25 +3,22 @@
  * than each answer may take, ended. However the module fails, what waits for it fails with a
  * `CardError`. Runs in: user (client), monitor (host keys).
  */
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { SeqpacketLink, socketPair } from '../../src/base/link.native.ts';
+import { SeqpacketLink } from '../../src/base/link.native.ts';
 import { closeDescriptor } from '../../src/base/socket.native.ts';
 import type { Call } from '../../src/ssh/wire/call.ts';
 import type { AnyFields, Values } from '../../src/ssh/wire/field.ts';
 import { CallFailure, Peer } from '../../src/ssh/wire/peer.ts';
 import * as calls from './calls.ts';
+import { type CardProcess, type CardStart, startCardProcess } from './card-start.ts';
 import { CardError, meaningOf } from './card-error.ts';
 
-export interface CardModuleOptions {
+export interface CardModuleOptions extends CardStart {
   /** Checked by the process that loads it (module-file.ts). */
   readonly path: string;
-  /** Modules find their own configuration by it; what would steer Node is left out. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly deadlines?: Partial<CardDeadlines>;
-  /** As whom the module runs, when the caller is root and it should not. */
-  readonly user?: { readonly uid: number; readonly gid: number };
+  /** Begun before; taken over. */
+  readonly process?: CardProcess | undefined;
 }
 
 export interface CardDeadlines {
@@ -42,7 +39,6 @@ const usualDeadlines: CardDeadlines = {
 const finalizeMs = 2000;
 /** From the end of the link to the news of how the process ended. */
 const reapMs = 2000;
-const program = fileURLToPath(new URL('card-process.ts', import.meta.url));
 const noPin = Buffer.alloc(0);
 
 type Reply<C> = C extends Call<AnyFields, infer R> ? Values<R> : never;
@@ -76,32 +72,19 @@ export class CardModule {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    const [ours, theirs] = socketPair();
-    try {
-      this.#child = spawn(
-        process.execPath,
-        [
-          '--disable-warning=ExperimentalWarning',
-          '--disable-sigusr1',
-          program,
-          String(process.pid),
-        ],
-        {
-          // Not the terminal: a module that prints or asks would do it in the client's name.
-          stdio: ['ignore', 'ignore', 'ignore', theirs],
-          detached: true,
-          env: withoutNode(options.environment),
-          ...options.user,
-        },
-      );
-    } finally {
-      closeDescriptor(theirs);
-    }
-    this.#peer = new Peer(new SeqpacketLink(ours), { closeDescriptor, rejectDescriptors: true });
+    const { child, link } = options.process ?? startCardProcess(options);
+    this.#child = child;
+    child.ref();
+    this.#peer = new Peer(new SeqpacketLink(link), { closeDescriptor, rejectDescriptors: true });
     this.#child.on('error', (error) => this.#finish(`cannot be started: ${error.message}`));
-    this.#child.on('exit', (code, signal) => {
+    const onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
       this.#finish(`ended while ${this.#doing} (${signal ?? `exit status ${code}`})`);
-    });
+    };
+    // One that was begun before may have ended before.
+    if (child.exitCode !== null || child.signalCode !== null) {
+      onExit(child.exitCode, child.signalCode);
+    }
+    child.on('exit', onExit);
     this.#peer.onEnd = (error) => {
       const said = error === undefined ? 'hung up' : `answered nonsense (${error.message})`;
       setTimeout(() => this.#finish(`${said} while ${this.#doing}`), error ? 0 : reapMs).unref();
@@ -257,12 +240,4 @@ function loadError(path: string, error: CardError): CardError {
   // A refusal names the file itself.
   if (code === calls.failure.refused) return error;
   return new CardError(`${path}: not a PKCS#11 module that works here: ${detail}`, code);
-}
-
-function withoutNode(
-  environment: Readonly<Record<string, string | undefined>>,
-): Record<string, string | undefined> {
-  return Object.fromEntries(
-    Object.entries(environment).filter(([name]) => !name.startsWith('NODE_')),
-  );
 }

@@ -4,6 +4,7 @@
  * pair as descriptor 3 and its own pid as argument; it ends when that does. Runs in: card.
  */
 import { readlinkSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { endWithParent, setNotDumpable, setProcessTitle } from '../../src/base/confine.native.ts';
 import { ConfigError } from '../../src/base/errors.ts';
 import { SeqpacketLink } from '../../src/base/link.native.ts';
@@ -16,6 +17,7 @@ import { Library, type ObjectRecord } from './library.native.ts';
 import { checkModuleFile } from './module-file.ts';
 
 const link = 3;
+const keepMs = 20;
 
 /** No core and no reading of its memory by others: a PIN passes through here. */
 setNotDumpable();
@@ -74,6 +76,8 @@ class CardProcess {
     }
     const resolved = checked(path);
     this.#library = new Library(resolved);
+    // It ends by a signal, at which nothing would be kept. Later: somebody waits for the answer.
+    setTimeout(flushCompileCache, keepMs).unref();
     return { resolved };
   }
 

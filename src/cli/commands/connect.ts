@@ -4,10 +4,11 @@
  */
 import type { Argv, ArgumentsCamelCase, CommandModule } from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import type { CardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
-import { runConnect } from '../connect/run.ts';
 import type { ConnectRequest, Purpose } from '../connect/run.ts';
-import { noStatus } from '../connect/remote-program.ts';
+import { noStatus } from '../connect/no-status.ts';
+import type { SshArguments } from '../connect/ssh-arguments.ts';
 import {
   programOf,
   type SessionArguments,
@@ -15,7 +16,7 @@ import {
   sessionOptions,
   shorthandsOf,
 } from '../connect/session-arguments.ts';
-import { maxViewers } from '../web/show.ts';
+import { maxViewers } from '../web/max-viewers.ts';
 import { parseGeometry } from '../connect/target.ts';
 import { withProfile } from '../profile/merge.ts';
 import { ProfileStore, profileFolder } from '../profile/store.ts';
@@ -80,9 +81,22 @@ export const connect: CommandModule<object, Arguments> = {
       process.exitCode = isProgram(given) ? noStatus : usageExitCode;
       return;
     }
-    process.exitCode = await runConnect(request);
+    // Begun before the greater part of this program is loaded, which takes as long.
+    const cardProcess = wantsCard(request.ssh) ? await beginCardProcess() : undefined;
+    const { runConnect } = await import('../connect/run.ts');
+    process.exitCode = await runConnect({ ...request, ssh: { ...request.ssh, cardProcess } });
   },
 };
+
+/** As far as the command line tells; a configuration file is read later. */
+function wantsCard({ pkcs11, options: given }: SshArguments): boolean {
+  return pkcs11 !== undefined || given.some((option) => /^\s*pkcs11provider\b/i.test(option));
+}
+
+async function beginCardProcess(): Promise<CardProcess> {
+  const { startCardProcess } = await import('../../../keys/pkcs11/card-start.ts');
+  return startCardProcess({ environment: process.env });
+}
 
 /** The words of `sshdesk connect` as yargs is to see them: the command behind `--`. */
 export function arrangeConnect(words: readonly string[]): readonly string[] {

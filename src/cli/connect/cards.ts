@@ -3,11 +3,13 @@
  * and only for a key that the server takes, everything given back after. Runs in: user.
  */
 import { userInfo } from 'node:os';
+import { env } from 'node:process';
 import { setNotDumpable } from '../../base/confine.native.ts';
 import { CardError } from '../../../keys/pkcs11/card-error.ts';
 import type { CardKey } from '../../../keys/pkcs11/card-keys.ts';
 import { CardModule } from '../../../keys/pkcs11/card-module.ts';
 import { CardSession } from '../../../keys/pkcs11/card-session.ts';
+import { type CardProcess, giveUpCardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { anyModule, knownModules } from '../../../keys/pkcs11/known-modules.ts';
 import { publicLine } from '../../../keys/public-key.ts';
 import { Reader } from '../../ssh/wire/reader.ts';
@@ -19,6 +21,8 @@ export interface CardChoice {
   /** A path, or `anyModule`. */
   readonly module: string;
   readonly isBatch: boolean;
+  /** Begun before, for one module. */
+  readonly process?: CardProcess | undefined;
   /** How long a module may take to start and to say what it has. */
   readonly listMs: number;
 }
@@ -49,15 +53,19 @@ export class Cards {
         'no PKCS#11 module is known here; install opensc-pkcs11, or name one: --pkcs11=/PATH',
       );
     }
-    const started = await Promise.all(paths.map((path) => this.#startOne(path)));
+    const [first] = paths;
+    if (first === undefined && this.#choice.process) giveUpCardProcess(this.#choice.process);
+    const started = await Promise.all(
+      paths.map((path) => this.#startOne(path, path === first ? this.#choice.process : undefined)),
+    );
     return started.flatMap((one) => one ?? []);
   }
 
-  async #startOne(path: string): Promise<CardModule | undefined> {
+  async #startOne(path: string, process?: CardProcess): Promise<CardModule | undefined> {
     const { listMs } = this.#choice;
     const deadlines = { startMs: listMs, answerMs: listMs };
     try {
-      const module = await CardModule.start({ path, environment: process.env, deadlines });
+      const module = await CardModule.start({ path, environment: env, deadlines, process });
       if (!this.#isClosed) return module;
       await module.close();
     } catch (error) {

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
+import { giveUpCardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { readPublicLine } from '../../../keys/public-line.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
@@ -125,9 +126,13 @@ async function loginOver(
 /** Loaded when there is one to open: the module starts while the connection is made. */
 async function openCards(settings: Settings, terminal: Terminal): Promise<Cards | null> {
   const { pkcs11Provider: module, isBatch, connectTimeoutMs: listMs } = settings;
-  if (module === null || !settings.methods.includes('publickey')) return null;
+  const { cardProcess: process } = settings;
+  if (module === null || !settings.methods.includes('publickey')) {
+    if (process) giveUpCardProcess(process);
+    return null;
+  }
   const { Cards: Opened } = await import('./cards.ts');
-  return new Opened({ module, isBatch, listMs }, terminal);
+  return new Opened({ module, isBatch, listMs, process }, terminal);
 }
 
 async function planUserauth(

@@ -11,6 +11,7 @@ import type { Channel } from '../../ssh/connection/channel.ts';
 import { feed, pump } from '../../ssh/connection/pump.ts';
 import { EscapeFilter } from './escape.ts';
 import { LocalTty } from './local-tty.ts';
+import { noStatus } from './no-status.ts';
 import type { ProgramSettings } from './session-settings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -32,8 +33,6 @@ export interface Streams {
 
 /** What may still come for a reader that has left; more than windows hold. */
 const maxUnreadBytes = 16 * 1024 * 1024;
-/** What is no status of a program: a signal, no word at all, and every failure of ours. */
-export const noStatus = 255;
 
 /** The exit code. Throws when it cannot be started, or the connection is lost under it. */
 export async function runProgram(

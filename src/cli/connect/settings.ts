@@ -4,6 +4,7 @@
  */
 import { homedir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { CardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { anyModule } from '../../../keys/pkcs11/known-modules.ts';
 import { ConfigError } from '../../base/errors.ts';
 import { applyConfig } from '../../ssh/client/config-file.ts';
@@ -59,6 +60,7 @@ export interface Settings {
   readonly methods: readonly string[];
   readonly gssapiAuthentication: boolean;
   readonly gssapiDelegateCredentials: boolean;
+  readonly cardProcess: CardProcess | undefined;
   /** A module's path, or `anyModule`; null: none. */
   readonly pkcs11Provider: string | null;
   readonly promptAttempts: number;
@@ -251,6 +253,7 @@ class SettingsReader {
       methods: this.#methods(),
       gssapiAuthentication: text('gssapiauthentication') !== 'no',
       gssapiDelegateCredentials: text('gssapidelegatecredentials') === 'yes',
+      cardProcess: this.#given.cardProcess,
       pkcs11Provider: this.#pkcs11Provider(text('pkcs11provider')),
       promptAttempts: Number(text('numberofpasswordprompts') ?? 3),
       keepaliveIntervalMs: Number(text('serveraliveinterval') ?? 15) * 1000,

@@ -2,6 +2,7 @@
  * What the command line says of the way to a host, and what of it goes for the hosts in between
  * (ProxyJump of ssh_config(5), -J). Runs in: user.
  */
+import type { CardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { jumpHosts } from './target.ts';
 
 export interface SshArguments {
@@ -12,6 +13,8 @@ export interface SshArguments {
   readonly options: readonly string[];
   readonly configFile: string | undefined;
   readonly isBatch: boolean;
+  /** For a card, begun while the rest of the program was loaded. */
+  readonly cardProcess?: CardProcess | undefined;
   /** A module of --pkcs11; empty: those that are known; undefined: not given. */
   readonly pkcs11?: string | undefined;
   /** Options of ssh_config(5) that options of the command line stand for; they go before `-o`. */

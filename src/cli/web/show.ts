@@ -24,8 +24,6 @@ export interface WebRequest {
   readonly isOpened: boolean;
 }
 
-export const maxViewers = 8;
-
 /** How long the addresses are good. */
 const tokenMs = 5 * 60 * 1000;
 const patience: Patience = { firstMs: tokenMs, returnMs: 10_000 };
