@@ -19,10 +19,13 @@ export interface CardModuleOptions extends CardStart {
   readonly deadlines?: Partial<CardDeadlines>;
   /** Begun before; taken over. */
   readonly process?: CardProcess | undefined;
+  /** Gives up at once, whatever it is doing. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CardDeadlines {
   readonly startMs: number;
+  readonly listMs: number;
   readonly answerMs: number;
   /** A person types on the pad of a reader. */
   readonly padMs: number;
@@ -32,6 +35,7 @@ export interface CardDeadlines {
 
 const usualDeadlines: CardDeadlines = {
   startMs: 30_000,
+  listMs: 30_000,
   answerMs: 30_000,
   padMs: 120_000,
   signMs: 60_000,
@@ -53,6 +57,7 @@ export class CardModule {
   /** One call at a time: a module is single-threaded, and a deadline begins with its own call. */
   #turn: Promise<unknown> = Promise.resolve();
   #doing = 'starting';
+  #waiting = 0;
   #path: string;
   #why: CardError | undefined;
   #end: (why: CardError) => void = () => undefined;
@@ -85,6 +90,11 @@ export class CardModule {
       onExit(child.exitCode, child.signalCode);
     }
     child.on('exit', onExit);
+    const giveUp = (): void => {
+      if (this.#waiting > 0) this.#finish('was given up');
+    };
+    options.signal?.addEventListener('abort', giveUp, { once: true });
+    if (options.signal?.aborted) this.#finish('was given up');
     this.#peer.onEnd = (error) => {
       const said = error === undefined ? 'hung up' : `answered nonsense (${error.message})`;
       setTimeout(() => this.#finish(`${said} while ${this.#doing}`), error ? 0 : reapMs).unref();
@@ -111,7 +121,7 @@ export class CardModule {
 
   /** The tokens that are in their readers now, with the flags of now. */
   async tokens(): Promise<readonly CardToken[]> {
-    return (await this.#call(calls.tokens, {}, 'looking for cards')).tokens;
+    return (await this.#call(calls.tokens, {}, 'looking for cards', this.#deadlines.listMs)).tokens;
   }
 
   /** What is visible: without its PIN most tokens hide the private keys. */
@@ -119,7 +129,8 @@ export class CardModule {
     const all: CardObject[] = [];
     for (let isMore = true; isMore && all.length < calls.maxObjects * 3; ) {
       const request = { slot: token.slot, from: all.length };
-      const page = await this.#call(calls.objects, request, 'reading the card');
+      const { listMs } = this.#deadlines;
+      const page = await this.#call(calls.objects, request, 'reading the card', listMs);
       all.push(...page.objects);
       isMore = page.isMore && page.objects.length > 0;
     }
@@ -167,9 +178,9 @@ export class CardModule {
     );
   }
 
-  /** Gives the card back and ends the process, within a bounded time. */
+  /** Gives the card back and ends the process, within a bounded time; in the middle of a call at once. */
   async close(): Promise<void> {
-    if (this.#why === undefined) {
+    if (this.#why === undefined && this.#waiting === 0) {
       await this.#call(calls.finalize, {}, 'finishing', finalizeMs).catch(() => undefined);
     }
     this.#finish('was closed');
@@ -197,7 +208,10 @@ export class CardModule {
         clearTimeout(timer);
       }
     };
-    const turn = this.#turn.then(run, run);
+    this.#waiting += 1;
+    const turn = this.#turn.then(run).finally(() => {
+      this.#waiting -= 1;
+    });
     this.#turn = turn.catch(() => undefined);
     return turn;
   }

@@ -5,7 +5,7 @@
 import { verify } from '../signature.ts';
 import { CardError } from './card-error.ts';
 import { type CardKey, cardKeys, hasPrivateHalf } from './card-keys.ts';
-import type { CardModule, CardToken } from './card-module.ts';
+import type { CardModule, CardToken, PrivateHandle } from './card-module.ts';
 import { signatureBlob, signingOf } from './card-signature.ts';
 import { tokenFlag } from './cryptoki.ts';
 
@@ -25,6 +25,7 @@ export class CardSession {
   readonly module: CardModule;
   #token: CardToken;
   #isLoggedIn = false;
+  readonly #halves = new Map<string, PrivateHandle>();
 
   constructor(module: CardModule, token: CardToken) {
     this.module = module;
@@ -88,7 +89,17 @@ export class CardSession {
   }
 
   async isAlwaysAuthenticate(key: CardKey): Promise<boolean> {
-    return (await this.module.findKey(this.#token, key)).isAlwaysAuthenticate;
+    return (await this.#half(key)).isAlwaysAuthenticate;
+  }
+
+  /** Kept: a handle is good for as long as the session that it was found in. */
+  async #half(key: CardKey): Promise<PrivateHandle> {
+    const name = key.blob.toString('base64');
+    const known = this.#halves.get(name);
+    if (known !== undefined) return known;
+    const half = await this.module.findKey(this.#token, key);
+    this.#halves.set(name, half);
+    return half;
   }
 
   /** Rejects with CardError, also for a signature that is not one of this key. */
@@ -100,7 +111,7 @@ export class CardSession {
   ): Promise<CardSignature> {
     const how = signingOf(algorithm, data, this.#token.mechanisms);
     if (how === undefined) throw new CardError(`it has no mechanism for ${algorithm}`, 0);
-    const { key: half, isAlwaysAuthenticate } = await this.module.findKey(this.#token, key);
+    const { key: half, isAlwaysAuthenticate } = await this.#half(key);
     const pin = isAlwaysAuthenticate ? await contextPin() : undefined;
     const { signature, microseconds } = await this.module.sign(this.#token, half, how, pin);
     const blob = signatureBlob(algorithm, signature);

@@ -43,17 +43,17 @@ export async function login(
   hopsAhead = 0,
 ): Promise<ClientSession> {
   const trust = await readHostTrust(settings);
-  const cards = await openCards(settings, terminal);
+  const cards = openCards(settings, terminal);
   try {
     return await loginWith({ cards, trust, terminal }, settings, signal, hopsAhead);
   } finally {
     // Not waited for: the card is given back while the work begins.
-    void cards?.close();
+    void cards.then((opened) => opened?.close());
   }
 }
 
 interface Means {
-  readonly cards: Cards | null;
+  readonly cards: Promise<Cards | null>;
   readonly trust: HostTrust;
   readonly terminal: Terminal;
 }
@@ -123,7 +123,7 @@ async function loginOver(
   }
 }
 
-/** Loaded when there is one to open: the module starts while the connection is made. */
+/** Loaded when there is one to open: all of it happens while the connection is made. */
 async function openCards(settings: Settings, terminal: Terminal): Promise<Cards | null> {
   const { pkcs11Provider: module, isBatch, connectTimeoutMs: listMs } = settings;
   const { cardProcess: process } = settings;
@@ -136,14 +136,14 @@ async function openCards(settings: Settings, terminal: Terminal): Promise<Cards 
 }
 
 async function planUserauth(
-  cards: Cards | null,
+  cards: Promise<Cards | null>,
   settings: Settings,
   terminal: Terminal,
   mayUsePasswords: boolean,
 ): Promise<UserauthPlan> {
   const files = await identitiesOfFiles(settings, terminal);
   const agent = await identitiesOfAgent(settings, terminal);
-  const onCards = (await cards?.identities()) ?? [];
+  const onCards = (await (await cards)?.identities()) ?? [];
   return {
     user: settings.user,
     host: settings.originalHost,
