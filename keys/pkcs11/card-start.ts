@@ -22,6 +22,8 @@ export interface CardProcess {
   readonly child: ChildProcess;
   /** This side's end of the link. */
   readonly link: number;
+  /** For one that is not wanted after all. */
+  giveUp(): void;
 }
 
 const program = fileURLToPath(new URL('card-process.ts', import.meta.url));
@@ -43,19 +45,17 @@ export function startCardProcess({ environment, user }: CardStart): CardProcess 
     // What it says of its start is heard by whoever takes it over; until then it is no fault.
     child.on('error', () => undefined);
     child.unref();
-    return { child, link };
+    const giveUp = (): void => {
+      closeDescriptor(link);
+      child.kill('SIGKILL');
+    };
+    return { child, link, giveUp };
   } catch (error) {
     closeDescriptor(link);
     throw error;
   } finally {
     closeDescriptor(theirs);
   }
-}
-
-/** For one that was begun and is not wanted. */
-export function giveUpCardProcess({ child, link }: CardProcess): void {
-  closeDescriptor(link);
-  child.kill('SIGKILL');
 }
 
 function withoutNode(

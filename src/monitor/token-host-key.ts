@@ -37,6 +37,7 @@ export class TokenAway extends SshdeskError {
 /** A key exchange waits for all of them together; LoginGraceTime is longer. */
 const deadlines: CardDeadlines = {
   startMs: 15_000,
+  listMs: 10_000,
   answerMs: 10_000,
   padMs: 10_000,
   signMs: 10_000,

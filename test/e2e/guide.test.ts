@@ -32,6 +32,7 @@ const lab = inLab(import.meta.url, 300_000);
 const pages = [
   'first-login',
   'keys-and-certificates',
+  'smart-cards',
   'card-certificates',
   'several-factors',
   'kerberos',
@@ -52,6 +53,7 @@ const pages = [
 const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'first-login': 2,
   'keys-and-certificates': 1,
+  'smart-cards': 2,
   'card-certificates': 1,
   'several-factors': 2,
   kerberos: 1,

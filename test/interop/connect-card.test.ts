@@ -3,7 +3,7 @@
  * on a terminal, cards and modules with faults. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -273,6 +273,31 @@ describe('connect with a smart card', {
       assert.match(faulty.terminal.shown(), /Permission denied \(publickey/);
     });
   }
+
+  test('the guide: its commands, with the PIN typed', async () => {
+    makeUser('alice', { authorizedKeys: lines });
+    const page = readFileSync(path.join(checkout, 'docs/guide/smart-cards.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```sh not-run: asks for the PIN;.*\n([\s\S]*?)^```$/gm)];
+    const commands = blocks.flatMap(([, block = '']) => block.trim().split('\n'));
+    assert.equal(commands.length, 4);
+    const known = ['-o', `UserKnownHostsFile=${server.knownHosts}`].join(' ');
+    for (const command of commands) {
+      const there = command
+        .replace('alice@desk.example', `alice@127.0.0.1 `)
+        .replace('./sshdesk connect', `./sshdesk connect -p ${server.port} ${known}`)
+        .replace(/\bssh (?=-I|alice)/, `ssh -p ${server.port} ${known} `);
+      const settings = Object.entries(card.place).map(([name, is]) => `${name}=${is}`);
+      const line = `cd ${checkout}; ${there}`;
+      const terminal = openTerminal('env', [...settings, 'sh', '-c', line], {
+        rows: 24,
+        columns: 200,
+      });
+      await terminal.shows(/PIN for .*: |passphrase for PKCS#11: /);
+      terminal.type(`${card.pin}\r`);
+      assert.equal(await terminal.ended, 0, `${command}: ${terminal.shown()}`);
+      assert.match(terminal.shown(), /^alice$/m, command);
+    }
+  });
 
   test('what a module prints is nobody’s output', async () => {
     const faulty = await withFaults('only1', { CARD_FAULT: 'print@C_Sign' });

@@ -189,6 +189,7 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ],
   ['src/monitor/host-key-agent.ts', 'agentAnswerMs', 'an answer of HostKeyAgent'],
   ['src/monitor/token-host-key.ts', 'startMs', 'the start of a module of `HostKey pkcs11:`'],
+  ['src/monitor/token-host-key.ts', 'listMs', 'what it has to say of its tokens and keys'],
   ['src/monitor/token-host-key.ts', 'answerMs', 'its answer'],
   ['src/monitor/token-host-key.ts', 'padMs', 'its answer, with a reader that has a pad'],
   ['src/monitor/token-host-key.ts', 'signMs', 'its signature'],

@@ -93,9 +93,10 @@ function wantsCard({ pkcs11, options: given }: SshArguments): boolean {
   return pkcs11 !== undefined || given.some((option) => /^\s*pkcs11provider\b/i.test(option));
 }
 
-async function beginCardProcess(): Promise<CardProcess> {
-  const { startCardProcess } = await import('../../../keys/pkcs11/card-start.ts');
-  return startCardProcess({ environment: process.env });
+async function beginCardProcess(): Promise<CardProcess | undefined> {
+  // Where there are no native parts that is said when the card is to be opened.
+  const native = await import('../../../keys/pkcs11/card-start.ts').catch(() => undefined);
+  return native?.startCardProcess({ environment: process.env });
 }
 
 /** The words of `sshdesk connect` as yargs is to see them: the command behind `--`. */

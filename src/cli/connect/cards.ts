@@ -6,7 +6,7 @@ import { userInfo } from 'node:os';
 import { env } from 'node:process';
 import { CardModule } from '../../../keys/pkcs11/card-module.ts';
 import { CardSession } from '../../../keys/pkcs11/card-session.ts';
-import { type CardProcess, giveUpCardProcess } from '../../../keys/pkcs11/card-start.ts';
+import type { CardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { anyModule, knownModules } from '../../../keys/pkcs11/known-modules.ts';
 import { setNotDumpable } from '../../base/confine.native.ts';
 import type { Identity } from '../../ssh/client/identities.ts';
@@ -52,7 +52,7 @@ export class Cards {
       );
     }
     const [first] = paths;
-    if (first === undefined && this.#choice.process) giveUpCardProcess(this.#choice.process);
+    if (first === undefined) this.#choice.process?.giveUp();
     const started = await Promise.all(
       paths.map((path) => this.#startOne(path, path === first ? this.#choice.process : undefined)),
     );

@@ -5,7 +5,6 @@
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { giveUpCardProcess } from '../../../keys/pkcs11/card-start.ts';
 import { readPublicLine } from '../../../keys/public-line.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
@@ -128,11 +127,16 @@ async function openCards(settings: Settings, terminal: Terminal): Promise<Cards 
   const { pkcs11Provider: module, isBatch, connectTimeoutMs: listMs } = settings;
   const { cardProcess: process } = settings;
   if (module === null || !settings.methods.includes('publickey')) {
-    if (process) giveUpCardProcess(process);
+    process?.giveUp();
     return null;
   }
-  const { Cards: Opened } = await import('./cards.ts');
-  return new Opened({ module, isBatch, listMs, process }, terminal);
+  const cards = await import('./cards.ts').catch((error: Error) => error);
+  if (cards instanceof Error) {
+    // As on a system for which our native part is not built.
+    terminal.line(`Warning: smart cards cannot be used here: ${cards.message}`);
+    return null;
+  }
+  return new cards.Cards({ module, isBatch, listMs, process }, terminal);
 }
 
 async function planUserauth(
