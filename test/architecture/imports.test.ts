@@ -38,6 +38,8 @@ const alternatives = [
   'src/monitor/requests',
   'src/broker/requests',
   'src/cli/commands',
+  'src/cli/doctor/checks',
+  'src/ssh/client/methods',
   'subsystems/display/engines',
   'subsystems/display/commands',
   'subsystems/nx/commands',

@@ -110,6 +110,11 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     ['1', 'usage, as sshd'],
     ['255', 'configuration, key or port cannot be used; each fault is a line on stderr'],
   ],
+  doctor: [
+    ['0', 'nothing has failed; there may be warnings'],
+    ['1', 'something has failed'],
+    ['2', 'usage'],
+  ],
   explain: [
     ['0', 'the daemon takes the configuration'],
     ['1', 'it does not: a line is wrong or not supported, or lines contradict each other'],

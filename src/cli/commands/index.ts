@@ -13,6 +13,7 @@ export const commands: readonly CommandRow[] = [
   { name: 'start', load: async () => (await import('./start.ts')).start },
   { name: 'serve', load: async () => (await import('./serve.ts')).serve },
   { name: 'explain', load: async () => (await import('./explain.ts')).explain },
+  { name: 'doctor', load: async () => (await import('./doctor.ts')).doctor },
   {
     name: 'connect',
     load: async () => (await import('./connect.ts')).connect,

@@ -271,6 +271,10 @@ async function run(
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(assumed(loaded, flags)).join('\n')}\n`);
     }
+    if (flags.test) {
+      const { doubtsOf } = await import('../doctor/doubts.ts');
+      (await doubtsOf(loaded)).forEach(say);
+    }
     if (flags.dump || flags.test) {
       await tokens.close();
       return 0;
