@@ -19,6 +19,8 @@ enum { SSH_AGENT_FAILURE = 5 };
 enum { WAITING_PATIENCE_MS = 10000, REFUSED_PATIENCE_MS = 30000 };
 /* ansible asks from dozens of processes; what asks faster waits in the kernel. */
 enum { WINDOW_MS = 1000, WINDOW_MOST = 128 };
+/* Of bytes and answers on one connection that is refused: this process is root's, its time not the user's. */
+enum { REFUSED_BUDGET = 1024 * 1024, ANSWER_COSTS = 32 * 1024 };
 
 int desktop_agent_bind(int at) {
   const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "agent"};
@@ -51,6 +53,7 @@ static void take_out(struct desktop_agent *agent, size_t index) {
 
 static void refuse(struct agent_socket *socket) {
   socket->state = AGENT_REFUSED;
+  socket->budget = REFUSED_BUDGET;
   socket->deadline_ms = monotonic_ms() + REFUSED_PATIENCE_MS;
 }
 
@@ -85,7 +88,7 @@ static bool is_lost(const struct leader *leader, const struct agent_socket *sock
 
 /* ---- accepting ---- */
 
-static void count(struct desktop_agent *agent, unsigned number) {
+static void count_accepted(struct desktop_agent *agent, unsigned number) {
   if (agent->window_count == 0) {
     agent->window_ends_ms = monotonic_ms() + WINDOW_MS;
   }
@@ -134,11 +137,11 @@ static void accept_all(struct leader *leader) {
     int descriptor = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (descriptor < 0) {
       if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-        count(agent, WINDOW_MOST); /* out of descriptors: a moment later there may be some */
+        count_accepted(agent, WINDOW_MOST); /* out of descriptors: a moment later there may be some */
       }
       return;
     }
-    count(agent, 1);
+    count_accepted(agent, 1);
     if (is_owner(leader, descriptor)) {
       admit(leader, descriptor);
     } else {
@@ -149,7 +152,13 @@ static void accept_all(struct leader *leader) {
 
 /* ---- refusing ---- */
 
-/* false: it is no request, or its sender does not read. */
+static bool spend(struct agent_socket *socket, size_t much) {
+  bool has_it = much <= socket->budget;
+  socket->budget = has_it ? socket->budget - (uint32_t)much : 0;
+  return has_it;
+}
+
+/* false: it is no request, its sender does not read, or has asked enough. */
 static bool pass_over(struct agent_socket *socket, const uint8_t *bytes, size_t length) {
   static const uint8_t failure[] = {0, 0, 0, 1, SSH_AGENT_FAILURE};
   while (length > 0) {
@@ -172,8 +181,9 @@ static bool pass_over(struct agent_socket *socket, const uint8_t *bytes, size_t 
     if (socket->body_left == 0) {
       socket->head_length = 0;
       socket->deadline_ms = monotonic_ms() + REFUSED_PATIENCE_MS;
-      if (send(socket->descriptor, failure, sizeof failure, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-          (ssize_t)sizeof failure) {
+      if (!spend(socket, ANSWER_COSTS) ||
+          send(socket->descriptor, failure, sizeof failure, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+              (ssize_t)sizeof failure) {
         return false;
       }
     }
@@ -184,7 +194,8 @@ static bool pass_over(struct agent_socket *socket, const uint8_t *bytes, size_t 
 static bool answer(struct agent_socket *socket) {
   uint8_t bytes[4096];
   ssize_t length = read(socket->descriptor, bytes, sizeof bytes);
-  bool is_going_on = length > 0 ? pass_over(socket, bytes, (size_t)length)
+  bool is_going_on = length > 0 ? spend(socket, (size_t)length) &&
+                                      pass_over(socket, bytes, (size_t)length)
                                 : length < 0 && (errno == EAGAIN || errno == EINTR);
   explicit_bzero(bytes, sizeof bytes); /* it may be a key that was to be added */
   return is_going_on;

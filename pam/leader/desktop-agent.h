@@ -26,6 +26,7 @@ struct agent_socket {
   uint8_t head[4];     /* of a request that is refused: its length */
   size_t head_length;
   uint32_t body_left;
+  uint32_t budget; /* refused: what may be asked yet */
 };
 
 struct desktop_agent {

@@ -2,6 +2,7 @@
  * Connections to desktops' agent sockets that a worker was given: the monitor's own hold on each, a
  * duplicate that is shut down when its time is over, whatever the worker keeps. Runs in: monitor.
  */
+import { agentConnections } from '../base/limits.ts';
 import type { AgentClient } from './desktop.ts';
 import type { DescriptorPort } from './viewer-holds.ts';
 
@@ -26,6 +27,11 @@ export class AgentHolds {
 
   /** Owns the descriptor; as `AgentWay`. */
   give(connection: number, client: AgentClient, descriptor: number, over: () => void): () => void {
+    const ofConnection = this.#holds.values().filter((hold) => hold.connection === connection);
+    if (ofConnection.toArray().length >= agentConnections) {
+      this.#port.close(descriptor);
+      throw new Error(`${agentConnections} of this connection are open already`);
+    }
     let duplicate: number;
     try {
       duplicate = this.#port.duplicate(descriptor);
