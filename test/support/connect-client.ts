@@ -33,7 +33,8 @@ function environmentOf(options: ClientOptions): NodeJS.ProcessEnv {
 function reachArguments(server: Reachable, options: ClientOptions): readonly string[] {
   return [
     ...(options.args?.includes('-F') === true ? [] : ['-F', 'none']),
-    ...['-p', String(server.port), '--batch'],
+    // A program that starts this one may say -p and -l again: they go before.
+    ...['--batch', '-o', `Port=${server.port}`, '-o', `User=${options.user ?? 'alice'}`],
     ...['-o', `UserKnownHostsFile=${server.knownHosts}`, '-o', 'GlobalKnownHostsFile=none'],
     ...['-o', 'StrictHostKeyChecking=yes', '-o', 'IdentitiesOnly=yes'],
     ...(options.key === undefined ? [] : ['-i', options.key.file]),
@@ -50,7 +51,7 @@ export function connectArguments(
     ...program,
     ...(options.args ?? []),
     ...reachArguments(server, options),
-    `${options.user ?? 'alice'}@127.0.0.1`,
+    '127.0.0.1',
     ...command,
   ];
 }

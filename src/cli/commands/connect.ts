@@ -166,6 +166,7 @@ async function completed(given: ArgumentsCamelCase<Arguments>) {
 function requestOf(given: ArgumentsCamelCase<Arguments>): ConnectRequest {
   if (given.host === undefined) usage('sshdesk connect: which host? [user@]host[:port]');
   return {
+    isQuiet: given.q,
     ssh: {
       target: given.host,
       identityFiles: given.i ?? [],

@@ -38,6 +38,7 @@ export type Purpose =
   | { readonly is: 'forward' };
 
 export interface ConnectRequest {
+  readonly isQuiet: boolean;
   readonly ssh: SshArguments;
   readonly desktop: DesktopRequest;
   readonly purpose: Purpose;
@@ -55,6 +56,7 @@ export const exitCodes: Readonly<Record<ClientFailureKind, number>> = {
 /** Gives the exit code; failures have been said on stderr. */
 export async function runConnect(request: ConnectRequest): Promise<number> {
   const terminal = new Terminal(process.stderr);
+  terminal.isQuiet = request.isQuiet;
   // The numbers below are the program's own then.
   const isProgram = request.purpose.is === 'program';
   const interrupt = new AbortController();

@@ -22,6 +22,7 @@ export interface SessionArguments {
   readonly four: boolean;
   readonly six: boolean;
   readonly x: boolean;
+  readonly q: boolean;
   /** The words of the command. */
   readonly '--'?: readonly string[];
 }
@@ -29,7 +30,9 @@ export interface SessionArguments {
 /** By name; true: a value follows. */
 export const sessionOptionNames: readonly (readonly [string, boolean])[] = [
   ...['L', 'R', 'D', 's'].map((name) => [name, true] as const),
-  ...['A', 'a', 'N', 'shell', 't', 'T', 'n', '4', '6', 'x'].map((name) => [name, false] as const),
+  ...['A', 'a', 'N', 'shell', 't', 'T', 'n', '4', '6', 'x', 'q'].map(
+    (name) => [name, false] as const,
+  ),
 ];
 
 export function sessionOptions<Given>(yargs: Argv<Given>): Argv<Given> {
@@ -57,6 +60,7 @@ export function sessionOptions<Given>(yargs: Argv<Given>): Argv<Given> {
     .option('n', { ...flag, describe: 'nothing from stdin' })
     .option('4', { ...flag, alias: 'four', describe: 'IPv4 only' })
     .option('6', { ...flag, alias: 'six', describe: 'IPv6 only' })
+    .option('q', { ...flag, describe: 'no warnings' })
     .option('x', { ...flag, describe: 'no X11 forwarding: there is none' }) as Argv<Given>;
 }
 

@@ -18,6 +18,8 @@ export class Terminal {
   readonly #stderr: NodeJS.WriteStream;
   readonly #isProgressShown: boolean;
   #progress = '';
+  /** -q: what goes on all the same is not said. */
+  isQuiet = false;
   #input: ReadStream | null = null;
 
   constructor(stderr: NodeJS.WriteStream) {
@@ -40,6 +42,7 @@ export class Terminal {
   }
 
   line(text: string): void {
+    if (this.isQuiet && text.startsWith('Warning: ')) return;
     this.show(text.endsWith('\n') ? text : `${text}\n`);
   }
 

@@ -41,6 +41,8 @@ function finish(own: readonly string[], host: string | undefined, rest: readonly
   const isSubsystemCommand = own.at(-1) === '-s';
   const options = isSubsystemCommand ? [...own, command.join(' ')] : own;
   const left = isSubsystemCommand ? [] : command;
+  // `--` was to keep it from being an option: it is no host either, and refused.
+  if (target.startsWith('-')) return [...options, '--', target, ...left];
   return [...options, target, ...(left.length > 0 ? ['--', ...left] : [])];
 }
 

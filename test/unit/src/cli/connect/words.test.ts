@@ -30,6 +30,8 @@ const cases: readonly (readonly [string, string])[] = [
   ['--pkcs11 /x.so host', '--pkcs11=/x.so host'],
   ['-s -- host sftp', '-s sftp host'],
   ['-s sftp host', '-s sftp host'],
+  ['-- -oBatchMode=yes host', '-- -oBatchMode=yes host'],
+  ['-N -- -l user host', '-N -- -l user host'],
   ['host -Z', '-Z host'],
   ['host -NZ', '-N -NZ host'],
   ['', ''],
