@@ -3,8 +3,9 @@
  * list of a part leaves out is not thereby valid. Runs in: monitor.
  */
 import type { KeyObject } from 'node:crypto';
+import { CrlEntries } from './crl-entries.ts';
 import { constructed, DerError, DerReader, derTag, timeMs } from './der.ts';
-import { readExtensions, readSerial, readSigned } from './x509.ts';
+import { readExtensions, readSigned } from './x509.ts';
 import { isSignedBy, readAlgorithm, type ReadAlgorithm } from './x509-algorithm.ts';
 import { type DistinguishedName, readName } from './x509-name.ts';
 
@@ -15,8 +16,6 @@ const partial: Readonly<Record<string, string>> = {
   '2.5.29.28': 'it is a list of a part (issuingDistributionPoint)',
 };
 const certificateIssuer = '2.5.29.29';
-/** A list of millions would hold the monitor up while it is read. */
-const maxEntries = 200_000;
 
 export class RevocationList {
   readonly issuer: DistinguishedName;
@@ -25,8 +24,8 @@ export class RevocationList {
   readonly #signed: Buffer;
   readonly #algorithm: ReadAlgorithm;
   readonly #signature: Buffer;
-  /** Serial number → since when. */
-  readonly #revoked: ReadonlyMap<string, number>;
+  /** undefined: there is none. */
+  readonly #entries: CrlEntries | undefined;
   readonly #verdicts = new WeakMap<KeyObject, boolean>();
 
   /** Throws DerError with what is wrong. */
@@ -48,7 +47,9 @@ export class RevocationList {
     }
     this.nextUpdateMs = timeMs(fields.value(), 'nextUpdate');
     const entries = fields.optional(derTag.sequence);
-    this.#revoked = entries === undefined ? new Map() : readEntries(entries.content);
+    this.#entries =
+      entries &&
+      new CrlEntries(entries.content, (raw) => checkExtensions(raw, 'an entry of a list'));
     const more = fields.optional(constructed(0));
     fields.end('a list');
     if (more !== undefined) {
@@ -56,9 +57,9 @@ export class RevocationList {
     }
   }
 
-  /** undefined: not on it. */
+  /** undefined: not on it; 0: nobody knows since when. */
   revokedAtMs(serial: string): number | undefined {
-    return this.#revoked.get(serial);
+    return this.#entries?.revokedAtMs(serial);
   }
 
   /** Why it is not this authority's list; undefined: it is. */
@@ -90,23 +91,4 @@ function checkExtensions(bytes: Buffer, what: string): void {
     }
   }
   inner.end(what);
-}
-
-function readEntries(content: Buffer): ReadonlyMap<string, number> {
-  const from = new DerReader(content);
-  const revoked = new Map<string, number>();
-  while (!from.isAtEnd) {
-    const entry = from.sequence('an entry of a list');
-    const serial = readSerial(entry, 'a serial number of a list');
-    revoked.set(serial, timeMs(entry.value(), 'the time of a revocation'));
-    if (!entry.isAtEnd) {
-      const rest = entry.take(derTag.sequence, 'an entry of a list');
-      entry.end('an entry of a list');
-      checkExtensions(rest.raw, 'an entry of a list');
-    }
-    if (revoked.size > maxEntries) {
-      throw new DerError(`a list of more than ${maxEntries} certificates`);
-    }
-  }
-  return revoked;
 }

@@ -145,7 +145,7 @@ function revocation(
   for (const list of signed) {
     const sinceMs = list.revokedAtMs(certificate.serial);
     if (sinceMs !== undefined) {
-      return refuse(`revoked at ${timeText(sinceMs)}`, true);
+      return refuse(sinceMs === 0 ? 'revoked' : `revoked at ${timeText(sinceMs)}`, true);
     }
   }
   const latest = signed.reduce((one, other) =>

@@ -15,7 +15,8 @@ import {
   upn,
   type Wanted,
 } from '../support/card-authority.ts';
-import { authorize, inLab, type LabUser, makeUser } from '../support/lab.ts';
+import { authorize, inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { certify } from '../support/certificates.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { type ClientOutcome, ssh } from '../support/stock-client.ts';
 
@@ -31,6 +32,7 @@ describe('a key with an X.509 certificate', lab, () => {
   let root: CardAuthority;
   let key: CardKey;
   let alice: LabUser;
+  let ca: TestKey;
 
   before(async () => {
     mkdirSync(`${folder}/cards`, { recursive: true });
@@ -38,11 +40,16 @@ describe('a key with an X.509 certificate', lab, () => {
     makeUser('bob');
     root = new CardAuthority('Cards');
     key = makeCardKey();
+    ca = makeKey('ed25519');
+    writeFileSync(`${folder}/user_ca.pub`, `${ca.line}\n`);
     writeFileSync(authorities, root.certificate);
     writeFileSync(lists, root.list());
     writeFileSync(subjects, '# who has which card\nroot CN=Alice the Admin,O=Lab\n');
     server = await startServer({
-      config: ['UsePAM yes', 'LogLevel VERBOSE', 'PermitRootLogin yes'],
+      config: [
+        ...['UsePAM yes', 'LogLevel VERBOSE', 'PermitRootLogin yes'],
+        `TrustedUserCAKeys ${folder}/user_ca.pub`,
+      ],
       desktopConfig: [
         ...[`CardCertificates ${authorities}`, `CardRevocationList ${lists}`],
         `CardCertificateFiles ${folder}/cards/%u.pem .ssh/card.pem`,
@@ -167,6 +174,14 @@ describe('a key with an X.509 certificate', lab, () => {
     const plain = makeCardKey();
     authorize(alice, [plain.line]);
     isIn('alice', await login('alice', plain));
+  });
+
+  test('an SSH certificate of the key does not get round it', async () => {
+    const own = makeCardKey();
+    const certified = certify(ca, own, { principals: 'alice' });
+    isIn('alice', await login('alice', certified));
+    put('alice', root.certify(own, { ...ofAlice, untilMs: Date.now() - 1000 }));
+    await refused(await login('alice', certified), /for alice: .*: expired at 20/);
   });
 
   test('the options of its line in authorized_keys hold', async () => {

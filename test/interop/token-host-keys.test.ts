@@ -3,13 +3,36 @@
  * and comes back; what -t says. Runs in: test, in the lab, with SoftHSM.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { Card, noCard } from '../support/card.ts';
 import { eventually, output, run } from '../support/child.ts';
-import { checkout, inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import { allProcesses, readProcFile, startServer, type TestServer } from '../support/server.ts';
+import {
+  authorize,
+  checkout,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  type TestKey,
+} from '../support/lab.ts';
+import {
+  allProcesses,
+  readProcFile,
+  rootless,
+  type ServerOptions,
+  startServer,
+  type TestServer,
+} from '../support/server.ts';
 import { type ClientOutcome, ssh } from '../support/stock-client.ts';
 
 const lab = inLab(import.meta.url, 240_000);
@@ -46,18 +69,19 @@ describe('a host key in a token', {
     SOFTHSM2_CONF: path.join(card.folder, 'softhsm2.conf'),
     ...more,
   });
-  const start = async (ids: readonly string[], more: readonly string[] = []) => {
+  const start = async (ids: readonly string[], options: Partial<ServerOptions> = {}) => {
     const server = await startServer({
       hostKeys: [],
       config: [
         ...ids.map((id) => `HostKey ${uri(id)}`),
-        ...['HostKeyAlgorithms +ecdsa-sha2-nistp256', 'LogLevel VERBOSE', ...more],
+        ...['HostKeyAlgorithms +ecdsa-sha2-nistp256', 'LogLevel VERBOSE'],
       ],
       desktopConfig: ['HostKeyModuleUser hsm'],
       environment: environment(),
+      ...options,
     });
     const lines = card.keys().map((line) => `[127.0.0.1]:${server.port} ${line}\n`);
-    writeFileSync(server.knownHosts, lines.join(''));
+    appendFileSync(server.knownHosts, lines.join(''));
     return server;
   };
   const login = (server: TestServer, args: readonly string[] = []): Promise<ClientOutcome> =>
@@ -142,6 +166,41 @@ describe('a host key in a token', {
     assert.doesNotMatch(server.log(), /logins that need it fail/);
   });
 
+  test('a token that hangs keeps nobody waiting who does not need it', async () => {
+    await using server = await start(['%01'], { hostKeys: ['ed25519'] });
+    const [module] = modules();
+    assert.ok(module !== undefined);
+    process.kill(module.pid, 'SIGSTOP');
+    const slow = login(server, ['-o', 'HostKeyAlgorithms=rsa-sha2-512']);
+    await server.logged(/Connection from/);
+    isIn(server, await login(server, ['-o', 'HostKeyAlgorithms=ssh-ed25519']));
+    process.kill(module.pid, 'SIGKILL');
+    isIn(server, await slow);
+  });
+
+  test('without root: the module runs as whom the daemon is', async () => {
+    const ownPin = path.join(path.dirname(pinFile), 'own.pin');
+    writeFileSync(ownPin, card.pin, { mode: 0o600 });
+    chownSync(ownPin, hsm.uid, hsm.gid);
+    chmodSync(path.dirname(ownPin), 0o755);
+    authorize(hsm, [key.line]);
+    const own = rootless(hsm);
+    await using server = await startServer({
+      ...own,
+      hostKeys: [],
+      config: [`HostKey ${uri('%01', `pin-source=file:${ownPin}`)}`],
+      environment: environment(own.environment),
+    });
+    const lines = card.keys().map((line) => `[127.0.0.1]:${server.port} ${line}\n`);
+    appendFileSync(server.knownHosts, lines.join(''));
+    const { status, text, stderr } = await ssh(server, { user: 'hsm', key }, 'id -un');
+    assert.deepEqual([status, text], [0, 'hsm\n'], `${stderr}\n${server.log()}`);
+    assert.deepEqual(
+      modules().map(({ uid }) => uid),
+      [hsm.uid],
+    );
+  });
+
   test('SIGHUP takes another key of the token, and leaves no module behind', async () => {
     await using server = await start(['%01']);
     isIn(server, await login(server));
@@ -175,7 +234,9 @@ describe('a host key in a token', {
       [uri('%01').replace(card.module, '/nowhere.so'), /\/nowhere\.so: no such file/],
       [uri('%01').replace(card.module, '/etc/passwd'), /not a PKCS#11 module that works here/],
     ];
-    const { status, text, config } = await checked(cases.map(([value]) => `HostKey ${value}`));
+    const { status, text, config } = await checked(
+      cases.map(([value], index) => `HostKey ${index % 2 === 0 ? value : `"${value}"  # why`}`),
+    );
     assert.equal(status, 255);
     const said = text.split(/\r?\n/);
     for (const [index, [, reason]] of cases.entries()) {

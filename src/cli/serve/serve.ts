@@ -141,7 +141,8 @@ async function load(flags: ServeFlags, source: ConfigSource): Promise<Configurat
       : { addressFamily: flags.family === 4 ? ('inet' as const) : ('inet6' as const) }),
     source,
     onLine({ name, rest, file, line }) {
-      if (name === 'HostKey') hostKeyPlaces.set(rest.trim(), `${file}:${line}`);
+      const [value = ''] = rest.replace(/^["']|["'].*$/g, '').split(/\s/, 1);
+      if (name === 'HostKey') hostKeyPlaces.set(value, `${file}:${line}`);
     },
   });
   const desktop = loadDesktopConfig({
