@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Card, type FaultyCard, noCard } from '../support/card.ts';
@@ -297,6 +298,45 @@ describe('connect with a smart card', {
       assert.equal(await terminal.ended, 0, `${command}: ${terminal.shown()}`);
       assert.match(terminal.shown(), /^alice$/m, command);
     }
+  });
+
+  test('Ctrl-C while a card hangs: over at once, and nothing of it is left', async () => {
+    const faulty = await withFaults('only1', { CARD_FAULT: 'hang@C_Sign' }, ...keyOnly);
+    await faulty.terminal.shows(prompt);
+    faulty.terminal.type(`${card.pin}\r`);
+    await eventually('the signature that hangs', () => countOf(faulty, 'C_Sign') === 1);
+    faulty.terminal.type('\x03');
+    assert.equal(await faulty.terminal.ended, 130, faulty.terminal.shown());
+    await eventually('the end of the card process', () =>
+      allProcesses().every(({ title }) => !title.startsWith('sshdesk: card')),
+    );
+  });
+
+  test('a user who is not root, too', async () => {
+    const user = findUser('nokeys');
+    const own = new Card();
+    own.makeKey('EC:prime256v1', '01');
+    const listed = await sshdesk(['keys', 'list', '--pkcs11', own.module, '--public'], own.place);
+    makeUser('plain', { authorizedKeys: [listed.stdout.trim()] });
+    execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, own.folder]);
+    const settings = Object.entries(own.place).map(([name, is]) => `${name}=${is}`);
+    const known = path.join(user.home, 'known_hosts');
+    copyFileSync(server.knownHosts, known);
+    chmodSync(known, 0o644);
+    const args = words('plain', '--pkcs11', own.module).map((word) =>
+      word.replace(server.knownHosts, known),
+    );
+    const terminal = openTerminal(
+      'setpriv',
+      [
+        ...['--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups', 'env'],
+        ...[...settings, `HOME=${user.home}`, path.join(checkout, 'sshdesk'), ...args],
+      ],
+      { rows: 24, columns: 200 },
+    );
+    await terminal.shows(prompt);
+    terminal.type(`${own.pin}\r`);
+    assert.equal(await terminal.ended, 0, terminal.shown());
   });
 
   test('what a module prints is nobody’s output', async () => {

@@ -149,7 +149,8 @@ const blobOf = (identity: Identity): string =>
 
 /**
  * The order of ssh: the agent's keys that a file names, then (unless IdentitiesOnly) the agent's
- * other keys; the same of cards; then keys that are only in files.
+ * other keys; the same of cards; then keys of files. A file's own half of a card's key stays: the card
+ * may be locked.
  */
 export function orderIdentities(
   files: readonly Identity[],
@@ -160,12 +161,11 @@ export function orderIdentities(
   const ofFiles = new Map(files.map((file) => [blobOf(file), file]));
   const inAgent = new Set(agent.map(blobOf));
   const onCards = cards.filter((identity) => !inAgent.has(blobOf(identity)));
-  const elsewhere = new Set([...inAgent, ...onCards.map(blobOf)]);
   const named = (held: readonly Identity[]) => held.filter((one) => ofFiles.has(blobOf(one)));
   const others = (held: readonly Identity[]) =>
     isFilesOnly ? [] : held.filter((one) => !ofFiles.has(blobOf(one)));
   const onlyInFiles = files.filter(
-    (file) => !file.isPublicOnly && (file.publicKey === null || !elsewhere.has(blobOf(file))),
+    (file) => !file.isPublicOnly && (file.publicKey === null || !inAgent.has(blobOf(file))),
   );
   return [...named(agent), ...others(agent), ...named(onCards), ...others(onCards), ...onlyInFiles];
 }

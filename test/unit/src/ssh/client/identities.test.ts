@@ -107,4 +107,14 @@ test('the order is that of ssh', () => {
     'file',
   ]);
   assert.deepEqual(labels(orderIdentities(files, agent, true)), ['both of the agent', 'file']);
+
+  const [onlyCard, namedCard] = [named('card'), named('named card')];
+  const publicOnly = fileIdentity(file(readFileSync(join(folder, 'named card.pub'))), nobody);
+  assert.ok(publicOnly);
+  const cards = [onlyCard, namedCard, { ...onlyAgent, label: 'agent’s of the card' }];
+  const all = [onlyFile, publicOnly];
+  assert.deepEqual(labels(orderIdentities(all, agent, false, cards)), [
+    ...['agent', 'both of the agent', 'named card', 'card', 'file'],
+  ]);
+  assert.deepEqual(labels(orderIdentities(all, agent, true, cards)), ['named card', 'file']);
 });
