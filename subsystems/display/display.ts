@@ -26,6 +26,12 @@ export function display(channel: DisplayChannel, context: DisplayContext): void 
   dialogue.start();
   channel.receive({
     write: (data) => dialogue.receive(data),
+    writeLent: (data) => {
+      // There may be an answer in it: what the dialogue has is erased by the dialogue.
+      const own = Buffer.from(data);
+      data.fill(0);
+      return dialogue.receive(own);
+    },
     end: () => dialogue.endInput(),
   });
 }

@@ -33,23 +33,20 @@ function digit(byte: number | undefined): number {
   return byte === undefined ? Number.NaN : Number.parseInt(String.fromCharCode(byte), 16);
 }
 
-/** The line is erased. What is no escape stays as it is. */
+/**
+ * In place, and what is left of the line is erased: a small buffer of its own would lie where the
+ * collector leaves copies of it. What is no escape stays as it is.
+ */
 export function answerOf(line: Buffer): Buffer {
   const end = line.at(-1) === carriageReturn ? line.length - 1 : line.length;
-  const answer = Buffer.alloc(end);
   let length = 0;
   for (let at = 0; at < end; at++) {
     const high = line[at] === percent && at + 2 < end ? digit(line[at + 1]) : Number.NaN;
     const low = Number.isNaN(high) ? Number.NaN : digit(line[at + 2]);
     const isEscape = !Number.isNaN(low);
-    answer[length++] = isEscape ? high * 16 + low : (line[at] as number);
+    line[length++] = isEscape ? high * 16 + low : (line[at] as number);
     at += isEscape ? 2 : 0;
   }
-  line.fill(0);
-  if (length === end) {
-    return answer;
-  }
-  const exact = Buffer.from(answer.subarray(0, length));
-  answer.fill(0);
-  return exact;
+  line.fill(0, length);
+  return line.subarray(0, length);
 }

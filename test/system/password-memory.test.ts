@@ -6,9 +6,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../support/child.ts';
-import { inLab, makeUser, setPassword } from '../support/lab.ts';
+import {
+  greetRfb,
+  listDesktops,
+  openSubsystem,
+  startDesktopServer,
+} from '../support/desktop-session.ts';
+import { inLab, makeKey, makeUser, setPassword, type TestKey } from '../support/lab.ts';
 import { placesOf } from '../support/memory-places.ts';
 import { RawSsh } from '../support/raw-ssh.ts';
+import { DialogueClient } from '../support/reauthentication.ts';
 import { serverKind, startServer, type TestServer } from '../support/server.ts';
 import { keyboardInteractive, password } from '../support/userauth.ts';
 
@@ -19,12 +26,16 @@ describe('a password in memory', lab, () => {
   const wrong = `wrong-${randomBytes(12).toString('hex')}`;
   const words = [Buffer.from(secret), Buffer.from(wrong), Buffer.from(secret, 'utf16le')];
 
+  let key: TestKey;
   before(async () => {
-    makeUser('alice', { password: secret });
+    key = makeKey('ed25519');
+    makeUser('alice', { password: secret, authorizedKeys: [key.line] });
     setPassword('alice', secret);
-    server = await startServer({
-      config: ['UsePAM yes', 'KbdInteractiveAuthentication yes', 'MaxAuthTries 6'],
-    });
+    const config = ['KbdInteractiveAuthentication yes', 'MaxAuthTries 6'];
+    server =
+      serverKind === 'sshd'
+        ? await startServer({ config: ['UsePAM yes', ...config] })
+        : await startDesktopServer('exec xterm', { config, desktops: ['DesktopReauth resume'] });
   });
   after(async () => await server?.stop());
 
@@ -52,17 +63,40 @@ describe('a password in memory', lab, () => {
       assert.equal((await logIn(client, wrong)).outcome, 'refused');
       assert.equal((await logIn(client, secret)).outcome, 'accepted');
       assert.equal(await client.exec('id -un'), 'alice\n');
-      // Buffers that are pooled are written over a moment later.
-      let seen: readonly string[] = [];
-      await eventually(
-        'no process has it',
-        () => {
-          seen = holders();
-          return seen.length === 0;
-        },
-        10_000,
-      ).catch(() => assert.deepEqual(seen, []));
-      assert.doesNotMatch(server.log(), new RegExp(`${secret}|${wrong}`));
+      await forgotten();
     });
+  }
+
+  test('nor what was answered to have a desktop resumed, when it is', {
+    skip: serverKind === 'sshd' ? 'no desktops there' : false,
+  }, async () => {
+    const first = openSubsystem(server, 'rfb', { user: 'alice', key });
+    await greetRfb(first);
+    first.child.stdin.end();
+    await first.status;
+    const id = listDesktops()[0]?.id ?? '';
+    using client = await DialogueClient.open(server, { user: 'alice', key });
+    for (const [word, code] of [
+      [wrong, 404],
+      [secret, 710],
+    ] as const) {
+      const last = (await client.restore(id, [word])).at(-1);
+      assert.ok(last?.is === 'reply' && last.text.includes(`NX> ${code} `));
+    }
+    await forgotten();
+  });
+
+  /** Buffers that are pooled are written over a moment later. */
+  async function forgotten(): Promise<void> {
+    let seen: readonly string[] = [];
+    await eventually(
+      'no process has it',
+      () => {
+        seen = holders();
+        return seen.length === 0;
+      },
+      10_000,
+    ).catch(() => assert.deepEqual(seen, []));
+    assert.doesNotMatch(server.log(), new RegExp(`${secret}|${wrong}`));
   }
 });

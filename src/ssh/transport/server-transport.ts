@@ -352,12 +352,10 @@ class ServerTransport implements Transport {
     return this.#isClosed ? Number.POSITIVE_INFINITY : answer;
   }
 
-  /** Before authentication payloads hold secrets: where they were decrypted, nothing stays. */
+  /** Payloads hold secrets, before authentication and behind it: where they were decrypted, nothing stays. */
   #ownCopy(payload: Buffer): Buffer {
     const copy = Buffer.from(payload);
-    if (!this.#isAuthenticated) {
-      payload.fill(0);
-    }
+    payload.fill(0);
     return copy;
   }
 
