@@ -234,7 +234,7 @@ describe('the local web door', { timeout: 60_000 }, () => {
 
   test('whoever is slow is cut off, and leaves room for others', async () => {
     await close();
-    await open({ headMs: 200, requestMs: 300 });
+    await open({ headMs: 500, requestMs: 700 });
     const silent = connect(port, '127.0.0.1');
     const head = connect(port, '127.0.0.1');
     head.write('GET / HTTP/1.1\r\nHo');
@@ -247,7 +247,8 @@ describe('the local web door', { timeout: 60_000 }, () => {
     } finally {
       clearInterval(drip);
     }
-    assert.equal((await ask('GET /', [host()])).status, 200);
+    // On a machine that is slow itself the first may be cut off too.
+    await eventually('room for others', async () => (await ask('GET /', [host()])).status === 200);
   });
 
   test('sockets are counted', async () => {
