@@ -216,6 +216,19 @@ describe('Kerberos, bent', {
     assert.deepEqual(new Fields(await client.nextOf(response, failure)).str(), oid(kerberosOid));
   });
 
+  test('tokens of SPNEGO, under its own name and under that of Kerberos', async () => {
+    using client = await begin();
+    using negotiating = initiator({ mechanism: spnegoOid });
+    const wrapped = await negotiating.step();
+    assert.ok(wrapped.includes(oid(spnegoOid)), 'it is one');
+    ask(client, 'alice', oid(spnegoOid));
+    assert.equal(await verdict(client), failure);
+    ask(client, 'alice', oid(kerberosOid));
+    await client.nextOf(response);
+    client.send(payload(token, str(wrapped)));
+    assert.equal(await verdict(client), failure);
+  });
+
   test('messages where they do not belong end the connection or are refused, never let in', async () => {
     const early: readonly (readonly [string, Buffer])[] = [
       ['a token before the request', payload(token, str('x'))],

@@ -39,6 +39,8 @@ export interface RealmOptions {
   readonly port?: number;
   /** Lines of [libdefaults]. */
   readonly defaults?: readonly string[];
+  /** A second realm of the lab: this host is not one of its own. */
+  readonly isElsewhere?: boolean;
 }
 
 export interface TicketOptions {
@@ -76,13 +78,16 @@ export class Realm {
   /** Also names this host, and writes /etc/krb5.conf, which belong to the lab. */
   static async start(options: RealmOptions = {}): Promise<Realm> {
     const realm = new Realm(options);
-    realm.#configure(options.defaults ?? []);
+    const isHere = options.isElsewhere !== true;
+    if (isHere) realm.#nameHost(options.defaults ?? []);
+    else realm.#addToConfiguration();
+    realm.#configureKdc();
     realm.#run('kdb5_util', ['create', '-r', realm.name, '-s', '-P', 'master']);
     realm.#kdc = spawn(kdcProgram, ['-n', '-r', realm.name], {
       env: realm.#environment,
       stdio: 'ignore',
     });
-    realm.addService(`host/${realm.host}`);
+    if (isHere) realm.addService(`host/${realm.host}`);
     await eventually('the KDC listens', () => listens(realm.#port));
     return realm;
   }
@@ -104,7 +109,13 @@ export class Realm {
     });
   }
 
-  #configure(defaults: readonly string[]): void {
+  #addToConfiguration(): void {
+    const kdc = `  ${this.name} = {\n    kdc = 127.0.0.1:${this.#port}\n  }\n`;
+    const before = readFileSync('/etc/krb5.conf', 'utf8');
+    writeFileSync('/etc/krb5.conf', before.replace('[domain_realm]', `${kdc}[domain_realm]`));
+  }
+
+  #nameHost(defaults: readonly string[]): void {
     const domain = this.name.toLowerCase();
     execFileSync('hostname', [this.host]);
     writeFileSync('/etc/hosts', `127.0.0.1 ${this.host} localhost\n::1 localhost\n`);
@@ -126,6 +137,9 @@ ${defaults.map((line) => `  ${line}\n`).join('')}[realms]
   ${this.host} = ${this.name}
 `,
     );
+  }
+
+  #configureKdc(): void {
     mkdirSync(path.join(this.#folder, 'db'));
     writeFileSync(
       path.join(this.#folder, 'kdc.conf'),
@@ -149,6 +163,13 @@ ${defaults.map((line) => `  ${line}\n`).join('')}[realms]
 
   addUser(name: string, password: string): void {
     this.#admin(`addprinc -pw ${password} ${name}`);
+  }
+
+  /** Users of `other` get tickets for services of this realm. */
+  trust(other: Realm): void {
+    for (const realm of [this, other]) {
+      realm.#admin(`addprinc -pw between-them krbtgt/${this.name}@${other.name}`);
+    }
   }
 
   /** Its key goes into the keytab of this host. */

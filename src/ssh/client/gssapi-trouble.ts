@@ -36,13 +36,21 @@ const rows: Readonly<Record<GssTrouble, Row>> = {
   other: { isQuiet: false, remedy: () => 'klist shows the tickets, kinit gets new ones' },
 };
 
+/** A ticket of another realm, and no way from there to the host's. */
+const noTrust: Row = {
+  isQuiet: false,
+  remedy: (host) =>
+    `kinit NAME@REALM, in the realm of ${host}; the one of this ticket is not trusted there`,
+};
+
 export interface Trouble {
   readonly isQuiet: boolean;
   readonly text: string;
 }
 
 export function explainTrouble(trouble: GssTrouble, reason: string, host: string): Trouble {
-  const { isQuiet, remedy } = rows[trouble];
+  const isOfRealm = trouble === 'unknown-host' && /\bkrbtgt\//.test(reason);
+  const { isQuiet, remedy } = isOfRealm ? noTrust : rows[trouble];
   return {
     isQuiet,
     text: `Kerberos: ${reason === '' ? trouble : reason}. Remedy: ${remedy(host)}.`,
