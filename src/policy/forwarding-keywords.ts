@@ -93,7 +93,7 @@ export const allowAgentForwardingRow = flag(
   'AllowAgentForwarding',
   'allowAgentForwarding',
   'yes',
-  'The agent of the client may be used in sessions.',
+  'The agent of the client may be used in sessions and desktops.',
 );
 
 export const disableForwardingRow = flag(

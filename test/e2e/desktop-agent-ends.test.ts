@@ -13,7 +13,7 @@ import {
   terminalSession,
 } from '../support/desktop-terminal.ts';
 import { inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
-import type { TestServer } from '../support/server.ts';
+import { rootless, startServer, type TestServer } from '../support/server.ts';
 import { SshAgent } from '../support/ssh-agent.ts';
 import type { ClientOptions } from '../support/stock-client.ts';
 
@@ -127,5 +127,20 @@ describe("the client's agent in a desktop that outlives its servers", lab, () =>
     const { text } = await hers.run('echo "<$SSH_AUTH_SOCK>"; ls -A $XDG_RUNTIME_DIR/..');
     assert.match(text, /^<>\n/);
     assert.doesNotMatch(text, /agent/);
+  });
+
+  test('without root too', async () => {
+    await server.stop();
+    terminal.prepare();
+    await using own = await startServer({
+      ...rootless(alice),
+      desktopConfig: [`XSession ${terminalSession}`],
+    });
+    const viewer = await Onlooker.come(own, from(firstAgent));
+    assert.equal(await keys(), first.line);
+    assert.match((await terminal.run('stat -c "%a %U" $SSH_AUTH_SOCK')).text, /^600 alice$/m);
+    await viewer.go();
+    await own.logged(/Disconnected from user alice/);
+    assert.deepEqual(await terminal.run('ssh-add -l'), refused);
   });
 });

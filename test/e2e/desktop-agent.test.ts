@@ -4,11 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { Card, noCard } from '../support/card.ts';
 import { eventually, output } from '../support/child.ts';
+import { connectClient } from '../support/desktop-look.ts';
 import { listDesktops, sessionsCommand, startDesktopServer } from '../support/desktop-session.ts';
 import {
   DesktopTerminal,
@@ -245,5 +247,20 @@ describe("the client's agent in a desktop", lab, () => {
     // It holds the pipes of those whom it serves.
     master.kill('SIGKILL');
     await shared.go('SIGKILL');
+  });
+
+  test('through the dialogue of display, by our own client', async () => {
+    await using client = connectClient(server, {
+      user: 'alice',
+      key: entry,
+      args: ['-A', '--listen', '0'],
+      environment: { ...process.env, ...otherAgent.environment },
+    });
+    await eventually('its port', () => /127\.0\.0\.1:\d+/.test(client.stdout + client.stderr));
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(client.stdout + client.stderr)?.[1]);
+    const viewer = connect(port, '127.0.0.1');
+    await once(viewer, 'data');
+    assert.equal(await keys(), other.line);
+    viewer.destroy();
   });
 });

@@ -129,7 +129,10 @@ export function openerOf(connection: Onlooker, holds: DesktopHolds): Opener {
     agentFor(uid) {
       const client = connection.agentClient;
       return client?.uid === uid
-        ? (descriptor, over) => holds.agents.give(number, client, descriptor, over)
+        ? (descriptor, over) => {
+            log?.debug('a program in a desktop asks for the agent of this connection');
+            return holds.agents.give(number, client, descriptor, over);
+          }
         : undefined;
     },
   };
