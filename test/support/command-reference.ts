@@ -128,7 +128,12 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     [String(connectExitCodes.authentication), 'authentication failed'],
     [String(connectExitCodes['host-key']), 'the host key is unknown or has changed'],
     ['128+N', 'ended by signal N'],
-    [String(connectExitCodes.connection), 'no connection, or it was lost'],
+    [
+      String(connectExitCodes.connection),
+      'no connection, or it was lost, or a tunnel that is needed cannot be had',
+    ],
+    ['0–254', 'with a command, `--shell` or `-s`: its exit status'],
+    ['255', 'with one of these: any failure, or its own 255, or a signal has ended it'],
   ],
   'profile add': [
     ['0', 'done'],
