@@ -4,16 +4,21 @@
  * Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { login } from '../../src/cli/connect/login.ts';
+import { readSettings, surroundings } from '../../src/cli/connect/settings.ts';
+import { Terminal } from '../../src/cli/connect/terminal.ts';
 import { wholeOffer } from '../../src/ssh/client/algorithm-options.ts';
 import type { ClientOffer } from '../../src/ssh/client/agreement.ts';
 import { ClientFailure } from '../../src/ssh/client/failure.ts';
+import { ProgramStream } from '../../src/ssh/client/program-stream.ts';
 import { openSession } from '../../src/ssh/client/session.ts';
 import { hostKeyType } from '../../src/ssh/client/known-hosts.ts';
 import { certify } from '../support/certificates.ts';
-import { inLab, makeKey, run, type TestKey } from '../support/lab.ts';
+import { inLab, makeKey, makeUser, run, type TestKey } from '../support/lab.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 const lab = inLab(import.meta.url);
@@ -51,7 +56,10 @@ async function exchange(port: number, offer: Partial<ClientOffer>): Promise<Buff
 for (const kind of ['sshdesk', 'sshd'] as const) {
   describe(`the client's key exchange with ${kind}`, lab, () => {
     let server: TestServer;
+    let key: TestKey;
     before(async () => {
+      key = makeKey('ed25519');
+      makeUser(`bob${kind}`, { authorizedKeys: [key.line] });
       const authority = makeKey('ed25519');
       const certified = (type: 'ed25519' | 'rsa'): TestKey & { certificateFile: string } =>
         certify(authority, makeKey(type), { isHost: true, principals: 'localhost' });
@@ -62,6 +70,7 @@ for (const kind of ['sshdesk', 'sshd'] as const) {
         config: [
           'UsePAM yes',
           'LogLevel DEBUG1',
+          'RekeyLimit 2M',
           ...keys.flatMap(({ file, certificateFile }) => [
             `HostKey ${file}`,
             `HostCertificate ${certificateFile}`,
@@ -96,6 +105,41 @@ for (const kind of ['sshdesk', 'sshd'] as const) {
       for (const mac of wholeOffer.mac) {
         await exchange(server.port, { cipher: ['aes128-ctr'], mac: [mac] });
       }
+    });
+
+    test('new keys again and again, while 16 MiB go there and back', async () => {
+      const given = await readSettings(
+        {
+          target: `bob${kind}@127.0.0.1:${server.port}`,
+          identityFiles: [key.file],
+          port: undefined,
+          user: undefined,
+          options: [
+            'UserKnownHostsFile=/dev/null',
+            'StrictHostKeyChecking=no',
+            'IdentityAgent=none',
+          ],
+          configFile: 'none',
+          isBatch: true,
+        },
+        surroundings({}),
+      );
+      const signal = new AbortController().signal;
+      const session = await login(given, new Terminal(process.stderr), signal);
+      const logged = server.log().length;
+      try {
+        const program = await session.start({ is: 'exec', command: Buffer.from('cat') });
+        const stream = new ProgramStream(program);
+        const sent = randomBytes(16 * 1024 * 1024);
+        stream.end(sent);
+        const back = createHash('sha256');
+        for await (const chunk of stream) back.update(chunk as Buffer);
+        assert.equal(back.digest('hex'), createHash('sha256').update(sent).digest('hex'));
+      } finally {
+        await session.close();
+      }
+      const renewals = server.log().slice(logged).split('SSH2_MSG_NEWKEYS sent').length - 1;
+      assert.ok(kind === 'sshdesk' || renewals >= 4, `${renewals} exchanges`);
     });
 
     test('with nothing in common the server is quoted', async () => {

@@ -142,7 +142,7 @@ class ConfigReader implements AppliedConfig {
         continue;
       }
       if (isPass(word)) {
-        this.wantsFinalPass ||= criterion === 'final';
+        this.wantsFinalPass ||= word.toLowerCase() === 'final';
         if (this.#target.isFinalPass === isNegated) matches = false;
         continue;
       }
