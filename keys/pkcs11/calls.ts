@@ -17,7 +17,6 @@ export const maxObjectsPerReply = 8;
 /** A modulus of 16384 bits, a certificate. */
 export const maxAttributeBytes = 8 * 1024;
 export const maxPinBytes = 256;
-export const maxSignedBytes = 64 * 1024;
 
 /** The slot of a token, a key, a session: a CK_ULONG of the machine, never looked into. */
 const handle = string;

@@ -5,7 +5,14 @@
 import pkcs11js from 'pkcs11js';
 import { addon } from '../../src/base/addon.native.ts';
 import { CallFailure } from '../../src/ssh/wire/peer.ts';
-import { failure, maxAttributeBytes, maxMechanisms, maxObjects, maxTokens } from './calls.ts';
+import {
+  failure,
+  maxAttributeBytes,
+  maxMechanisms,
+  maxObjects,
+  maxPinBytes,
+  maxTokens,
+} from './calls.ts';
 import {
   attribute,
   keyType,
@@ -193,6 +200,9 @@ export class Library {
   }
 
   #logIn(session: Buffer, type: number, pin: Buffer): void {
+    if (pin.length > maxPinBytes) {
+      throw new CallFailure(result.pinLengthRange, resultName(result.pinLengthRange));
+    }
     const code = addon.cryptokiLogin(this.#path, session, type, pin);
     if (code !== 0 && code !== result.userAlreadyLoggedIn) {
       throw new CallFailure(code, resultName(code));

@@ -66,9 +66,8 @@ describe('keys list', { skip: noCard() ?? false, timeout: 60_000 }, () => {
   });
 
   test('without a module: of all that are known, by p11-kit’s configuration', async () => {
-    const { code, stdout, stderr } = await list(['--pkcs11']);
-    assert.equal(code, 0, stderr);
-    assert.match(stdout, / 01 +key 01 /);
+    const { stdout, stderr } = await list(['--pkcs11']);
+    assert.match(stdout, / 01 +key 01 /, stderr);
   });
 
   test('a card that hides its keys says so, and shows them after the PIN (--login)', async () => {

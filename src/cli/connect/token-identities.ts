@@ -2,7 +2,6 @@
  * The keys of one token as a client offers them: the PIN is wanted, and the card touched, for a key
  * that the server takes. Runs in: user.
  */
-import { CardError } from '../../../keys/pkcs11/card-error.ts';
 import type { CardKey } from '../../../keys/pkcs11/card-keys.ts';
 import type { CardSession } from '../../../keys/pkcs11/card-session.ts';
 import { anyModule } from '../../../keys/pkcs11/known-modules.ts';
@@ -66,18 +65,21 @@ export class TokenIdentities {
       publicKey,
       unlock: async () => {
         const pin = await this.#unlockFor(key);
-        const sign: Signer['sign'] = (data, hash) => this.#sign(key, data, hash, pin ?? null);
-        return pin === undefined ? null : { publicKey, sign };
+        if (pin === undefined) return null;
+        const sign: Signer['sign'] = (data, hash) => this.#sign(key, data, hash, pin);
+        return { publicKey, sign };
       },
     };
   }
 
-  /** A buffer: the PIN, for a key that wants it again with each signature. */
+  /** A buffer: the PIN, for a key that wants it again with each signature; null: none, or the pad's. */
   async #unlockFor(key: CardKey): Promise<GivenPin> {
     const session = this.#session;
     let pin: GivenPin = null;
     try {
-      if (!session.wantsPin) return null;
+      if (!session.wantsPin) {
+        return (await session.isAlwaysAuthenticate(key)) ? await this.#pin.ask() : null;
+      }
       pin = await this.#pin.unlock();
       if (!pin || (await session.isAlwaysAuthenticate(key))) return pin;
       pin.fill(0);
@@ -98,11 +100,7 @@ export class TokenIdentities {
     const rsa = hash === 'sha256' ? 'rsa-sha2-256' : 'rsa-sha2-512';
     const algorithm = key.type === 'ssh-rsa' ? rsa : key.type;
     try {
-      const { blob } = await this.#session.sign(key, algorithm, data, async () => {
-        const given = pin ?? (await this.#pin.ask());
-        if (given === undefined) throw new CardError('no PIN was given', 0);
-        return given;
-      });
+      const { blob } = await this.#session.sign(key, algorithm, data, () => Promise.resolve(pin));
       const from = new Reader(blob);
       from.string();
       return from.string();
