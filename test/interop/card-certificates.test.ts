@@ -3,7 +3,8 @@
  * openssl, and the card itself by `ssh -I`. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { Card, noCard } from '../support/card.ts';
 import {
@@ -15,7 +16,16 @@ import {
   upn,
   type Wanted,
 } from '../support/card-authority.ts';
-import { authorize, inLab, type LabUser, makeKey, makeUser, type TestKey } from '../support/lab.ts';
+import { run } from '../support/child.ts';
+import {
+  authorize,
+  checkout,
+  inLab,
+  type LabUser,
+  makeKey,
+  makeUser,
+  type TestKey,
+} from '../support/lab.ts';
 import { certify } from '../support/certificates.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { type ClientOutcome, ssh } from '../support/stock-client.ts';
@@ -259,6 +269,35 @@ describe('a key with an X.509 certificate', lab, () => {
     const once = await ssh(both, { user: 'alice', key: short }, 'true');
     assert.equal(once.status, 255);
     await both.logged(/refusing previously-used RSA key/);
+  });
+
+  test('-t tells which of the files is wrong', async () => {
+    const place = mkdtempSync('/tmp/card-check-');
+    const [config, own, expired] = ['sshd_config', 'sshdesk_config', 'expired.pem'].map((name) =>
+      path.join(place, name),
+    ) as [string, string, string];
+    writeFileSync(config, `HostKey ${server.folder}/host_ed25519\n`);
+    writeFileSync(
+      expired,
+      root.list({ fromMs: Date.now() - 2 * dayMs, untilMs: Date.now() - dayMs }),
+    );
+    const checked = async (...lines: readonly string[]): Promise<string> => {
+      writeFileSync(own, `${lines.join('\n')}\n`);
+      const { code, stderr } = await run(path.join(checkout, 'sshdesk'), [
+        ...['serve', '-t', '-f', config, '--desktop-config', own],
+      ]);
+      assert.equal(code, 0, stderr);
+      return stderr;
+    };
+    const good = [`CardCertificates ${authorities}`, `CardMapping subject ${subjects}`];
+    assert.equal(await checked(...good, `CardRevocationList ${lists}`), '');
+    const text = await checked(
+      ...[`CardCertificates ${lists}`, `CardRevocationList ${expired}`],
+      `CardMapping subject ${place}/none`,
+    );
+    assert.match(text, /CardCertificates \S+: no certificate in it; cards are refused until/);
+    assert.match(text, /CardRevocationList \S+: that of CN=Cards,O=Lab has expired at 20/);
+    assert.match(text, /CardMapping subject \S+none: ENOENT/);
   });
 
   test('the card itself, by ssh -I', { skip: noCard() ?? false }, async () => {

@@ -150,6 +150,9 @@ describe('a host key in a token', {
       );
       assert.equal(server.log().match(/logins that need it fail/g)?.length, 1, server.log());
       assert.doesNotMatch(server.log(), /sign-exchange/);
+      // A reload just then does not make the host another one.
+      process.kill(server.pid, 'SIGHUP');
+      await server.logged(/sshd_config:\d+: HostKey \S+: .*: the key that it was is still offered/);
     } finally {
       await output('rm', ['-rf', tokens]);
       renameSync(`${tokens}.away`, tokens);

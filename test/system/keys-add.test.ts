@@ -127,6 +127,24 @@ describe('sshdesk keys add', lab, () => {
     assert.equal(readFileSync(file(), 'utf8'), `${options} ${key.line}\n`);
   });
 
+  test('says so when the daemon of this machine does not read that file', async () => {
+    const config = '/etc/ssh/sshd_config';
+    const before = existsSync(config) ? readFileSync(config) : '';
+    try {
+      writeFileSync(config, 'Match User alice\nAuthorizedKeysFile /etc/ssh/keys/%u\n');
+      const { code, stderr } = await add('alice', '--file', publicFile(key));
+      assert.equal(code, 0);
+      assert.match(
+        stderr,
+        /^Warning: AuthorizedKeysFile of \S+ names \/etc\/ssh\/keys\/alice for alice, and not /,
+      );
+      const other = await addAs(bob, '--file', publicFile(key));
+      assert.deepEqual([other.code, other.stderr], [0, '']);
+    } finally {
+      writeFileSync(config, before);
+    }
+  });
+
   test('--json', async () => {
     const { stdout } = await add('alice', '--file', publicFile(key), '--json');
     const [row] = JSON.parse(stdout) as readonly Record<string, unknown>[];

@@ -2,6 +2,7 @@
  * `sshdesk keys add [USER]`: a key into that user's authorized_keys. What is done is in add-keys.ts.
  * Runs in: user, root.
  */
+import path from 'node:path';
 import type { CommandModule } from 'yargs';
 
 export interface AddArguments {
@@ -84,6 +85,9 @@ async function run(given: AddArguments): Promise<number> {
     checkOptions(options);
     const added = await addKeys(user, await keysOf(given, terminal), options);
     process.stdout.write(given.json ? json(user, added) : describe(added));
+    const { unreadBy } = await import('./read-by-daemon.ts');
+    const unread = await unreadBy(user, path.join(user.home, '.ssh/authorized_keys'));
+    if (unread !== undefined) terminal.line(`Warning: ${unread}`);
     const isAsWanted = added.lines.every(({ state }) => state !== 'different');
     return isAsWanted ? exitCodes.done : exitCodes.failed;
   } catch (error) {

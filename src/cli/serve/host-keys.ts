@@ -25,6 +25,7 @@ export interface LoadedHostKeys {
 export async function hostKeysOf(
   { config, desktopConfig, hostKeyPlaces }: Configured,
   log: Log,
+  before?: TokenHostKeys,
 ): Promise<LoadedHostKeys> {
   const environment = process.env;
   const asRoot = process.getuid?.() === 0 && config.hostKeyFiles.some(isPkcs11Uri);
@@ -32,7 +33,7 @@ export async function hostKeysOf(
   const user = asRoot
     ? { name, ...idsOf(name, `HostKeyModuleUser: there is no account ${name}`) }
     : undefined;
-  const tokens = new TokenHostKeys({ log, user, environment }, hostKeyPlaces);
+  const tokens = new TokenHostKeys({ log, user, environment }, { places: hostKeyPlaces, before });
   try {
     return { hostKeys: await loadHostKeys(config, log, environment, tokens), tokens };
   } catch (error) {

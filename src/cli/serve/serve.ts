@@ -37,6 +37,7 @@ import {
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
 import { accountOf, workerAccount } from './account.ts';
+import { tellOfCardFiles } from './card-files.ts';
 import { hostKeysOf } from './host-keys.ts';
 import { launch } from './launch.ts';
 import { PidFile } from './pid-file.ts';
@@ -268,6 +269,7 @@ async function run(
     const { hostKeys } = first;
     let { tokens } = first;
     // Said at the start, and by -t, not at the first connection.
+    await tellOfCardFiles(loaded.desktopConfig, log);
     offeredHostKeyAlgorithms(hostKeys, loaded.config);
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(assumed(loaded, flags)).join('\n')}\n`);
@@ -315,7 +317,8 @@ async function run(
       explain,
       apply: async () => {
         const read = await load(atRoot, source);
-        const next = await hostKeysOf(read, log);
+        const next = await hostKeysOf(read, log, tokens);
+        await tellOfCardFiles(read.desktopConfig, log);
         // A log file that was moved away is made anew.
         const sink = sinkFor(atRoot, read);
         try {
@@ -325,7 +328,7 @@ async function run(
           await next.tokens.close();
           throw error;
         }
-        await tokens.retire();
+        await tokens.retire(next.tokens);
         tokens = next.tokens;
         log.redirect(sink, levelFor(atRoot, read.config.logLevel), read.desktopConfig.logTag);
         tell(read, log);
