@@ -3,7 +3,7 @@
  * leads to one. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
@@ -32,6 +32,10 @@ import { openTerminal } from '../support/terminal.ts';
 
 const lab = inLab(import.meta.url, 170_000);
 const counts = '/tmp/counts-reauth';
+const serverOptions = {
+  config: ['KbdInteractiveAuthentication yes', 'MaxAuthTries 3', 'PerSourcePenalties no'],
+  desktops: ['DesktopReauth resume', 'Match User bob', 'DesktopReauth never'],
+};
 const size = { rows: 24, columns: 80 };
 
 describe('DesktopReauth resume', lab, () => {
@@ -49,10 +53,7 @@ describe('DesktopReauth resume', lab, () => {
       `account required @lab count=${counts}`,
       'session required pam_permit.so',
     ]);
-    server = await startDesktopServer('exec xterm', {
-      config: ['KbdInteractiveAuthentication yes', 'MaxAuthTries 3', 'PerSourcePenalties no'],
-      desktops: ['DesktopReauth resume', 'Match User bob', 'DesktopReauth never'],
-    });
+    server = await startDesktopServer('exec xterm', serverOptions);
   });
   after(async () => await server?.stop());
 
@@ -231,13 +232,24 @@ describe('DesktopReauth resume', lab, () => {
     const flags = ['--desktop-config', file];
     const { id } = desktopOf('alice');
     {
-      await using second = await startServer({ config: ['UsePAM yes'], flags });
+      await using second = await startServer({
+        config: ['UsePAM yes', 'PerSourcePenalties authfail:1h', 'LogLevel VERBOSE'],
+        flags,
+      });
       const { status } = await ssh(second, { ...asAlice(), args: ['-s'] }, 'rfb');
       assert.equal(status, 77);
       using client = await DialogueClient.open(second, asAlice());
       const last = (await client.restore(id, right)).at(-1);
       assert.ok(last?.is === 'reply');
       assert.match(last.text, /^NX> 710 /m);
+      assert.doesNotMatch(second.log(), /srclimit_penalise/);
+      {
+        using guessing = await DialogueClient.open(second, asAlice());
+        await guessing.restore(id, ['secret', 'wrong']);
+      }
+      await second.logged(
+        /srclimit_penalise: ipv4: new 127\.0\.0\.1\/32 .* for penalty: failed authentication/,
+      );
     }
     await using without = await startServer({ config: ['UsePAM no'], flags });
     const { status, stdout, stderr } = await ssh(without, { ...asAlice(), args: ['-s'] }, 'rfb');
@@ -246,6 +258,20 @@ describe('DesktopReauth resume', lab, () => {
       stderr,
       /^This desktop is resumed only .* this server has no PAM to ask you with\.$/m,
     );
+  });
+
+  test('without a daemon nothing can ask either: one is started, and not resumed', async () => {
+    const carol = makeUser('carol');
+    await server.stop();
+    mkdirSync('/etc/sshdesk', { recursive: true });
+    writeFileSync('/etc/sshdesk/sshdesk_config', 'XSession exec xterm\nDesktopReauth resume\n');
+    const launcher = `${checkout}/sshdesk`;
+    const start = await outcomeOf(localSubsystem(launcher, 'rfb', carol));
+    assert.equal(start.status, 0, start.stderr);
+    const resume = await outcomeOf(localSubsystem(launcher, 'rfb', carol));
+    assert.deepEqual([resume.status, resume.stdout.length], [1, 0]);
+    assert.match(resume.stderr, /nothing can ask you here/);
+    server = await startDesktopServer('exec xterm', serverOptions);
   });
 
   test('Match: whose desktops are not asked about opens them as ever', async () => {

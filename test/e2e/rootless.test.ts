@@ -3,7 +3,7 @@
  * places. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Child, eventually, run as runProgram } from '../support/child.ts';
 import { isFilled, lookForColour, lookThrough, randomColour } from '../support/desktop-look.ts';
@@ -48,9 +48,10 @@ describe('a daemon without root', lab, () => {
     await server?.stop();
   });
 
-  function start(): Promise<TestServer> {
+  function start(flags: readonly string[] = []): Promise<TestServer> {
     // Keys and configuration are made by root a moment before.
     return startServer({
+      flags,
       wrapper: [
         ...['bash', '-c', 'chown -R alice: /tmp/server-* && exec "$@"', 'sh'],
         ...[...as(alice), '--init-groups'],
@@ -114,6 +115,20 @@ describe('a daemon without root', lab, () => {
     assert.equal(bob.status, 255);
     assert.match(bob.stderr, /Permission denied/);
     assert.deepEqual(list(), []);
+  });
+
+  test('DesktopReauth resume: a desktop is started, but without PAM it is not resumed', async () => {
+    await server.stop();
+    const file = '/tmp/rootless-desktops';
+    writeFileSync(file, 'DesktopReauth resume\n');
+    server = await start(['--desktop-config', file]);
+    const open = () => ssh(server, { ...asAlice(), args: ['-s'] }, 'rfb');
+    const started = await open();
+    assert.equal(started.status, 0, started.stderr);
+    const refused = await open();
+    assert.deepEqual([refused.status, refused.stdout.length], [1, 0]);
+    assert.match(refused.stderr, /this server has no PAM to ask you with/);
+    sessions('terminate', 'default');
   });
 
   test('a home whose paths are longer than the address of a socket', async () => {

@@ -105,7 +105,7 @@ export class FakeDesktops implements Desktops {
   #nextQuestion(): DesktopAnswer<Reauthentication> {
     const next = this.questions.shift();
     if (next === undefined) {
-      throw new Error('nothing more is asked');
+      return { is: 'failed', failure: 'refused', text: 'Nothing is asked.', logTail: [] };
     }
     this.isShown ||= next.is === 'accepted';
     return { is: 'done', value: next };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { displayCommands } from '../../../subsystems/display/commands/index.ts';
 import { Dialogue } from '../../../subsystems/display/dialogue.ts';
-import { FakeDesktops, fakeDesktop } from '../../support/fake-desktops.ts';
+import { FakeDesktops, fakeDesktop, someId } from '../../support/fake-desktops.ts';
 import { type FuzzTarget, settled, within } from '../target.ts';
 
 export const displayDialogue: FuzzTarget = {
@@ -19,11 +19,24 @@ export const displayDialogue: FuzzTarget = {
     Buffer.from(
       'restoresession\n--id="00000000000000000000000000000000"\nterminate --sessionid="x"\nquit\n',
     ),
+    Buffer.from(`restoresession --id="${someId}"\nse%63ret\r\n12%3\nbye\n`),
     Buffer.from('set shell_mode shell\r\nNX> 105 x\nlogin\nsuspend --sessionid="y"\nexit\n'),
   ],
   async run(pieces) {
     const desktops = new FakeDesktops();
     desktops.desktops.push(fakeDesktop());
+    desktops.isReauthWanted = true;
+    desktops.questions.push(
+      {
+        is: 'prompt',
+        instruction: Buffer.from('told\n\u001b'),
+        prompts: [
+          { text: Buffer.from('Password: '), echo: false },
+          { text: Buffer.alloc(0), echo: true },
+        ],
+      },
+      { is: 'accepted', instruction: Buffer.alloc(0), prompts: [] },
+    );
     const faults: unknown[] = [];
     let hasEnded = false;
     let written = 0;
