@@ -2,10 +2,11 @@
  * The keywords of sshd_config(5) about keys and certificates of users, one row each. Pure.
  * Runs in: monitor, launcher.
  */
-import { certificateAlgorithms, signatureAlgorithms } from '../../keys/algorithms.ts';
+import { certificateAlgorithms } from '../../keys/algorithms.ts';
 import type { FingerprintHash } from '../../keys/public-key.ts';
 import { ConfigError } from '../base/errors.ts';
 import { algorithmList, type AlgorithmNames } from './algorithm-list.ts';
+import { authorityNames, complaint, knownPlain, plainDefaults } from './key-algorithm-names.ts';
 import type { PubkeyAuthOptions, ServerConfig } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { absolutePath, integer, oneOf, several, single } from './values.ts';
@@ -30,43 +31,16 @@ function row<K extends keyof PublicKeyDraft>(
   return keyword(declaration);
 }
 
-const fido = /^sk-/;
-const byDefault = signatureAlgorithms.filter((each) => each.form !== 'webauthn');
-const plainDefaults = [
-  ...byDefault.filter((each) => !fido.test(each.keyType) && each.keyType !== 'ssh-rsa'),
-  ...byDefault.filter((each) => fido.test(each.keyType)),
-  ...byDefault.filter((each) => each.keyType === 'ssh-rsa'),
-].map((each) => each.name);
-
 function certificateOf(name: string): readonly string[] {
   return certificateAlgorithms
     .filter((each) => each.signature.name === name)
     .map((each) => each.name);
 }
 
-/**
- * The order in which OpenSSH knows them. ssh-dss and ssh-rsa may be named, as old files do; no such
- * signature is ever accepted.
- */
-const knownPlain: readonly string[] = [
-  'ssh-ed25519',
-  'sk-ssh-ed25519@openssh.com',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'sk-ecdsa-sha2-nistp256@openssh.com',
-  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
-  'ssh-dss',
-  'ssh-rsa',
-  'rsa-sha2-256',
-  'rsa-sha2-512',
-];
 const neverVerified: Readonly<Record<string, readonly string[]>> = {
   'ssh-dss': ['ssh-dss-cert-v01@openssh.com'],
   'ssh-rsa': ['ssh-rsa-cert-v01@openssh.com'],
 };
-
-const complaint = 'Bad key types';
 
 export const userKeyNames: AlgorithmNames = {
   known: knownPlain.flatMap((name) => [
@@ -75,13 +49,6 @@ export const userKeyNames: AlgorithmNames = {
     ...(neverVerified[name] ?? []),
   ]),
   defaults: [...plainDefaults.flatMap(certificateOf), ...plainDefaults],
-  complaint,
-};
-
-/** What an authority signs with; ssh_config(5) has the same list. */
-export const authorityNames: AlgorithmNames = {
-  known: knownPlain,
-  defaults: plainDefaults,
   complaint,
 };
 

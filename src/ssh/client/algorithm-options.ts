@@ -4,7 +4,7 @@
  * Runs in: user.
  */
 import { algorithmList } from '../../policy/algorithm-list.ts';
-import { authorityNames } from '../../policy/public-key-keywords.ts';
+import { authorityNames } from '../../policy/key-algorithm-names.ts';
 import { algorithmKinds, transportAlgorithms } from '../../policy/transport-algorithms.ts';
 import type { ClientOffer } from './agreement.ts';
 

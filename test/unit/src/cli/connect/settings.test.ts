@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -258,4 +258,55 @@ test('options without effect are named once, those of the system file not at all
   const quiet = { ...around, home: folder, systemConfig };
   const { ignored } = await readSettings({ ...given('h'), configFile: undefined }, quiet);
   assert.deepEqual(ignored, []);
+});
+
+describe('files that nobody should have written', () => {
+  const refuses = (configFile: string, expected: RegExp): Promise<void> =>
+    assert.rejects(readSettings(given('h', { configFile }), around), (error: unknown) => {
+      assert.ok(error instanceof ClientFailure && error.kind === 'usage', String(error));
+      assert.match(error.detail, expected);
+      return true;
+    });
+
+  test('includes that double at each step, and of a thousand files, end', async () => {
+    const path = join(folder, 'doubling');
+    writeFileSync(path, `Include ${path}\nInclude ${path}\n`);
+    await refuses(path, /too many (?:nested includes|included files)/);
+    const wide = join(folder, 'wide');
+    mkdirSync(wide);
+    for (let at = 0; at < 1025; at += 1) writeFileSync(join(wide, `${at}.conf`), '');
+    const including = join(folder, 'including');
+    writeFileSync(including, `Include ${wide}/*.conf\n`);
+    await refuses(including, /wide\/\*\.conf: too many/);
+  });
+
+  test('a loop of links, a folder, a FIFO and a file of two megabytes are named', async () => {
+    const loop = join(folder, 'link');
+    symlinkSync(loop, loop);
+    await refuses(loop, /link: ELOOP/);
+    await refuses(folder, /not a regular file/);
+    const fifo = join(folder, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    await refuses(fifo, /fifo: not a regular file/);
+    const large = join(folder, 'large');
+    writeFileSync(large, '#'.repeat(2 * 1024 * 1024));
+    await refuses(large, /large: too large/);
+    await readSettings(given('h', { configFile: '/dev/null' }), around);
+  });
+
+  test("the person's own file that others may write is refused, and what it includes too", async () => {
+    const own = join(folder, 'home', '.ssh');
+    mkdirSync(own, { recursive: true });
+    const path = join(own, 'config');
+    const at = { ...around, home: join(folder, 'home') };
+    const read = () => readSettings({ ...given('h'), configFile: undefined }, at);
+    writeFileSync(path, 'Port 7\nInclude other\n');
+    writeFileSync(join(own, 'other'), 'User carol\n');
+    assert.deepEqual([(await read()).port, (await read()).user], [7, 'carol']);
+    for (const file of [path, join(own, 'other')]) {
+      chmodSync(file, 0o664);
+      await assert.rejects(read(), /others may write to it/);
+      chmodSync(file, 0o600);
+    }
+  });
 });
