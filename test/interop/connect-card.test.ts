@@ -3,7 +3,14 @@
  * on a terminal, cards and modules with faults. Runs in: test, in the lab.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
@@ -338,6 +345,28 @@ describe('connect with a smart card', {
     await terminal.shows(prompt);
     terminal.type(`${own.pin}\r`);
     assert.equal(await terminal.ended, 0, terminal.shown());
+  });
+
+  test('a user loads no module that is a third one’s, or that he cannot read', async () => {
+    const [user, third] = [findUser('nokeys'), findUser('only1')];
+    const open = mkdtempSync('/tmp/modules-');
+    chmodSync(open, 0o755);
+    const own = path.join(open, 'own.so');
+    const closed = path.join(open, 'closed.so');
+    for (const file of [own, closed]) copyFileSync(card.module, file);
+    chownSync(own, third.uid, third.gid);
+    chmodSync(closed, 0o600);
+    for (const [file, says] of [
+      [own, `${own}: belongs to uid ${third.uid}, .*: as root chown root ${own}`],
+      [closed, `${closed}: cannot be read; as its owner: chmod a\\+rx ${closed}`],
+    ] as const) {
+      const outcome = await run('setpriv', [
+        ...['--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups', 'env'],
+        ...[`HOME=${user.home}`, path.join(checkout, 'sshdesk'), 'keys', 'list', '--pkcs11', file],
+      ]);
+      assert.equal(outcome.code, 1);
+      assert.match(outcome.stderr, new RegExp(says));
+    }
   });
 
   test('what a module prints is nobody’s output', async () => {
