@@ -24,7 +24,8 @@ export type ReadMemfd = (descriptor: number, maxBytes: number) => Buffer;
 
 interface Source {
   readonly file: string;
-  readonly content: Buffer;
+  /** undefined: it is there and is not read (StrictModes), which has been told. */
+  readonly content: Buffer | undefined;
 }
 
 /** Where keys are looked up; the next is only asked for when those before had nothing. */
@@ -48,6 +49,7 @@ export async function* keyFilesOf(
       log.debug(`Could not open authorized keys '${file}'`);
     } else if (read.is === 'refused') {
       log.info(refusedFileLine(account.user, 'authorized keys', read.reason));
+      yield { file, content: undefined };
     } else {
       yield { file, content: readMemfd(read.descriptor, maxKeyFileBytes) };
     }
@@ -92,7 +94,10 @@ export async function* keyCommandOf(
   }
 }
 
-/** The first of the sources in which `match` finds the key. `denied`: its lines refuse it here. */
+/**
+ * The first of the sources in which `match` finds the key. `denied`: its lines refuse it here, or may,
+ * in a file that is not read.
+ */
 export async function findAuthorizedKey(
   sources: KeySources,
   candidate: Candidate,
@@ -103,6 +108,10 @@ export async function findAuthorizedKey(
   const { log } = candidate.host;
   let isDenied = false;
   for await (const { file, content } of sources(candidate, offered, readMemfd)) {
+    if (content === undefined) {
+      isDenied = true;
+      continue;
+    }
     const found = match(content);
     for (const { level, line, text, isPlaced } of found.refusals) {
       log.at(level, isPlaced ? `${file}:${line}: ${text}` : text);

@@ -214,7 +214,11 @@ export async function permitUserKey(
   }
   // A line that refuses this key here (`from=`, `expiry-time=`) is not got round by its certificate.
   const isDenied = inFiles === 'denied' || printed === 'denied';
-  return card === 'accepted' && certificate === undefined && !isDenied
-    ? { options: noOptions }
-    : undefined;
+  const isByCard = card === 'accepted' && certificate === undefined;
+  if (isByCard && isDenied) {
+    candidate.host.log.info(
+      `Card certificate not used for ${candidate.account.user}: authorized keys refuse its key here, or could not be read`,
+    );
+  }
+  return isByCard && !isDenied ? { options: noOptions } : undefined;
 }

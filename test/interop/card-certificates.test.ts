@@ -201,7 +201,17 @@ describe('a key with an X.509 certificate', lab, () => {
     const forced = await login('alice', own);
     assert.deepEqual([forced.status, forced.text], [0, 'forced\n'], forced.stderr);
     authorize(alice, [`from="192.0.2.1" ${own.line}`]);
-    assert.equal((await login('alice', own)).status, 255);
+    await refused(
+      await login('alice', own),
+      /Card certificate not used for alice: authorized keys refuse its key here/,
+    );
+    // Nobody knows what it says of the key.
+    authorize(alice, ['# nothing']);
+    chmodSync(`${alice.home}/.ssh/authorized_keys`, 0o666);
+    await refused(
+      await login('alice', own),
+      /bad ownership or modes for file [^]*Card certificate not used for alice: authorized keys/,
+    );
     authorize(alice, []);
     isIn('alice', await login('alice', own));
   });

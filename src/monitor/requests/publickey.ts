@@ -90,7 +90,7 @@ async function lookInVain(
   try {
     await lookForCardsInVain(candidate, { readMemfd });
     for await (const source of keyFilesOf(candidate, offered, readMemfd)) {
-      source.content.fill(0);
+      source.content?.fill(0);
     }
   } catch (error) {
     // Without root a leader cannot become anybody else, nobody neither: then there is nothing to read.
