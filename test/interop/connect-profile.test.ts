@@ -90,6 +90,8 @@ describe('profiles', {
     const right = ['-p', String(sshd.port), '-l', 'root', '--screenshot', path];
     const mended = await sshdesk('connect', '--profile', 'wrong', ...right);
     assert.equal(mended.code, 0, mended.stderr);
+    const command = await sshdesk('connect', '--profile', 'lab', '--', 'echo', 'there');
+    assert.equal(command.stdout, 'there\n', command.stderr);
     const there = `root@127.0.0.1:${sshd.port}`;
     const other = await sshdesk('connect', '--profile', 'wrong', '--screenshot', path, there);
     assert.equal(other.code, 0, other.stderr);

@@ -34,6 +34,9 @@ export function arrangeWords(words: readonly string[], known: KnownOptions): str
 }
 
 function finish(own: readonly string[], host: string | undefined, rest: readonly string[]) {
+  const hasProfile = own.some((word) => /^--profile(=|$)/.test(word));
+  // The host is the profile's: what follows is the command.
+  if (host === undefined && hasProfile) return [...own, '--', ...rest];
   const [first, ...others] = rest;
   const target = host ?? first;
   const command = host === undefined ? others : rest;

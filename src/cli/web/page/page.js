@@ -6,6 +6,10 @@ import { ClipboardPanel } from '/clipboard.js';
 // As in viewer-socket.ts.
 const shownElsewhere = 4002;
 const lastSaid = 4999;
+// RFC 6455 section 7.1.5: no close came; with another code noVNC has given up by itself.
+const cutOff = 1006;
+const clientGone = 'sshdesk has ended on this computer. You may close this page.';
+const unreadable = 'The desktop has sent something that this page cannot show.';
 
 const element = (id) => document.querySelector(`#${id}`);
 const status = element('status');
@@ -55,7 +59,7 @@ function connect(path, { title, isResized }) {
     if (code >= 4000 && code <= lastSaid) reason = text;
     element('buttons').hidden = true;
     element('again').hidden = code !== shownElsewhere;
-    say(reason ?? 'sshdesk has ended on this computer. You may close this page.', true);
+    say(reason ?? (code === cutOff ? clientGone : unreadable), true);
   });
   rfb.addEventListener('connect', () => {
     say(title);
