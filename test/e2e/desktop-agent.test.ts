@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { Card, noCard } from '../support/card.ts';
 import { eventually, output } from '../support/child.ts';
 import { connectClient } from '../support/desktop-look.ts';
+import { firstPicture } from '../support/rfb-client.ts';
 import { listDesktops, sessionsCommand, startDesktopServer } from '../support/desktop-session.ts';
 import {
   DesktopTerminal,
@@ -249,18 +249,61 @@ describe("the client's agent in a desktop", lab, () => {
     await shared.go('SIGKILL');
   });
 
-  test('through the dialogue of display, by our own client', async () => {
+  /** Through the dialogue of `display`, a viewer on a loopback port. */
+  async function connected(agent: SshAgent, use: () => Promise<void>): Promise<void> {
     await using client = connectClient(server, {
       user: 'alice',
       key: entry,
       args: ['-A', '--listen', '0'],
-      environment: { ...process.env, ...otherAgent.environment },
+      environment: { ...process.env, ...agent.environment },
     });
     await eventually('its port', () => /127\.0\.0\.1:\d+/.test(client.stdout + client.stderr));
     const port = Number(/127\.0\.0\.1:(\d+)/.exec(client.stdout + client.stderr)?.[1]);
     const viewer = connect(port, '127.0.0.1');
-    await once(viewer, 'data');
-    assert.equal(await keys(), other.line);
+    // To its end: Xvnc shuts those out for a while who break off in the middle of a greeting.
+    await firstPicture(viewer, viewer);
+    await use();
     viewer.destroy();
+  }
+
+  test('our own client brings it too, and binds each connection to the host', async () => {
+    await connected(otherAgent, async () => assert.equal(await keys(), other.line));
+    await using bound = await SshAgent.start();
+    const known = '/tmp/known-both';
+    const both = [server, second].map(({ knownHosts }) => readFileSync(knownHosts, 'utf8'));
+    writeFileSync(known, both.join(''), { mode: 0o644 });
+    const name = (one: TestServer): string => `[127.0.0.1]:${one.port}`;
+    const way = ['-H', known, '-h', name(server), '-h', `${name(server)}>${name(second)}`];
+    await bound.add(first.file, ...way);
+    await connected(bound, async () => {
+      assert.deepEqual(await terminal.run(hop('whoami')), { status: 0, text: 'bob\n' });
+    });
+    await using elsewhere = await SshAgent.start();
+    await elsewhere.add(first.file, '-H', known, '-h', name(server));
+    await connected(elsewhere, async () => {
+      assert.match((await terminal.run(hop('whoami'))).text, /Permission denied/);
+    });
+  });
+
+  test('from a desktop no module is loaded into the agent', {
+    skip: noCard() ?? false,
+  }, async () => {
+    const card = new Card();
+    card.makeKey('EC:prime256v1', '01');
+    const { SOFTHSM2_CONF = '' } = card.environment();
+    await using agent = await SshAgent.start(['-P', '/usr/lib/*'], { SOFTHSM2_CONF });
+    writeFileSync('/tmp/askpass-desktop', '#!/bin/sh\necho 135791\n', { mode: 0o755 });
+    const add = [
+      ...['SSH_ASKPASS=/tmp/askpass-desktop', 'SSH_ASKPASS_REQUIRE=force'],
+      ...['ssh-add', '-s', card.module],
+    ].join(' ');
+    const isRefused = async (): Promise<void> => {
+      const { status, text } = await terminal.run(add);
+      assert.equal(status, 1, text);
+      assert.match(text, /agent refused operation/);
+    };
+    await connected(agent, isRefused);
+    await using _viewer = await Onlooker.come(server, from(agent));
+    await isRefused();
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Agent forwarding, when it was asked for: channels of type auth-agent@openssh.com lead to the
- * person's agent, as bytes, so that session-bind@openssh.com and every constraint of a key hold.
- * Runs in: user.
+ * person's agent, each bound to the host that it comes from, so that every constraint of a key holds;
+ * behind that as bytes. Runs in: user.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -12,6 +12,7 @@ import type { OpenOutcome } from '../../ssh/connection/mux.ts';
 import { splice } from '../../ssh/connection/pump.ts';
 import type { Reader } from '../../ssh/wire/reader.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
+import { bindAgent } from './agent-binding.ts';
 
 /** Every program of the session asks for it from here on, those behind desktops too. */
 export function forwardAgent(session: ClientSession, agentPath: string): void {
@@ -27,7 +28,8 @@ export function forwardAgent(session: ClientSession, agentPath: string): void {
     agent.once('close', () => {
       connections -= 1;
     });
-    if (!(await isConnected(agent))) {
+    if (!(await isConnected(agent)) || !(await bindAgent(agent, session))) {
+      agent.destroy();
       return { refused: openFailure.connectFailed, text: 'the agent does not answer' };
     }
     return {

@@ -71,6 +71,12 @@ const messages = { disconnect: 1, kexInit: 20, kexReply: 31 } as const;
 /** A server has EXT_INFO to say while a person reads a fingerprint, perhaps something to ignore. */
 const maxHeldPackets = 16;
 
+/** What the server has shown the session identifier with: its key or certificate, and a signature over it. */
+export interface HostProof {
+  readonly hostKey: Buffer;
+  readonly signature: Buffer;
+}
+
 /** Called right after `client.connect`, before its socket has given a byte. */
 export class KexWire {
   readonly #protocol: Protocol;
@@ -85,6 +91,7 @@ export class KexWire {
   #handle: Payloads = () => undefined;
   /** As the server sent it: a key or a certificate. */
   #presented: Buffer = Buffer.alloc(0);
+  #hostProof: HostProof | undefined;
 
   constructor(client: Client, offer: ClientOffer) {
     this.#protocol = protocolOf(client);
@@ -96,6 +103,11 @@ export class KexWire {
   /** What the package calls the host key: the one that came, with its certificate. */
   get presented(): Buffer {
     return this.#presented;
+  }
+
+  /** Of the first exchange; undefined before it. */
+  get hostProof(): HostProof | undefined {
+    return this.#hostProof;
   }
 
   /** Undefined before the first exchange has ended. */
@@ -207,6 +219,7 @@ export class KexWire {
       throw refused('the server has not the private key of the host key that it shows');
     }
     this.#presented = Buffer.from(hostKey);
+    this.#hostProof ??= { hostKey: this.#presented, signature: Buffer.from(signature) };
     exchange.negotiated.serverHostKey = row.signature;
     exchange.computeSecret = () => values.sharedSecret;
     if (!plain.equals(hostKey)) withCertificate(exchange, this.#presented, plain);

@@ -12,7 +12,7 @@ import { type ChannelOpenHandler, Connection, type Opened } from '../connection/
 import type { ClientOffer } from './agreement.ts';
 import { ClientFailure } from './failure.ts';
 import { announcedKeys, announcementName, type Prover } from './host-key-update.ts';
-import { KexWire } from './kex.seam.ts';
+import { type HostProof, KexWire } from './kex.seam.ts';
 import { Program, type ProgramOptions, type ProgramStart } from './program.ts';
 import { ProgramStream } from './program-stream.ts';
 import { ClientTransport } from './transport.seam.ts';
@@ -100,9 +100,9 @@ class Opening {
   #onSuccess(): void {
     clearTimeout(this.#timer);
     this.client.removeAllListeners();
-    const sessionId = this.#kex.sessionId;
-    if (!sessionId) throw new Error('a login without a key exchange');
-    this.session = new ClientSession(this.client, this.#options, sessionId);
+    const { sessionId, hostProof } = this.#kex;
+    if (!sessionId || !hostProof) throw new Error('a login without a key exchange');
+    this.session = new ClientSession(this.client, this.#options, sessionId, hostProof);
   }
 
   async run(): Promise<void> {
@@ -220,6 +220,8 @@ export class ClientSession {
   readonly #channelTypes = new Map<string, ChannelOpenHandler>();
   /** RFC 4253 §7.2 */
   readonly sessionId: Buffer;
+  /** Over it: for whoever else is to know which host this is, such as an agent. */
+  readonly hostProof: HostProof;
   #isClosing = false;
   #failure: ClientFailure | null = null;
   /** It goes on all the same (StrictHostKeyChecking no), so nothing of the person's is to be lent. */
@@ -231,8 +233,9 @@ export class ClientSession {
   /** Null: closed by this side; otherwise why the connection was lost. */
   readonly ended: Promise<ClientFailure | null>;
 
-  constructor(client: Client, options: SessionOptions, sessionId: Buffer) {
+  constructor(client: Client, options: SessionOptions, sessionId: Buffer, hostProof: HostProof) {
     this.sessionId = sessionId;
+    this.hostProof = hostProof;
     this.#client = client;
     this.#socket = options.socket;
     const transport = new ClientTransport(client, options.socket);
