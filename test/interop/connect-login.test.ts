@@ -241,6 +241,12 @@ process.stdin.on('end', () => process.exit(0));`,
       ...['-o', 'StrictHostKeyChecking=yes', '--batch', '--list', `root@127.0.0.1:${sshd.port}`],
     ]);
     assert.equal(code, 0, stderr);
+    const short = await list([
+      ...[cli, 'connect', '-F', 'none', '-i', sshd.userKey, '-o', `UserKnownHostsFile=${file}`],
+      ...['-o', 'RequiredRSASize=4096', '--batch', '--list', `root@127.0.0.1:${sshd.port}`],
+    ]);
+    assert.equal(short.code, 6);
+    assert.match(short.stderr, /RSA host key of .* has 3072 bits, and RequiredRSASize is 4096/);
   });
 
   test('Host blocks of -F say where to go and with what', async () => {

@@ -2,6 +2,7 @@
  * The decision on a server's host key or certificate: the person's files, StrictHostKeyChecking, and
  * at most one question. Runs in: user.
  */
+import { parsePublicKey } from '../../../keys/public-key.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import {
   type HostKeyStanding,
@@ -59,6 +60,7 @@ export class HostKeyPolicy {
   /** Of a key or a certificate. Throws ClientFailure `host-key` when it is refused. */
   async verify(presented: Buffer): Promise<HostKeyVerdict> {
     const { standing, plain, objection } = judgeHostKey(this.#trust, presented, Date.now());
+    this.#refuseShort(plain);
     // A known key needs no certificate, and what is wrong with one is the server's affair then.
     if (objection !== undefined && standing.is !== 'known') {
       this.#terminal.line(`The host certificate of ${this.#name} does not count: ${objection}.`);
@@ -76,6 +78,16 @@ export class HostKeyPolicy {
         return this.#changed(plain, standing.from);
       case 'new':
         return this.#unknown(plain, standing);
+    }
+  }
+
+  #refuseShort(plain: Buffer): void {
+    const parsed = parsePublicKey(plain);
+    const { requiredRsaBits } = this.#settings;
+    if (parsed.ok && parsed.key.type === 'ssh-rsa' && parsed.key.bits < requiredRsaBits) {
+      throw refusal(
+        `the RSA host key of ${this.#name} has ${parsed.key.bits} bits, and RequiredRSASize is ${requiredRsaBits}. Not connected.`,
+      );
     }
   }
 

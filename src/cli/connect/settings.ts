@@ -50,6 +50,8 @@ export interface Settings {
   readonly updateHostKeys: 'yes' | 'no' | 'ask';
   /** A list of keys or of ssh-keygen -k; null: none. */
   readonly revokedHostKeys: string | null;
+  /** Bits that an RSA host key has at least. */
+  readonly requiredRsaBits: number;
   /** What an authority of hosts may sign with. */
   readonly authorityAlgorithms: readonly string[];
   readonly offer: ClientOffer;
@@ -239,6 +241,7 @@ class SettingsReader {
       strictHostKeyChecking: (text('stricthostkeychecking') ??
         'ask') as Settings['strictHostKeyChecking'],
       isHashed: text('hashknownhosts') === 'yes',
+      requiredRsaBits: Number(text('requiredrsasize') ?? 1024),
       // As in ssh: whoever has files of his own keeps them himself, unless he says so.
       updateHostKeys: (text('updatehostkeys') ??
         (this.#options.lists.has('userknownhostsfile')

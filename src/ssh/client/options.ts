@@ -50,6 +50,7 @@ export const optionTable = {
     },
   },
   hashknownhosts: yesNo,
+  requiredrsasize: { is: 'number', min: 1024, max: 16384 },
   updatehostkeys: {
     is: 'choice',
     of: { yes: 'yes', true: 'yes', no: 'no', false: 'no', ask: 'ask' },
@@ -120,7 +121,7 @@ const withoutEffect: ReadonlySet<string> = new Set(
   knownhostscommand localcommand loglevel logverbose
   nohostauthenticationforlocalhost obscurekeystroketiming permitlocalcommand permitremoteopen
   protocol proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes refuseconnection
-  rekeylimit remotecommand requiredrsasize
+  rekeylimit remotecommand
   rhostsrsaauthentication rsaauthentication securitykeyprovider sessiontype
   syslogfacility tag tcpkeepalive
   tunnel tunneldevice useprivilegedport usekeychain verifyhostkeydns versionaddendum
