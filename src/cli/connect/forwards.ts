@@ -20,7 +20,7 @@ import type { ClientSession } from '../../ssh/client/session.ts';
 import { openFailure } from '../../ssh/connection/messages.ts';
 import type { Opened, OpenOutcome } from '../../ssh/connection/mux.ts';
 import { splice } from '../../ssh/connection/pump.ts';
-import { Reader } from '../../ssh/wire/reader.ts';
+import type { Reader } from '../../ssh/wire/reader.ts';
 import { Writer } from '../../ssh/wire/writer.ts';
 import { type ListenOptions, LocalListener } from './listen-local.ts';
 import { socksOnChannel, socksOnSocket } from './socks-listener.ts';
@@ -195,7 +195,10 @@ export class Forwards {
       );
     }
     if (listen.is === 'tcp' && listen.port === 0) {
-      forward.port = new Reader(answer).uint32();
+      if (answer.length !== 4) {
+        throw new ClientFailure('connection', 'the server does not say which port it listens on');
+      }
+      forward.port = answer.readUInt32BE(0);
       this.#terminal.line(
         `Allocated port ${forward.port} for remote forward to ${describeTarget(target)}`,
       );

@@ -2,6 +2,7 @@
  * One run of `sshdesk connect`, from settings to exit code. Runs in: user.
  */
 import { isatty } from 'node:tty';
+import { flushAfterCloseMs } from '../../base/limits.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientFailureKind } from '../../ssh/client/failure.ts';
 import type { ClientSession } from '../../ssh/client/session.ts';
@@ -84,6 +85,8 @@ export async function runConnect(request: ConnectRequest): Promise<number> {
   } finally {
     terminal.restore();
     for (const name of names) process.off(name, onSignal);
+    // Output that nobody reads does not keep the process.
+    if (isProgram) setTimeout(() => process.exit(), flushAfterCloseMs).unref();
   }
 }
 
