@@ -36,7 +36,9 @@ describe('connect forwards', lab, () => {
     key = makeKey('ed25519');
     makeUser('alice', { authorizedKeys: [key.line] });
     echo = await startService();
-    server = await startServer({ config: ['UsePAM yes', 'GatewayPorts clientspecified', 'RekeyLimit 16M'] });
+    server = await startServer({
+      config: ['UsePAM yes', 'GatewayPorts clientspecified', 'RekeyLimit 16M'],
+    });
   });
   after(async () => {
     await echo?.[Symbol.asyncDispose]();
