@@ -17,10 +17,10 @@ import {
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type Finished, run as finish } from '../support/child.ts';
+import { Child, eventually, type Finished, run as finish } from '../support/child.ts';
 import { noRealm, Realm } from '../support/kerberos.ts';
 import { checkout, inLab, makeUser, run } from '../support/lab.ts';
-import { freePort } from '../support/server.ts';
+import { freePort, startServer } from '../support/server.ts';
 
 const lab = inLab(import.meta.url);
 const missing = noRealm();
@@ -101,6 +101,20 @@ describe('doctor', { ...lab, skip: lab.skip === false ? (missing ?? false) : lab
     assert.match((await complaints('port')).join(), /^fail: port \d+ is taken by .*node.* \(pid/);
     holder.close();
     await once(holder, 'close');
+  });
+
+  test('the port: sshd, which may be stood beside or in for, and sshdesk itself', async () => {
+    mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
+    await using sshd = new Child('/usr/sbin/sshd', [
+      ...['-D', '-f', '/dev/null', '-o', `Port ${port}`, '-o', 'ListenAddress 127.0.0.1'],
+      ...['-h', '/etc/ssh/ssh_host_ed25519_key', '-o', 'PidFile none'],
+    ]);
+    const seen = await eventually('it listens', async () => (await complaints('port')).join());
+    assert.match(seen, /^warn: port \d+ is sshd's: sshd.*beside-sshd\.md/);
+    await sshd.stop();
+    await using server = await startServer({ config: ['UsePAM yes'] });
+    const { stdout } = await doctor('-o', `Port=${server.port}`);
+    assert.match(stdout, new RegExp(`^ok +port +port ${server.port}: sshdesk`, 'm'));
   });
 
   test('PAM: no service file, a module that is not there, behind an include too', async () => {
