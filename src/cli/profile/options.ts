@@ -32,6 +32,7 @@ export const storedOptions: readonly StoredOption[] = [
   { name: 'D', kind: 'list', describe: 'SOCKS proxy here' },
   { name: 'N', kind: 'flag', describe: 'nothing but forwards', group: 'program' },
   { name: 'shell', kind: 'flag', describe: 'a login shell', group: 'program' },
+  { name: 'q', kind: 'flag', describe: 'no warnings' },
   { name: 'i', kind: 'list', describe: 'key file', isPath: true },
   { name: 'p', kind: 'text', describe: 'port' },
   { name: 'l', kind: 'text', describe: 'user' },
@@ -39,6 +40,8 @@ export const storedOptions: readonly StoredOption[] = [
   { name: 'F', kind: 'text', describe: 'configuration file', isPath: true },
   { name: 'J', kind: 'text', describe: 'hosts to go through' },
   { name: 'pkcs11', kind: 'optional', describe: 'PKCS#11 module of smart cards', isPath: true },
+  { name: 'K', kind: 'flag', describe: 'Kerberos tickets go along', group: 'tickets' },
+  { name: 'k', kind: 'flag', describe: 'Kerberos tickets stay here', group: 'tickets' },
   { name: 'batch', kind: 'flag', describe: 'never ask' },
   { name: 'session', kind: 'text', describe: 'name of the desktop', group: 'desktop' },
   { name: 'geometry', kind: 'text', describe: 'size of the desktop', group: 'desktop' },
@@ -49,7 +52,7 @@ export const storedOptions: readonly StoredOption[] = [
   { name: 'open', kind: 'flag', describe: 'start the browser', group: 'view', default: true },
 ];
 
-type Group = 'agent' | 'program' | 'desktop' | 'view';
+type Group = 'agent' | 'tickets' | 'program' | 'desktop' | 'view';
 
 /** What else of `connect` belongs to a group and is never kept. */
 const unkept: Readonly<Partial<Record<Group, readonly string[]>>> = {
@@ -60,6 +63,7 @@ const unkept: Readonly<Partial<Record<Group, readonly string[]>>> = {
 /** One of these on the command line replaces what the profile has of all of those. */
 const replaces: Readonly<Record<Group, readonly Group[]>> = {
   agent: ['agent'],
+  tickets: ['tickets'],
   program: ['program', 'desktop', 'view'],
   desktop: ['program'],
   view: ['program', 'view'],
