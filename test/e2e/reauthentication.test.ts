@@ -188,7 +188,7 @@ describe('DesktopReauth resume', lab, () => {
       connectArguments('--screenshot', picture),
       size,
     );
-    await terminal.shows(/Two things are asked\nPassword: $/, 20_000);
+    await terminal.shows(/Two things are asked\n\(alice@127\.0\.0\.1\) Password: $/, 20_000);
     terminal.type('wrong\r');
     await terminal.shows(/One-time code: $/);
     terminal.type('123456\r');

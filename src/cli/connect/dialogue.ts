@@ -31,6 +31,8 @@ type Token =
 
 const maxLineBytes = 8 * 1024;
 const maxLines = 8 * 1024;
+/** Of one dialogue with PAM. */
+const maxQuestions = 128;
 const promptCodes = [101, 102, 105, 106, 109];
 /** What is typed may be seen, or not. */
 const shownAnswer = 101;
@@ -83,7 +85,7 @@ export class DisplayDialogue {
     const { conversation, attempts } = this.#questioning;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#run(`restoresession --id="${id}" --protocol="rfb"`);
+        await this.#run(`restoresession --id="${id}" --protocol="rfb"`, maxQuestions);
         return;
       } catch (error) {
         if (!(error instanceof WrongAnswer) || attempt >= attempts) throw error;
@@ -92,8 +94,8 @@ export class DisplayDialogue {
     }
   }
 
-  async #run(command: string): Promise<void> {
-    const lines = await this.#command(command);
+  async #run(command: string, mayAsk = 0): Promise<void> {
+    const lines = await this.#command(command, mayAsk);
     const told = textOf(lines, toldCode);
     if (lines.some((line) => line.code === readyCode)) {
       show(this.#questioning.conversation, told);
@@ -121,13 +123,15 @@ export class DisplayDialogue {
     this.#stream.write('quit\n');
   }
 
-  #command(command: string): Promise<ReplyLine[]> {
+  #command(command: string, mayAsk = 0): Promise<ReplyLine[]> {
     this.#stream.write(`${command}\n`);
-    return this.#reply();
+    return this.#reply(mayAsk);
   }
 
-  async #reply(): Promise<ReplyLine[]> {
+  /** `mayAsk`: how many questions the person is to answer at most. */
+  async #reply(mayAsk = 0): Promise<ReplyLine[]> {
     const lines: ReplyLine[] = [];
+    let asked = 0;
     while (lines.length < maxLines) {
       const token = await this.#token();
       if (token.is === 'line') {
@@ -135,7 +139,10 @@ export class DisplayDialogue {
         if (token.code === byeCode) throw failureOf(lines);
       } else if (token.code === 105) {
         return lines;
-      } else if (token.label === answerLabel) {
+      } else if (token.label === answerLabel && mayAsk > 0) {
+        asked += 1;
+        if (asked > mayAsk)
+          throw new ClientFailure('authentication', 'the server never stops asking');
         await this.#answer(lines.splice(0), token.code === shownAnswer);
       } else {
         throw new ClientFailure('desktop', `the display subsystem asks for more (${token.code})`);

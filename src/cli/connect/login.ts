@@ -167,6 +167,7 @@ export function questioningOn(settings: Settings, terminal: Terminal): Questioni
   return {
     conversation: settings.isBatch ? null : conversationOn(terminal),
     attempts: settings.promptAttempts,
+    login: `${settings.user}@${settings.originalHost}`,
   };
 }
 

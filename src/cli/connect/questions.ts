@@ -11,6 +11,8 @@ export interface Questioning {
   /** Null: nobody may be asked. */
   readonly conversation: Conversation | null;
   readonly attempts: number;
+  /** Whose login it is; in front of each question, so that no server poses as this machine. */
+  readonly login: string;
 }
 
 /** The server did not like the answers; it may be asked for another dialogue. */
@@ -57,7 +59,7 @@ export function answerLine(answer: string): Buffer {
 
 /** The text of one question, bytes as PAM gave them, to the person and back as a line. */
 export async function answerTo(
-  { conversation }: Questioning,
+  { conversation, login }: Questioning,
   told: Buffer,
   question: Buffer,
   isEchoed: boolean,
@@ -70,7 +72,7 @@ export async function answerTo(
     );
   }
   show(conversation, told);
-  const [answer = ''] = await conversation.ask([{ text, isEchoed }]);
+  const [answer = ''] = await conversation.ask([{ text: `(${login}) ${text}`, isEchoed }]);
   return answerLine(answer);
 }
 
