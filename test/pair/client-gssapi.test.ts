@@ -32,7 +32,11 @@ interface Met {
 }
 
 /** `answers`: what the server sends at the client's n-th message behind `none`. */
-async function meet(gss: ScriptedGss, answers: readonly (readonly Buffer[])[]): Promise<Met> {
+async function meet(
+  gss: ScriptedGss,
+  answers: readonly (readonly Buffer[])[],
+  isHostKnown = true,
+): Promise<Met> {
   const [near, far] = duplexPair();
   near.on('error', () => undefined);
   const transport = createServerTransport({
@@ -55,7 +59,7 @@ async function meet(gss: ScriptedGss, answers: readonly (readonly Buffer[])[]): 
   const outcome = await openSession({
     socket: near as never,
     offer: wholeOffer,
-    verifyHostKey: async () => true,
+    verifyHostKey: async () => isHostKnown,
     planUserauth: async () => ({
       user: 'alice',
       host: 'desk',
@@ -160,6 +164,13 @@ describe('the client’s gssapi-with-mic', { timeout: 30_000 }, () => {
     const atOnce = new ScriptedGss(complete('ours', { isMutual: false }));
     const { sent } = await meet(atOnce, []);
     assert.deepEqual(sent, []);
+  });
+
+  test('a host whose key is not accepted has no ticket asked for', async () => {
+    const gss = usual();
+    const { error, sent } = await meet(gss, [[response], [token()], [success]], false);
+    assert.match(error ?? '', /Host key verification failed/);
+    assert.deepEqual([gss.given, sent], [[], []]);
   });
 
   const wrong: readonly (readonly [string, readonly (readonly Buffer[])[], RegExp])[] = [
