@@ -128,6 +128,10 @@ export class UserauthWire {
         if (list) this.signatureAlgorithms ??= list;
       },
       USERAUTH_SUCCESS: (protocol: never) => {
+        if (!this.#isExpecting) {
+          this.fail(unasked());
+          return;
+        }
         succeeded?.(protocol);
         this.#onSuccess();
         this.#settle({ is: 'success' });
@@ -156,8 +160,17 @@ export class UserauthWire {
     Object.assign(handlers, replacements);
   }
 
+  get #mayWait(): boolean {
+    return this.#isOwnMethod && this.#waiting.length < maxWaiting;
+  }
+
+  /** A request is out: what comes without one is no reply. */
+  get #isExpecting(): boolean {
+    return this.#pending !== null || this.#mayWait;
+  }
+
   #settle(reply: UserauthReply): void {
-    const mayWait = this.#isOwnMethod && this.#waiting.length < maxWaiting;
+    const mayWait = this.#mayWait;
     if (reply.is !== 'method-message') this.#isOwnMethod = false;
     const pending = this.#pending;
     this.#pending = null;
