@@ -17,7 +17,9 @@ export function withProfile<Arguments extends Given>(
   named: ReadonlySet<string>,
   profile: Profile,
 ): Arguments {
-  const replaced = new Set(replacedBy(named));
+  const command = given['--'];
+  const hasCommand = Array.isArray(command) && command.length > 0;
+  const replaced = new Set(replacedBy(hasCommand ? new Set([...named, '--']) : named));
   if (given.host !== undefined) {
     const { user, port } = parseTarget(given.host);
     if (user !== null) replaced.add('l');

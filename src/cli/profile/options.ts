@@ -56,7 +56,8 @@ type Group = 'agent' | 'tickets' | 'program' | 'desktop' | 'view';
 
 /** What else of `connect` belongs to a group and is never kept. */
 const unkept: Readonly<Partial<Record<Group, readonly string[]>>> = {
-  program: ['s', 't', 'T', 'n'],
+  // A command stands behind `--`.
+  program: ['--', 's', 't', 'T', 'n'],
   view: ['list', 'screenshot'],
 };
 

@@ -11,6 +11,7 @@ import { hostKeys } from './host-keys.ts';
 import { knownHosts } from './known-hosts.ts';
 import { linkFrames } from './link-frames.ts';
 import { messages } from './messages.ts';
+import { profile } from './profile.ts';
 import { revokedKeys } from './revoked-keys.ts';
 import { rfbServer } from './rfb-server.ts';
 import { signature } from './signature.ts';
@@ -44,4 +45,5 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   rfbServer,
   x11Setup,
   controlLines,
+  profile,
 ];

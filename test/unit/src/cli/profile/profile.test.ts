@@ -171,6 +171,8 @@ test('another purpose replaces the whole of the profile’s', () => {
   assert.equal(merged(['--list'], { list: true }).session, 'main');
   const sftp = merged(['-s', 'sftp'], { s: 'sftp', web: false, open: true });
   assert.deepEqual([sftp.web, sftp.open, sftp.session], [false, true, undefined]);
+  const command = merged(['--profile', 'work', '--', 'ls'], { '--': ['ls'], web: false });
+  assert.deepEqual([command.web, command.session, command.l], [false, undefined, 'carol']);
   const tunnels: Profile = { ...work, options: { N: true, D: ['1080'] } };
   const shown = withProfile({ host: undefined, N: false }, new Set(['web']), tunnels);
   assert.deepEqual([shown.N, (shown as Record<string, unknown>).D], [false, ['1080']]);
