@@ -32,6 +32,8 @@ export interface ChannelCarrier {
   readonly isCongested: boolean;
   /** Whether the peer knows eow@openssh.com; sshd tells its own clients only. */
   readonly knowsEow: boolean;
+  /** Whether received data is only lent, or the channel's to keep. */
+  readonly isDataLent: boolean;
   send(payload: Buffer): void;
   /** Returns false when the carrier has become congested. The chunk was taken all the same. */
   sendData(recipient: number, data: Buffer, isStderr: boolean): boolean;

@@ -300,6 +300,11 @@ export class Connection implements ChannelCarrier, ChannelOpener {
     return this.#isCongested;
   }
 
+  /** A client's transport never reads into the same memory again. */
+  get isDataLent(): boolean {
+    return !this.#isClient;
+  }
+
   get knowsEow(): boolean {
     return this.#isClient || this.#transport.peerVersion.startsWith('SSH-2.0-OpenSSH');
   }
