@@ -25,6 +25,8 @@ export interface Resumer {
   viewing(): readonly string[];
   /** Why PAM cannot ask it again, for the user; undefined: it can. */
   readonly obstacle: string | undefined;
+  /** It was refused for that, for the log. */
+  onRefused?(id: string): void;
 }
 
 export type Ask = (
@@ -132,6 +134,9 @@ export class ResumeGuard {
     const id = String(values['id']);
     if (this.#isWanted(owner) && !this.#mayOpen(resumer, id)) {
       const { obstacle } = resumer;
+      if (obstacle !== undefined) {
+        resumer.onRefused?.(id);
+      }
       throw obstacle === undefined
         ? new CallFailure(desktopFailure.reauthentication, howToBeAsked)
         : new CallFailure(desktopFailure.refused, obstacle);

@@ -3,6 +3,7 @@
  * asked at all. Runs in: monitor, user.
  */
 import type { LocalGuard } from '../broker/remote.ts';
+import { isId } from '../broker/naming.ts';
 import type { Owner } from '../broker/outcome.ts';
 import { ownerOf, type Onlooker } from '../broker/requests/context.ts';
 import { reauthenticationRows } from '../broker/requests/desktop-reauthenticate.ts';
@@ -54,6 +55,10 @@ export class DesktopReauth {
             key: connection,
             viewing: () => viewedBy(connection.number),
             obstacle: this.#obstacle(connection),
+            onRefused: (id: string) =>
+              connection.log.error(
+                `desktop ${isId(id) ? id : '?'} is not resumed: DesktopReauth, and no PAM to ask again with (UsePAM no, or not root)`,
+              ),
           };
           const owner = ownerOf(connection, Number(values['session']));
           return this.#guard.answer(resumer, owner, row.schema, values, askFor(connection));

@@ -254,6 +254,7 @@ describe('DesktopReauth resume', lab, () => {
     await using without = await startServer({ config: ['UsePAM no'], flags });
     const { status, stdout, stderr } = await ssh(without, { ...asAlice(), args: ['-s'] }, 'rfb');
     assert.deepEqual([status, stdout.length], [1, 0]);
+    await without.logged(/desktop [0-9A-F]{32} is not resumed: DesktopReauth, and no PAM to ask/);
     assert.match(
       stderr,
       /^This desktop is resumed only .* this server has no PAM to ask you with\.$/m,
