@@ -15,6 +15,7 @@ import { profile } from './profile.ts';
 import { revokedKeys } from './revoked-keys.ts';
 import { rfbServer } from './rfb-server.ts';
 import { signature } from './signature.ts';
+import { socks } from './socks.ts';
 import { sshConfig } from './ssh-config.ts';
 import { transportClear } from './transport-clear.ts';
 import { transportKeyed } from './transport-keyed.ts';
@@ -28,6 +29,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   transportKeyed,
   messages,
   askedChannels,
+  socks,
   x11Request,
   x11Admission,
   linkFrames,
