@@ -96,12 +96,16 @@ describe('connect in the place of ssh', lab, () => {
   test('a terminal: its size, raw bytes, and the modes as they were', async () => {
     const shell = connectArguments(server, { key, args: ['--shell'] });
     const words = [process.execPath, ...shell].map((word) => `'${word}'`).join(' ');
-    const around = `stty -a > ${folder}/before; ${words}; echo "status $?"; stty -a > ${folder}/after`;
+    const around = `stty -g > ${folder}/before; ${words}; echo "status $?"; stty -g > ${folder}/after`;
     const terminal = openTerminal('sh', ['-c', around], { rows: 33, columns: 101 });
     await terminal.shows(/\$ $/);
     terminal.type('stty size; tty\n');
     await terminal.shows(/^33 101$/m);
     await terminal.shows(/^\/dev\/pts\/\d+$/m);
+    terminal.type('trap "stty size" WINCH; echo trapped\n');
+    await terminal.shows(/^trapped$/m);
+    terminal.resize({ rows: 40, columns: 120 });
+    await terminal.shows(/40 120$/m);
     // ^C goes to the program there.
     terminal.type('echo wait; cat\n');
     await terminal.shows(/^wait$/m);
@@ -118,7 +122,7 @@ describe('connect in the place of ssh', lab, () => {
   test('~. leaves a terminal that hangs, and gives it back', async () => {
     const shell = connectArguments(server, { key, args: ['-t'] }, 'echo up; exec sleep 300');
     const words = [process.execPath, ...shell].map((word) => `'${word}'`).join(' ');
-    const around = `stty -a > ${folder}/b; ${words}; echo "status $?"; stty -a > ${folder}/a`;
+    const around = `stty -g > ${folder}/b; ${words}; echo "status $?"; stty -g > ${folder}/a`;
     const terminal = openTerminal('sh', ['-c', around], { rows: 24, columns: 80 });
     await terminal.shows(/up$/m);
     terminal.type('~.');
