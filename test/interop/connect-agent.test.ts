@@ -80,7 +80,8 @@ describe('connect forwards the agent', {
   });
 
   test('an agent that has gone is an error of who asks, and the connection lives', async () => {
-    const { agent: found } = await seen({ SSH_AUTH_SOCK: join(folder, 'gone') }, '-A');
-    assert.match(found, /error fetching identities|communication with agent failed/);
+    const { told, agent: found } = await seen({ SSH_AUTH_SOCK: join(folder, 'gone') }, '-A');
+    // Where its socket is closed before it has asked, ssh-add ends of SIGPIPE.
+    assert.match(found + told, /error fetching identities|agent failed|exit status 141/);
   });
 });
