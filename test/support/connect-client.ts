@@ -36,7 +36,8 @@ function reachArguments(server: Reachable, options: ClientOptions): readonly str
     // A program that starts this one may say -p and -l again: they go before.
     ...['--batch', '-o', `Port=${server.port}`, '-o', `User=${options.user ?? 'alice'}`],
     ...['-o', `UserKnownHostsFile=${server.knownHosts}`, '-o', 'GlobalKnownHostsFile=none'],
-    ...['-o', 'StrictHostKeyChecking=yes', '-o', 'IdentitiesOnly=yes'],
+    ...['-o', 'StrictHostKeyChecking=yes', '-o', 'UpdateHostKeys=no'],
+    ...['-o', 'IdentitiesOnly=yes'],
     ...(options.key === undefined ? [] : ['-i', options.key.file]),
   ];
 }
