@@ -18,6 +18,9 @@ const folder = mkdtempSync(path.join(tmpdir(), 'sshdesk-cache-'));
 after(() => rmSync(folder, { recursive: true }));
 const module = path.resolve(import.meta.dirname, '../../../../src/cli/compile-cache.ts');
 
+/** The one of the tests would be on already. */
+const { NODE_COMPILE_CACHE: _ofTheTests, ...withoutCache } = process.env;
+
 /** In a process of its own: a cache that is on stays on. */
 function isUsed(directory: string): boolean {
   const text = `const { useCompileCache } = await import(${JSON.stringify(module)});
@@ -26,7 +29,7 @@ function isUsed(directory: string): boolean {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     ['--no-warnings', '--input-type=module', '-e', text],
-    { encoding: 'utf8', cwd: path.dirname(module) },
+    { encoding: 'utf8', cwd: path.dirname(module), env: withoutCache },
   );
   assert.equal(status, 0, stderr);
   return stdout === 'true';

@@ -378,14 +378,17 @@ describe('display dialogue', { timeout: 20_000 }, () => {
   test('a desktop that ends before bye leaves nothing to go on with', async () => {
     const desktops = new FakeDesktops();
     const { attach } = desktops;
+    const ended = Promise.withResolvers<void>();
     desktops.attach = async (id) => {
       const attached = await attach.call(desktops, id);
       // In the turn after the reply that says it runs, before the next line is read.
-      setImmediate(() => desktops.viewers[0]?.onEnd({ why: 'terminated', status: 1 }));
+      setImmediate(() => {
+        desktops.viewers[0]?.onEnd({ why: 'terminated', status: 1 });
+        ended.resolve();
+      });
       return attached;
     };
-    const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 10));
-    const { text, end } = await talk(desktops, [start, pause, 'bye\n']);
+    const { text, end } = await talk(desktops, [start, () => ended.promise, 'bye\n']);
     assert.ok(text.includes('NX> 710 '));
     assert.deepEqual(end, { is: 'closed', status: 0 });
     assert.equal(desktops.viewers[0]?.stream.destroyed, true);
