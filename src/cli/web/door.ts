@@ -130,8 +130,7 @@ export class WebDoor {
   }
 
   #meet(socket: Socket): void {
-    const { remotePort = 0, localPort = 0 } = socket;
-    const looked = isAllowedPeer(this.#allowed, remotePort, localPort);
+    const looked = isAllowedPeer(this.#allowed, socket);
     this.#peers.set(socket, looked);
     void looked.then((isAllowed) => {
       if (!isAllowed) socket.destroy();

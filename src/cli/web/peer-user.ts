@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
 
+const loopback = '127.0.0.1';
 const established = '01';
 const noOne: ReadonlySet<number> = new Set();
 
@@ -17,20 +18,28 @@ export function allowedUsers(environment: NodeJS.ProcessEnv): ReadonlySet<number
   return new Set([own, 0, ...(caller === undefined ? [] : [Number(caller)])]);
 }
 
+/** The ends of a connection, as the socket that was accepted has them. */
+export interface Ends {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly localPort?: number | undefined;
+}
+
 /** True where the system has no such table. */
 export async function isAllowedPeer(
   allowed: ReadonlySet<number>,
-  peerPort: number,
-  ownPort: number,
+  { remoteAddress, remotePort = 0, localPort = 0 }: Ends,
 ): Promise<boolean> {
   if (allowed.size === 0) return true;
+  // From another address of the loopback somebody else may have the port of the browser there.
+  if (remoteAddress !== loopback) return false;
   let table: string;
   try {
     table = await readFile('/proc/net/tcp', 'latin1');
-  } catch {
-    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
-  const uid = uidIn(table, peerPort, ownPort);
+  const uid = uidIn(table, remotePort, localPort);
   return uid !== null && allowed.has(uid);
 }
 

@@ -48,7 +48,8 @@ export class WebShow {
   readonly #tokens: readonly string[];
   readonly #request: WebRequest;
   readonly #session: ClientSession;
-  #leading: LeadingPage | null = null;
+  /** Also while it is being written: whoever ends meanwhile removes it. */
+  #leading: Promise<LeadingPage | null> = Promise.resolve(null);
   #isWarned = false;
   #isOver = false;
 
@@ -68,7 +69,7 @@ export class WebShow {
     for (const seat of seats) this.#pages.set(seat, new Set());
     this.#door = new WebDoor(seats, page, {
       onViewer: (seat, socket) => void this.#serve(seat, socket),
-      onAdmitted: () => void this.#leading?.close(),
+      onAdmitted: () => void this.#leading.then((page) => page?.close()),
       onSecondUse: () => this.#warn(),
     });
   }
@@ -107,7 +108,7 @@ export class WebShow {
       this.#isOver = true;
       this.#attendance.stop();
       this.#door.close();
-      await this.#leading?.close();
+      await (await this.#leading)?.close();
     }
   }
 
@@ -133,13 +134,13 @@ export class WebShow {
   /** False: no browser could be started; the address will do. */
   async #lead(address: string): Promise<boolean> {
     if (!hasBrowser(process.env, process.platform)) return false;
-    try {
-      this.#leading = await LeadingPage.write(address, process.env);
-    } catch (error) {
-      this.#terminal.line(`Warning: no browser is started: ${(error as Error).message}`);
-      return false;
-    }
-    const commands = browserCommands(process.env, process.platform, this.#leading.address);
+    this.#leading = LeadingPage.write(address, process.env).catch((error: Error) => {
+      this.#terminal.line(`Warning: no browser is started: ${error.message}`);
+      return null;
+    });
+    const page = await this.#leading;
+    if (page === null || this.#isOver) return false;
+    const commands = browserCommands(process.env, process.platform, page.address);
     return openBrowser(commands, process.env);
   }
 
