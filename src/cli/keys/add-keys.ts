@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { AddedKey } from '../../../keys/authorized-keys-addition.ts';
 import { fingerprint, publicLine } from '../../../keys/public-key.ts';
 import { ConfigError } from '../../base/errors.ts';
+import { printableLine } from '../connect/printable.ts';
 import { account, type InvokingUser } from '../start/invoking-user.ts';
 import type { AddAnswer, AddRequest } from './add-process.ts';
 import type { OfferedKey } from './offered-keys.ts';
@@ -91,8 +92,10 @@ export async function addKeys(
   return { file: answer.file, lines };
 }
 
-function sentence({ state, line, options, key }: AddedLine, file: string): string {
-  const place = `${file}:${line}`;
+/** File and options are as somebody else has them in his home, and root may be reading this. */
+function sentence({ state, line, options: there, key }: AddedLine, file: string): string {
+  const place = `${printableLine(file)}:${line}`;
+  const options = printableLine(there);
   const name = `${publicLine(key.blob).split(' ', 1).join('')} ${fingerprint(key.blob)}`;
   switch (state) {
     case 'added':
