@@ -3,12 +3,14 @@
  * line by line, in front of a real Xvnc.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { ServerChannel } from 'ssh2';
+import { Writer } from '../../src/ssh/wire/writer.ts';
 import { output, run } from '../support/child.ts';
 import { ScriptedSshServer } from '../support/scripted-ssh-server.ts';
 import { XServer } from '../support/x-server.ts';
@@ -143,6 +145,32 @@ describe('connect talks to the display subsystem', { timeout: 120_000 }, () => {
       },
     ]);
     assert.equal(commands.at(-1), 'quit');
+  });
+
+  test('a host whose key has changed asks for no password in front of a desktop', async () => {
+    const type = 'ecdsa-sha2-nistp256';
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    const point = publicKey.export({ format: 'der', type: 'spki' }).subarray(-65);
+    const blob = new Writer().text(type).text('nistp256').string(point).done().toString('base64');
+    const knownHosts = join(folder, 'known_hosts');
+    await writeFile(knownHosts, `[127.0.0.1]:${server.port} ${type} ${blob}\n`);
+    rows = row('mine');
+    answer = () => 'NX> 1011 Password: \nNX> 102 Answer: ';
+    const { code, stderr } = await run(
+      process.execPath,
+      [
+        ...[cli, 'connect', '-F', 'none', '-o', `UserKnownHostsFile=${knownHosts}`],
+        ...['-o', 'StrictHostKeyChecking=no'],
+        ...['--session', 'mine', '--screenshot', join(folder, 'x.png')],
+        `alice@127.0.0.1:${server.port}`,
+      ],
+      { env: environment },
+    );
+    answer = started;
+    assert.match(stderr, /HAS CHANGED/);
+    assert.match(stderr, /a host whose key has changed is told no password/);
+    assert.equal(code, 5, stderr);
+    assert.match(commands.at(-1) ?? '', /^restoresession /);
   });
 
   test('names of a list with control characters are shown harmlessly', async () => {

@@ -162,10 +162,17 @@ async function planUserauth(
   };
 }
 
-/** Null in batch mode: nobody may be asked. */
-export function questioningOn(settings: Settings, terminal: Terminal): Questioning {
+/** Nobody is asked in batch mode, and not by a host whose key has changed: it may be anybody's. */
+export function questioningOn(
+  settings: Settings,
+  terminal: Terminal,
+  isHostKeyChanged: boolean,
+): Questioning {
   return {
-    conversation: settings.isBatch ? null : conversationOn(terminal),
+    conversation: settings.isBatch || isHostKeyChanged ? null : conversationOn(terminal),
+    ...(isHostKeyChanged
+      ? { obstacle: 'a host whose key has changed is told no password and no code' }
+      : {}),
     attempts: settings.promptAttempts,
     login: `${settings.user}@${settings.originalHost}`,
   };

@@ -8,8 +8,10 @@ import { printableLine } from './printable.ts';
 
 /** Who can be asked, and how often a dialogue is tried. */
 export interface Questioning {
-  /** Null: nobody may be asked. */
+  /** Null: nobody may be asked, because of `obstacle`. */
   readonly conversation: Conversation | null;
+  /** The end of a sentence. */
+  readonly obstacle?: string;
   readonly attempts: number;
   /** Whose login it is; in front of each question, so that no server poses as this machine. */
   readonly login: string;
@@ -59,7 +61,7 @@ export function answerLine(answer: string): Buffer {
 
 /** The text of one question, bytes as PAM gave them, to the person and back as a line. */
 export async function answerTo(
-  { conversation, login }: Questioning,
+  { conversation, login, obstacle = 'in batch mode nobody answers' }: Questioning,
   told: Buffer,
   question: Buffer,
   isEchoed: boolean,
@@ -68,7 +70,7 @@ export async function answerTo(
   if (!conversation) {
     throw new ClientFailure(
       'authentication',
-      `The server asks again who you are before it resumes the desktop ("${printableLine(text)}"), and in batch mode nobody answers.`,
+      `The server asks again who you are before it resumes the desktop ("${printableLine(text)}"), and ${obstacle}.`,
     );
   }
   show(conversation, told);

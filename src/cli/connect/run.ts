@@ -192,7 +192,7 @@ class ConnectRun {
       session,
       desktop,
       this.#terminal,
-      questioningOn(settings, this.#terminal),
+      questioningOn(settings, this.#terminal, session.isHostKeyChanged),
     );
     switch (purpose.is) {
       case 'list':
