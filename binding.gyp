@@ -49,6 +49,7 @@
         'pam/leader/connect.c',
         'pam/leader/conversation.c',
         'pam/leader/desktop-agent.c',
+        'pam/leader/desktop-files.c',
         'pam/leader/desktop-orders.c',
         'pam/leader/desktop.c',
         'pam/leader/drop.c',

@@ -210,6 +210,17 @@ export class LeaderClient {
     return { ...values, descriptors };
   }
 
+  async writeFiles(
+    below: string,
+    files: readonly { readonly name: string; readonly content: Buffer }[],
+  ): Promise<void> {
+    await this.#order(protocol.WriteFiles, { below, files });
+  }
+
+  async signalProcess(handle: number, signal: number): Promise<void> {
+    await this.#order(protocol.SignalProcess, { handle, signal });
+  }
+
   async signal(handle: number, signal: number): Promise<void> {
     await this.#order(protocol.Signal, { handle, signal });
   }

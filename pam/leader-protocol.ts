@@ -289,6 +289,20 @@ export const DisplaySize = call(
   { width: uint32, height: uint32 },
 );
 
+/**
+ * As the user, into `directory/user/below` (0700, made where it is not there): each file (0600) in place
+ * of what has its name. Names are of small letters and hyphens; contents have 16 KiB at most.
+ */
+export const WriteFiles = call(
+  22,
+  'write-files',
+  { below: text, files: list(record({ name: text, content: string }), 8) },
+  {},
+);
+
+/** kill(2) to the process of the handle alone. */
+export const SignalProcess = call(23, 'signal-process', { handle: uint32, signal: uint32 }, {});
+
 // ---- records and greetings, 40–49 ----
 
 /**

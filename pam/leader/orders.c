@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "desktop-files.h"
 #include "desktop-orders.h"
 #include "login-orders.h"
 #include "record-orders.h"
@@ -34,6 +35,8 @@ static const struct {
     {17, ESTABLISHED, order_watch_windows},
     {19, FRESH | BEGUN | ESTABLISHED, order_end},
     {20, DESKTOP, order_display_size},
+    {22, DESKTOP, order_write_files},
+    {23, DESKTOP, order_signal_process},
     {40, BEGUN, order_record_failure},
     {41, ESTABLISHED, order_last_login},
     {42, ESTABLISHED, order_auth_info},

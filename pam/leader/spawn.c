@@ -515,7 +515,7 @@ void children_leave_terminals(const struct children *children) {
   }
 }
 
-void signal_group(const void *data, struct helper_result *result) {
-  const struct group_signal *order = data;
-  result->error = kill(-order->group, order->number) != 0 ? errno : 0;
+void send_signal(const void *data, struct helper_result *result) {
+  const struct signal_input *order = data;
+  result->error = kill(order->target, order->number) != 0 ? errno : 0;
 }

@@ -69,12 +69,12 @@ void children_hang_up(const struct children *children);
 /* The login is over: their records end, whether or not they do. */
 void children_leave_terminals(const struct children *children);
 
-struct group_signal {
-  pid_t group;
+struct signal_input {
+  pid_t target; /* below zero: a process group */
   int number;
 };
 /*
- * A helper_work: kill(2) to a process group. Not by the leader itself: the kernel looks at the real
+ * A helper_work: kill(2). Not by the leader itself: the kernel looks at the real
  * uid too, and root's reaches the setuid programs that the user may not touch.
  */
-void signal_group(const void *input, struct helper_result *result);
+void send_signal(const void *input, struct helper_result *result);

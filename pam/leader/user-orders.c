@@ -211,8 +211,8 @@ void order_spawn(struct leader *leader, const struct call *call, struct reader *
   free(order.environment);
 }
 
-static void group_is_signalled(struct leader *leader, const struct call *call,
-                               const struct helper_result *result) {
+static void is_signalled(struct leader *leader, const struct call *call,
+                         const struct helper_result *result) {
   if (result->error != 0) {
     link_fail(&leader->link, call, result->error, NULL);
   } else {
@@ -220,7 +220,8 @@ static void group_is_signalled(struct leader *leader, const struct call *call,
   }
 }
 
-void order_signal(struct leader *leader, const struct call *call, struct reader *reader) {
+static void signal_child(struct leader *leader, const struct call *call, struct reader *reader,
+                         bool is_group) {
   uint32_t handle = read_uint32(reader);
   uint32_t number = read_uint32(reader);
   if (!reader_done(reader)) {
@@ -231,8 +232,17 @@ void order_signal(struct leader *leader, const struct call *call, struct reader 
     link_fail(&leader->link, call, child == NULL || !child->alive ? ESRCH : EINVAL, NULL);
     return;
   }
-  struct group_signal input = {.group = child->pid, .number = (int)number};
-  start_helper(leader, call, signal_group, &input, group_is_signalled, HELPER_PATIENCE_MS);
+  struct signal_input input = {.target = is_group ? -child->pid : child->pid,
+                               .number = (int)number};
+  start_helper(leader, call, send_signal, &input, is_signalled, HELPER_PATIENCE_MS);
+}
+
+void order_signal(struct leader *leader, const struct call *call, struct reader *reader) {
+  signal_child(leader, call, reader, true);
+}
+
+void order_signal_process(struct leader *leader, const struct call *call, struct reader *reader) {
+  signal_child(leader, call, reader, false);
 }
 
 void order_log_tail(struct leader *leader, const struct call *call, struct reader *reader) {

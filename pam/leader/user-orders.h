@@ -14,4 +14,5 @@ void order_watch_windows(struct leader *leader, const struct call *call, struct 
 void order_display_size(struct leader *leader, const struct call *call, struct reader *reader);
 void order_spawn(struct leader *leader, const struct call *call, struct reader *reader);
 void order_signal(struct leader *leader, const struct call *call, struct reader *reader);
+void order_signal_process(struct leader *leader, const struct call *call, struct reader *reader);
 void order_log_tail(struct leader *leader, const struct call *call, struct reader *reader);
