@@ -15,5 +15,4 @@ export interface BrokerHost extends Omit<StartHost, 'log'> {
   /** Holds one directory per desktop; made by the process, 0711. */
   readonly desktopsDirectory: string;
   nowMs(): number;
-  randomBytes(count: number): Buffer;
 }

@@ -9,6 +9,7 @@ import { DesktopEnds } from './desktop-ends.ts';
 import { DesktopSet } from './desktop-set.ts';
 import { DesktopStarts } from './desktop-starts.ts';
 import type { DesktopLeader } from './leader-port.ts';
+import type { EngineParameters } from './engine.ts';
 import { isId } from './naming.ts';
 import {
   type Asker,
@@ -23,6 +24,22 @@ import { DesktopRecovery } from './recovery.ts';
 import { bringTickets } from './start.ts';
 import { isLive } from './states.ts';
 import type { DesktopRecord } from './store.ts';
+
+export interface AttachOrder {
+  /** What the viewer speaks. */
+  readonly protocol: string;
+  readonly parameters: EngineParameters;
+}
+
+export interface Attached {
+  readonly viewer: number;
+  /** A stream connected to the display. */
+  readonly descriptor: number;
+  /** By which an engine that takes one viewer at a time knows this one; empty: it needs none. */
+  readonly cookie: string;
+}
+
+const takenOver = 'The desktop was taken over from another place.';
 
 export class Broker {
   readonly #host: BrokerHost;
@@ -82,20 +99,44 @@ export class Broker {
     owner: Owner,
     id: string,
     opener: Opener,
-  ): Promise<Outcome<{ readonly viewer: number; readonly descriptor: number }>> {
+    { protocol, parameters }: AttachOrder,
+  ): Promise<Outcome<Attached>> {
     const { log, nowMs } = this.#host;
     const admitted = await this.#admit(owner, id, opener);
     if (admitted.is === 'failed') {
       return admitted;
     }
     const { desktop, leader, viewer } = admitted.value;
+    if (desktop.engine.protocol !== protocol) {
+      desktop.viewers.delete(viewer);
+      const { protocol: other } = desktop.engine;
+      return failed(
+        'badRequest',
+        `This desktop is shown by the protocol ${other}, not ${protocol}.`,
+      );
+    }
     let descriptor: number | undefined;
+    let cookie = '';
     // First of all: what the user's programs touch next may want fresh ones.
     await bringTickets(leader, owner.tickets ?? '', (why) =>
       log.info(`desktop ${id}: the tickets of the login are not there: ${why}`),
     );
     try {
-      descriptor = await leader.connectUnix(desktop.engine.socketPath(desktop.userDirectory));
+      if (desktop.single === undefined) {
+        descriptor = await leader.connectUnix(desktop.engine.socketPath(desktop.userDirectory));
+      } else {
+        const { order } = desktop.single;
+        const read = desktop.engine.readParameters(parameters, order.type, order.parameters);
+        if (read.is === 'refused') {
+          desktop.viewers.delete(viewer);
+          desktop.agent?.viewersLeft();
+          return failed('badRequest', read.why);
+        }
+        ({ descriptor, cookie } = await desktop.single.connect(
+          { ...order, parameters: read.parameters },
+          () => desktop.endViewers(takenOver, viewerStatus.suspended, viewer),
+        ));
+      }
       if (desktop.viewers.has(viewer)) {
         opener.given(viewer, id, descriptor);
       }
@@ -121,7 +162,7 @@ export class Broker {
       // Behind the answer, so that the viewer is known where the warning arrives.
       setImmediate(() => opener.viewerWarning(viewer, warning));
     }
-    return done({ viewer, descriptor });
+    return done({ viewer, descriptor, cookie });
   }
 
   /** A viewer whose stream another monitor of this machine has from an earlier owner of the desktops. */
@@ -201,12 +242,15 @@ export class Broker {
   // ---- suspend and end ----
 
   /** Ends its viewers; the desktop goes on. */
-  suspend(asker: Asker, which: string): Outcome<DesktopView> {
+  async suspend(asker: Asker, which: string): Promise<Outcome<DesktopView>> {
     const desktop = this.#set.find(asker, which);
     if (desktop === undefined || desktop.record.state === 'starting') {
       return notFound;
     }
     desktop.startedBy = undefined;
+    if (desktop.single !== undefined) {
+      await desktop.single.suspend();
+    }
     desktop.endViewers('The desktop was suspended.', viewerStatus.suspended);
     this.#set.viewersLeft(desktop);
     return done(desktop.view);

@@ -257,7 +257,7 @@ export class ControlServer {
         return { is: 'done', desktops: shown.map(past) };
       }
       case 'suspend':
-        return changed(this.#broker.suspend(asker, which));
+        return changed(await this.#broker.suspend(asker, which));
       case 'terminate':
         return changed(await this.#broker.terminate(asker, which));
     }

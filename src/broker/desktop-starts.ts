@@ -24,6 +24,7 @@ const defaultOrder: DesktopOrder = {
   width: 0,
   height: 0,
   depth: 0,
+  parameters: new Map(),
 };
 
 /** `detail` of an EngineError, then its lines. */
@@ -109,6 +110,14 @@ export class DesktopStarts {
     if (!isName(order.name)) {
       return failed('badRequest', 'A desktop cannot have this name.');
     }
+    const read = engine.readParameters(order.parameters, type);
+    if (read.is === 'refused') {
+      return failed('badRequest', read.why);
+    }
+    const session = engine.session({ type, parameters: read.parameters }, '');
+    if ('why' in session) {
+      return failed('badRequest', session.why);
+    }
     const geometry = this.#geometry(engine, order);
     if (geometry === undefined) {
       return failed('badRequest', 'A desktop cannot have this geometry or depth.');
@@ -139,7 +148,7 @@ export class DesktopStarts {
       uid: owner.uid,
       state: 'starting',
       engine: engine.name,
-      type: engine.types[0] ?? type,
+      type,
       display,
       ...geometry,
       directory: this.#set.directoryOf(id),
@@ -149,7 +158,7 @@ export class DesktopStarts {
       reason: '',
     };
     store.insert(record);
-    const desktop = new Desktop(record, store, engine);
+    const desktop = new Desktop(record, store, engine, read.parameters);
     this.#set.all.set(id, desktop);
     return done(desktop);
   }
@@ -184,13 +193,12 @@ export class DesktopStarts {
     const { log, nowMs } = this.#host;
     const cookie = this.#host.randomBytes(cookieBytes);
     for (let attempt = 0; attempt < maxDisplayTries; attempt++) {
-      const { record, engine, userDirectory, xauthorityPath } = desktop;
+      const { record, engine } = desktop;
       const started = await startDesktop(
         {
           ...record,
+          ...desktop.order(desktop.parameters),
           startedAt: new Date(record.startedAtMs).toISOString(),
-          userDirectory,
-          xauthorityPath,
           cookie,
           engine,
           tickets: asker.tickets ?? '',
@@ -205,6 +213,7 @@ export class DesktopStarts {
       if (started.is === 'started') {
         const { leader, watch, hasWindow } = started;
         desktop.leader = leader;
+        desktop.single = started.single;
         if (this.#set.isClosed) {
           // The next daemon has looked for it already and knows nothing of this leader.
           await this.#ends.endLeader(desktop);

@@ -1,6 +1,7 @@
 /** One desktop that lives or is about to end: its record, its leader, its viewers. Runs in: monitor. */
 import type { DesktopLeader } from './leader-port.ts';
-import type { DisplayEngine } from './engine.ts';
+import type { DisplayEngine, EngineOrder, EngineParameters } from './engine.ts';
+import type { SingleViewerDesktop } from './single-viewer.ts';
 import { type DesktopEvent, nextState } from './states.ts';
 import type { DesktopRecord, DesktopStore } from './store.ts';
 
@@ -62,6 +63,8 @@ export class Desktop {
   readonly engine: DisplayEngine;
   /** Set once it has started. */
   leader: DesktopLeader | undefined;
+  /** Of an engine that takes one viewer at a time. */
+  single: SingleViewerDesktop | undefined;
   /** The one that came last is the last. */
   readonly viewers = new Map<number, Opener>();
   /** Who serves its agent socket; set with its leader. */
@@ -75,8 +78,16 @@ export class Desktop {
   /** Settled when it has ended and nothing of it is left. */
   over: Promise<void> | undefined;
 
-  constructor(record: DesktopRecord, store: DesktopStore, engine: DisplayEngine) {
+  readonly parameters: EngineParameters;
+
+  constructor(
+    record: DesktopRecord,
+    store: DesktopStore,
+    engine: DisplayEngine,
+    parameters: EngineParameters,
+  ) {
     this.#record = record;
+    this.parameters = parameters;
     this.#store = store;
     this.engine = engine;
   }
@@ -103,6 +114,12 @@ export class Desktop {
 
   get xauthorityPath(): string {
     return `${this.userDirectory}/Xauthority`;
+  }
+
+  /** As its engine is told. */
+  order(parameters: EngineParameters): EngineOrder {
+    const { userDirectory, xauthorityPath } = this;
+    return { ...this.#record, userDirectory, xauthorityPath, parameters };
   }
 
   /** False: the table has no such transition, and nothing has changed. */
@@ -139,10 +156,12 @@ export class Desktop {
     this.#record = { ...this.#record, display };
   }
 
-  /** Every viewer is told and forgotten, its stream cut. */
-  endViewers(why: string, status: number): void {
-    const viewers = [...this.viewers];
-    this.viewers.clear();
+  /** Every viewer, or every one but this, is told and forgotten, its stream cut. */
+  endViewers(why: string, status: number, except?: number): void {
+    const viewers = [...this.viewers].filter(([viewer]) => viewer !== except);
+    for (const [viewer] of viewers) {
+      this.viewers.delete(viewer);
+    }
     for (const [viewer, opener] of viewers) {
       opener.viewerEnd(viewer, why, status);
     }

@@ -13,6 +13,8 @@ export type DesktopLeader = Pick<
   | 'desktopBegin'
   | 'desktopDescribe'
   | 'desktopNote'
+  | 'writeFiles'
+  | 'signalProcess'
   | 'spawn'
   | 'connectUnix'
   | 'takeTickets'

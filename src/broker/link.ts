@@ -48,13 +48,24 @@ export const desktop = record({
 
 /** `session` is the session of this connection that runs a desktop subsystem (0: direct-tcpip). */
 const from = { connection: uint32, session: uint32 };
+/** What the client said, by lower-case name; the engine passes over what it does not know. */
+const parameters = list(record({ name: text, value: text }), 128);
 
 export const DesktopList = call(80, 'desktop-list', from, { desktops: list(desktop, 1024) });
 /** width, height, depth 0: the defaults. Refused when the name is live. */
 export const DesktopStart = call(
   81,
   'desktop-start',
-  { ...from, name: text, engine: text, type: text, width: uint32, height: uint32, depth: uint32 },
+  {
+    ...from,
+    name: text,
+    engine: text,
+    type: text,
+    width: uint32,
+    height: uint32,
+    depth: uint32,
+    parameters,
+  },
   { desktop },
 );
 /** Finds by id (32 hex) or name among the user's own live ones. Creates `default` if create = 1. */
@@ -64,8 +75,17 @@ export const DesktopFind = call(
   { ...from, which: text, create: byte },
   { desktop },
 );
-/** One descriptor comes: a stream connected to the display. viewer is given back in ViewerEnd. */
-export const DesktopAttach = call(83, 'desktop-attach', { ...from, id: text }, { viewer: uint32 });
+/**
+ * One descriptor comes: a stream connected to the display. viewer is given back in ViewerEnd. cookie: by
+ * which an engine that takes one viewer at a time knows this one; empty: it needs none.
+ * Refused where the desktop's engine speaks another protocol.
+ */
+export const DesktopAttach = call(
+  83,
+  'desktop-attach',
+  { ...from, id: text, protocol: text, parameters },
+  { viewer: uint32, cookie: text },
+);
 export const DesktopDetach = notice(84, 'desktop-detach', { connection: uint32, viewer: uint32 });
 export const DesktopSuspend = call(85, 'desktop-suspend', { ...from, id: text }, {});
 export const DesktopTerminate = call(86, 'desktop-terminate', { ...from, id: text }, {});

@@ -1,4 +1,5 @@
 /** Who asks about desktops, what he orders, and how it came out. Runs in: monitor. */
+import type { EngineParameters } from './engine.ts';
 import type { DesktopFailure } from './link.ts';
 
 export interface Owner {
@@ -31,6 +32,7 @@ export interface DesktopOrder {
   readonly width: number;
   readonly height: number;
   readonly depth: number;
+  readonly parameters: EngineParameters;
 }
 
 export function done<T>(value: T): Outcome<T> {

@@ -14,6 +14,8 @@ import type { DesktopLeader } from './leader-port.ts';
 import { LeaderWatch } from './leader-watch.ts';
 import { isId } from './naming.ts';
 import { isLive } from './states.ts';
+import { readNote, SingleViewerDesktop } from './single-viewer.ts';
+import { singleViewerHost } from './start.ts';
 import type { DesktopRecord } from './store.ts';
 
 export class DesktopRecovery {
@@ -90,8 +92,10 @@ export class DesktopRecovery {
       return `no leader answers (${error instanceof Error ? error.message : String(error)})`;
     }
     const watch = new LeaderWatch(leader);
+    let note: ReturnType<typeof readNote>;
     try {
       const found = await leader.desktopDescribe();
+      note = readNote(found.note);
       if (
         found.id !== record.id ||
         found.user !== record.owner ||
@@ -105,13 +109,27 @@ export class DesktopRecovery {
       leader.drop();
       return `its leader does not say who it is (${String(error)})`;
     }
-    const desktop = new Desktop(record, store, engine);
+    const desktop = new Desktop(record, store, engine, new Map());
     if (!isLive(record.state) || record.state === 'starting') {
       desktop.leader = leader;
       await this.#ends.endLeader(desktop);
       return `the daemon ended while the desktop was ${record.state}`;
     }
     desktop.leader = leader;
+    if (engine.single !== undefined) {
+      if (!note?.hasSession) {
+        await this.#ends.endLeader(desktop);
+        return 'nobody had looked at it yet when the daemon ended';
+      }
+      const host = singleViewerHost(
+        { id: record.id, engine, userDirectory: desktop.userDirectory, cookie: note.displayCookie },
+        this.#host,
+        leader,
+        watch.signal,
+        note.handle,
+      );
+      desktop.single = new SingleViewerDesktop(host, desktop.order(new Map()), '', undefined);
+    }
     this.#set.all.set(record.id, desktop);
     desktop.apply('last viewer left', nowMs());
     this.#ends.follow(desktop, watch);

@@ -4,11 +4,12 @@
  */
 import { EngineError } from '../base/errors.ts';
 import { stdio } from '../../pam/leader-protocol.ts';
-import type { DisplayEngine, EngineOrder } from './engine.ts';
+import type { DisplayEngine, EngineOrder, SingleViewer } from './engine.ts';
 import { desktopEnvironment, hasPlaceForAgent, sessionArguments } from './environment.ts';
 import type { DesktopLeader, LeaderPort } from './leader-port.ts';
 import { type Ending, LeaderWatch } from './leader-watch.ts';
 import type { ReportOutcome } from './report.ts';
+import { SingleViewerDesktop, type SingleViewerHost } from './single-viewer.ts';
 import { displaySocket, xauthority } from './x-display.ts';
 
 export interface StartOrder extends EngineOrder {
@@ -40,6 +41,7 @@ export interface StartHost {
   sessionCommand(owner: { readonly user: string; readonly groups: readonly string[] }): string;
   readonly x11Directory: string;
   readonly log: { readonly tag: string; info(line: string): void; debug(line: string): void };
+  randomBytes(count: number): Buffer;
   /** Owns the descriptor. */
   readReport(descriptor: number, timeoutMs: number, signal: AbortSignal): Promise<ReportOutcome>;
   sleepMs(ms: number): Promise<void>;
@@ -56,6 +58,8 @@ export type StartOutcome =
       readonly is: 'started';
       readonly leader: DesktopLeader;
       readonly watch: LeaderWatch;
+      /** Of an engine that takes one viewer at a time. */
+      readonly single: SingleViewerDesktop | undefined;
       /** False: no window was mapped in time. Never rejects. */
       readonly hasWindow: Promise<boolean>;
     }
@@ -63,6 +67,7 @@ export type StartOutcome =
   | { readonly is: 'display taken' };
 
 export const readyTimeoutMs = 10_000;
+const readyPollMs = 15;
 export const windowTimeoutMs = 10_000;
 /** A session that dies at once is seen within this time, if no window shows up before. */
 const settleMs = 1_500;
@@ -140,18 +145,28 @@ async function autopsy(
   return { why: how ?? 'its leader ended', lines: lastLines(early) };
 }
 
+/** What `own` names stands in place of what was there. */
+function withOwn(environment: readonly Buffer[], own: readonly string[]): readonly Buffer[] {
+  const names = own.map((entry) => entry.slice(0, entry.indexOf('=') + 1));
+  const kept = environment.filter(
+    (entry) => !names.some((name) => entry.subarray(0, name.length).equals(Buffer.from(name))),
+  );
+  return [...kept, ...own.map((entry) => Buffer.from(entry))];
+}
+
 async function startServer(
   order: StartOrder,
   host: StartHost,
   leader: DesktopLeader,
   watch: LeaderWatch,
   environment: readonly Buffer[],
-): Promise<'ready' | 'display taken'> {
+): Promise<{ readonly is: 'ready'; readonly handle: number } | { readonly is: 'display taken' }> {
   const command = order.engine.command(order);
+  const { single } = order.engine;
   const server = await leader.spawn({
     file: command[0],
     arguments: command.map((word) => Buffer.from(word)),
-    environment,
+    environment: withOwn(environment, order.engine.environment(order)),
     directory: order.userDirectory,
     stdio: stdio.log,
     columns: 0,
@@ -159,18 +174,18 @@ async function startServer(
     widthPixels: 0,
     heightPixels: 0,
     modes: Buffer.alloc(0),
-    reportDescriptor: true,
+    reportDescriptor: single === undefined,
     essential: true,
     stderrText: Buffer.alloc(0),
   });
-  const descriptor = server.descriptors.at(-1);
-  if (descriptor === undefined) {
-    throw new EngineError('spawn', `${order.engine.name}: no report descriptor came`);
-  }
-  const report = await host.readReport(descriptor, readyTimeoutMs, watch.signal);
+  const { handle } = server;
+  const report =
+    single === undefined
+      ? await reportOf(server.descriptors.at(-1), order, host, watch)
+      : await loggedReady(single, handle, order, host, leader, watch);
   if (report.is === 'line') {
     if (report.line === String(order.display)) {
-      return 'ready';
+      return { is: 'ready', handle };
     }
     throw new EngineError('ready', `${order.engine.name} reported a display that is not its own`);
   }
@@ -185,9 +200,50 @@ async function startServer(
   const ending = await Promise.race([watch.ended, silence]);
   const { why, lines } = await autopsy(host, leader, watch, ending, server.handle);
   if (order.engine.isDisplayTaken(lines)) {
-    return 'display taken';
+    return { is: 'display taken' };
   }
   throw new EngineError('ready', `${order.engine.name} ${why}`, lines);
+}
+
+function sessionOf(order: StartOrder, host: StartHost, groups: readonly string[]): string {
+  const session = order.engine.session(order, host.sessionCommand({ user: order.owner, groups }));
+  if ('why' in session) {
+    throw new EngineError('run', session.why);
+  }
+  return session.command;
+}
+
+async function reportOf(
+  descriptor: number | undefined,
+  order: StartOrder,
+  host: StartHost,
+  watch: LeaderWatch,
+): Promise<ReportOutcome> {
+  if (descriptor === undefined) {
+    throw new EngineError('spawn', `${order.engine.name}: no report descriptor came`);
+  }
+  return await host.readReport(descriptor, readyTimeoutMs, watch.signal);
+}
+
+/** An engine that says by its log that it waits for its first viewer. */
+async function loggedReady(
+  single: SingleViewer,
+  handle: number,
+  order: StartOrder,
+  host: StartHost,
+  leader: DesktopLeader,
+  watch: LeaderWatch,
+): Promise<ReportOutcome> {
+  for (let left = readyTimeoutMs; left > 0; left -= readyPollMs) {
+    if (single.stateOf(await tailOf(leader, handle)) === 'waiting') {
+      return { is: 'line', line: String(order.display) };
+    }
+    if (watch.signal.aborted) {
+      return { is: 'closed' };
+    }
+    await host.sleepMs(readyPollMs);
+  }
+  return { is: 'late' };
 }
 
 async function startSession(
@@ -200,10 +256,9 @@ async function startSession(
 ): Promise<{ readonly hasWindow: Promise<boolean> }> {
   const session = await leader.spawn({
     file: account.shell,
-    arguments: sessionArguments(
-      account.shell,
-      host.sessionCommand({ user: order.owner, groups: account.groups }),
-    ).map((word) => Buffer.from(word)),
+    arguments: sessionArguments(account.shell, sessionOf(order, host, account.groups)).map((word) =>
+      Buffer.from(word),
+    ),
     environment,
     directory: account.home,
     stdio: stdio.log,
@@ -293,6 +348,38 @@ async function establish(
   return { is: 'established', account, environment, hasAgent };
 }
 
+const singleCookieBytes = 16;
+
+function newCookie(host: Pick<StartHost, 'randomBytes'>): string {
+  return host.randomBytes(singleCookieBytes).toString('hex');
+}
+
+/** Also for a desktop that an earlier monitor has started. */
+export function singleViewerHost(
+  {
+    id,
+    engine,
+    userDirectory,
+    cookie,
+  }: Pick<StartOrder, 'id' | 'engine' | 'userDirectory' | 'cookie'>,
+  host: Pick<StartHost, 'randomBytes' | 'sleepMs' | 'log'>,
+  leader: DesktopLeader,
+  signal: AbortSignal,
+  handle: number,
+): SingleViewerHost {
+  return {
+    leader,
+    signal,
+    engine: engine.single as SingleViewer,
+    handle,
+    displayCookie: cookie,
+    socketPath: engine.socketPath(userDirectory),
+    sleepMs: (ms) => host.sleepMs(ms),
+    newCookie: () => newCookie(host),
+    log: (line) => host.log.info(`desktop ${id} ${line}`),
+  };
+}
+
 async function bringUp(
   order: StartOrder,
   host: StartHost,
@@ -315,12 +402,32 @@ async function bringUp(
   await bringTickets(leader, order.tickets, (why) =>
     host.log.info(`desktop ${order.id}: the tickets of the login are not there: ${why}`),
   );
-  const server = await startServer(order, host, leader, watch, environment);
-  if (server === 'display taken') {
-    return { is: 'display taken' };
+  const { single } = order.engine;
+  const cookie = newCookie(host);
+  if (single !== undefined) {
+    await leader.writeFiles(single.below, single.files(order, cookie, order.cookie));
   }
-  const { hasWindow } = await startSession(order, host, leader, watch, account, environment);
-  return { is: 'started', leader, watch, hasWindow };
+  const server = await startServer(order, host, leader, watch, environment);
+  if (server.is === 'display taken') {
+    return server;
+  }
+  const begin = () => startSession(order, host, leader, watch, account, environment);
+  if (single === undefined) {
+    const { hasWindow } = await begin();
+    return { is: 'started', leader, watch, single, hasWindow };
+  }
+  const seen = Promise.withResolvers<boolean>();
+  const desktop = new SingleViewerDesktop(
+    singleViewerHost(order, host, leader, watch.signal, server.handle),
+    order,
+    cookie,
+    async () => {
+      const { hasWindow } = await begin();
+      void hasWindow.then(seen.resolve);
+    },
+  );
+  await desktop.ready();
+  return { is: 'started', leader, watch, single: desktop, hasWindow: seen.promise };
 }
 
 /** Whatever is left of it; the broker removes what a leader that does not answer leaves behind. */

@@ -3,6 +3,7 @@
  * monitor. Runs in: worker.
  */
 import type { Duplex } from 'node:stream';
+import type { Parameters } from './parameters.ts';
 import type { DesktopFailure } from '../../src/broker/link.ts';
 
 export interface Desktop {
@@ -32,7 +33,19 @@ export interface NewDesktop {
   readonly width: number;
   readonly height: number;
   readonly depth: number;
+  /** What the client said besides; the engine takes of it what it knows. */
+  readonly parameters: Parameters;
 }
+
+export interface AttachOrder {
+  /** What the viewer speaks. */
+  readonly protocol: string;
+  /** What the client said besides. */
+  readonly parameters: Parameters;
+}
+
+/** RFB takes nothing besides. */
+export const asRfb: AttachOrder = { protocol: 'rfb', parameters: new Map() };
 
 /** What was not done; `logTail` are the last lines of the engine's log, oldest first. */
 export interface DesktopRefusal {
@@ -53,6 +66,8 @@ export interface ViewerEnding {
 /** A stream connected to a display; destroying it is the end of the viewer. */
 export interface Viewer {
   readonly stream: Duplex;
+  /** By which the desktop knows this viewer; empty: it needs none. */
+  readonly cookie: string;
   /**
    * The desktop was suspended or has ended, or the display has dropped this viewer; the stream is
    * dead, and still to be destroyed. Once, unless the viewer ended first.
@@ -78,7 +93,7 @@ export interface Desktops {
   find(which: string): Promise<DesktopAnswer<Desktop>>;
   /** Empty: the default desktop. Started if it is not there. */
   findOrStart(name: string): Promise<DesktopAnswer<Desktop>>;
-  attach(id: string): Promise<DesktopAnswer<Viewer>>;
+  attach(id: string, as: AttachOrder): Promise<DesktopAnswer<Viewer>>;
   /** Where `attach` has failed with `reauthentication`; one at a time. */
   reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>>;
   /** They are erased. Another number of answers than of prompts gives it up. */

@@ -16,6 +16,7 @@ import {
 } from '../../src/broker/link.ts';
 import { CallFailure, type Peer } from '../../src/ssh/wire/peer.ts';
 import type {
+  AttachOrder,
   Desktop,
   DesktopAnswer,
   DesktopRefusal,
@@ -25,6 +26,7 @@ import type {
   Viewer,
   ViewerEnding,
 } from './desktops.ts';
+import { maxParameters, type Parameters } from './parameters.ts';
 
 const maxKeptWarnings = 4;
 /** What the leader takes to see the end of the X server, and the monitor to say so. */
@@ -32,14 +34,16 @@ const reasonPatienceMs = 3_000;
 
 class LinkedViewer implements Viewer {
   readonly stream: Duplex;
+  readonly cookie: string;
   #onEnd: ((end: ViewerEnding) => void) | undefined;
   #onWarning: ((line: string) => void) | undefined;
   #ending: ViewerEnding | undefined;
   readonly #told = Promise.withResolvers<void>();
   #warnings: string[] = [];
 
-  constructor(stream: Duplex) {
+  constructor(stream: Duplex, cookie: string) {
     this.stream = stream;
+    this.cookie = cookie;
   }
 
   get onEnd(): (end: ViewerEnding) => void {
@@ -95,8 +99,8 @@ class LinkedViewer implements Viewer {
 export class ViewerTable {
   readonly #viewers = new Map<number, LinkedViewer>();
 
-  add(viewer: number, stream: Duplex): LinkedViewer {
-    const linked = new LinkedViewer(stream);
+  add(viewer: number, stream: Duplex, cookie: string): LinkedViewer {
+    const linked = new LinkedViewer(stream, cookie);
     this.#viewers.set(viewer, linked);
     return linked;
   }
@@ -149,6 +153,11 @@ function judged({
   };
 }
 
+/** As many as a frame of the link takes. */
+function wireParameters(said: Parameters): readonly { name: string; value: string }[] {
+  return [...said].slice(0, maxParameters).map(([name, value]) => ({ name, value }));
+}
+
 export interface MonitorDesktopsOptions {
   readonly peer: Peer;
   readonly user: string;
@@ -181,8 +190,9 @@ export class MonitorDesktops implements Desktops {
     return answerOf(peer.call(DesktopList, this.#from).then(({ values }) => values.desktops));
   }
 
-  start({ protocol, ...order }: NewDesktop): Promise<DesktopAnswer<Desktop>> {
-    const values = { ...this.#from, ...order, engine: protocol };
+  start({ protocol, parameters, ...order }: NewDesktop): Promise<DesktopAnswer<Desktop>> {
+    const said = wireParameters(parameters);
+    const values = { ...this.#from, ...order, engine: protocol, parameters: said };
     const { peer } = this.#options;
     return answerOf(peer.call(DesktopStart, values).then((answer) => answer.values.desktop));
   }
@@ -201,20 +211,22 @@ export class MonitorDesktops implements Desktops {
     return answerOf(peer.call(DesktopFind, values).then((answer) => answer.values.desktop));
   }
 
-  attach(id: string): Promise<DesktopAnswer<Viewer>> {
-    return answerOf(this.#attach(id));
+  attach(id: string, as: AttachOrder): Promise<DesktopAnswer<Viewer>> {
+    return answerOf(this.#attach(id, as));
   }
 
-  async #attach(id: string): Promise<Viewer> {
+  async #attach(id: string, { protocol, parameters: said }: AttachOrder): Promise<Viewer> {
     const { peer, viewers, connection, openStream } = this.#options;
-    const { values, descriptors } = await peer.call(DesktopAttach, { ...this.#from, id });
-    const { viewer } = values;
+    const parameters = wireParameters(said);
+    const asked = { ...this.#from, id, protocol, parameters };
+    const { values, descriptors } = await peer.call(DesktopAttach, asked);
+    const { viewer, cookie } = values;
     const descriptor = descriptors[0];
     if (descriptor === undefined) {
       throw new CallFailure(desktopFailure.engine, 'The display of the desktop does not answer.');
     }
     const stream = openStream(descriptor);
-    const linked = viewers.add(viewer, stream);
+    const linked = viewers.add(viewer, stream, cookie);
     const leave = (): void => {
       viewers.remove(viewer);
       peer.notify(DesktopDetach, { connection, viewer });

@@ -1,7 +1,7 @@
 /** The parameter grammar of the dialogue: `--name="value"` separated by blanks. Pure. */
 export type Parameters = ReadonlyMap<string, string>;
 
-const maxParameters = 128;
+export const maxParameters = 128;
 const parameter = /--([A-Za-z][A-Za-z0-9_-]*)="([^"]*)"/y;
 const blanks = /[ \t]*/y;
 

@@ -2,7 +2,13 @@
  * The subsystem `rfb` and the reserved host name of a direct-tcpip channel: the channel *is* RFB of
  * the user's default desktop, started if there is none. Runs in: worker.
  */
-import type { DesktopAnswer, Desktops, DisplayContext, Viewer } from './desktops.ts';
+import {
+  asRfb,
+  type DesktopAnswer,
+  type Desktops,
+  type DisplayContext,
+  type Viewer,
+} from './desktops.ts';
 import { closeWithText, type DisplayChannel, joinViewer } from './viewer-channel.ts';
 
 const failedStatus = 1;
@@ -15,7 +21,7 @@ const notPermittedStatus = 77;
 /** For a channel that is not open yet: a refusal becomes CHANNEL_OPEN_FAILURE 2 with its text. */
 export async function openDefaultDesktop(desktops: Desktops): Promise<DesktopAnswer<Viewer>> {
   const found = await desktops.findOrStart('');
-  return found.is === 'done' ? desktops.attach(found.value.id) : found;
+  return found.is === 'done' ? desktops.attach(found.value.id, asRfb) : found;
 }
 
 async function open(channel: DisplayChannel, desktops: Desktops): Promise<void> {

@@ -247,7 +247,10 @@ describe(`mutated frames (seed ${seed})`, lab, () => {
         frame(leader.ConnectUnix, { path: '/run/fuzz/none', notBelow: '/run' }),
         frame(leader.LogTail, { handle: 1, maxBytes: 100 }),
         frame(leader.Signal, { handle: 1, signal: 10 }),
-        frame(leader.WriteFiles, { below: 'nx', files: [{ name: 'options', content: Buffer.from('x') }] }),
+        frame(leader.WriteFiles, {
+          below: 'nx',
+          files: [{ name: 'options', content: Buffer.from('x') }],
+        }),
         frame(leader.SignalProcess, { handle: 1, signal: 1 }),
         frame(leader.WatchWindows, { socketPath: '/run/fuzz/none', cookie: text, timeoutMs: 20 }),
         frame(leader.ConnectTcp, { host: '127.0.0.1', port: 9, family: 0, patienceMs: 50 }),

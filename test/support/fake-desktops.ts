@@ -39,6 +39,7 @@ const notFound = {
 
 export class FakeViewer implements Viewer {
   readonly stream = new PassThrough();
+  readonly cookie = '';
   onEnd: Viewer['onEnd'] = () => {};
   onWarning: (line: string) => void = () => {};
 }
@@ -81,7 +82,7 @@ export class FakeDesktops implements Desktops {
     return this.#one(which);
   }
   findOrStart(name: string): Promise<DesktopAnswer<Desktop>> {
-    const none = { protocol: '', type: '', width: 0, height: 0, depth: 0 };
+    const none = { protocol: '', type: '', width: 0, height: 0, depth: 0, parameters: new Map() };
     return this.start({ name: name || 'default', ...none });
   }
   async attach(id: string): Promise<DesktopAnswer<Viewer>> {

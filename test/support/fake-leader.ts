@@ -76,6 +76,8 @@ export class FakeLeader {
     return { ...description, user, uid, pid, note: nothing };
   }
   async desktopNote() {}
+  async writeFiles() {}
+  async signalProcess() {}
   async spawn(order: Parameters<DesktopLeader['spawn']>[0]) {
     this.orders.push(`spawn ${order.file}`);
     this.spawned.push(order);

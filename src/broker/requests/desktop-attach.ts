@@ -8,9 +8,13 @@ import {
 } from './context.ts';
 
 export function desktopAttach({ broker }: DesktopRequestContext): DesktopRequest {
-  return desktopRequest(DesktopAttach, async (caller, { session, id }) => {
+  return desktopRequest(DesktopAttach, async (caller, { session, id, protocol, parameters }) => {
     const owner = caller.owner(session);
-    const attached = valueOf(await broker.attach(owner, id, caller.opener));
-    return { values: { viewer: attached.viewer }, descriptors: [attached.descriptor] };
+    const said = new Map(parameters.map(({ name, value }) => [name, value]));
+    const attached = valueOf(
+      await broker.attach(owner, id, caller.opener, { protocol, parameters: said }),
+    );
+    const { viewer, cookie, descriptor } = attached;
+    return { values: { viewer, cookie }, descriptors: [descriptor] };
   });
 }

@@ -8,9 +8,9 @@ import {
 } from './context.ts';
 
 export function desktopSuspend({ broker }: DesktopRequestContext): DesktopRequest {
-  return desktopRequest(DesktopSuspend, (caller, { session, id }) => {
+  return desktopRequest(DesktopSuspend, async (caller, { session, id }) => {
     const { uid } = caller.owner(session);
-    valueOf(broker.suspend(uid, id));
+    valueOf(await broker.suspend(uid, id));
     return { values: {} };
   });
 }

@@ -4,6 +4,7 @@
  */
 import { defaultName } from '../../broker/naming.ts';
 import type {
+  AttachOrder,
   Desktop,
   DesktopAnswer,
   Desktops,
@@ -57,8 +58,8 @@ export class BothDesktops implements Desktops {
       : found;
   }
 
-  attach(id: string): Promise<DesktopAnswer<Viewer>> {
-    return this.#either((desktops) => desktops.attach(id));
+  attach(id: string, as: AttachOrder): Promise<DesktopAnswer<Viewer>> {
+    return this.#either((desktops) => desktops.attach(id, as));
   }
 
   reauthenticate(id: string): Promise<DesktopAnswer<Reauthentication>> {

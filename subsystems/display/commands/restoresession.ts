@@ -22,6 +22,6 @@ export const restoresession: Command = {
     const found = await desktops.find(which);
     return found.is === 'failed'
       ? prompt(failureLines(found, desktops.user, which))
-      : openSession(context, found.value, 'resuming');
+      : openSession(context, found.value, 'resuming', { protocol, parameters });
   },
 };

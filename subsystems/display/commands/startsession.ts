@@ -47,10 +47,10 @@ export const startsession: Command = {
       return prompt(sessionError(`Error: Session type ${type} is not supported.`));
     }
     const name = parameters.get('session') ?? defaultName;
-    const order = { name, protocol, type, ...wantedGeometry(parameters) };
+    const order = { name, protocol, type, ...wantedGeometry(parameters), parameters };
     const started = await desktops.start(order);
     return started.is === 'failed'
       ? prompt(failureLines(started, desktops.user, name))
-      : openSession(context, started.value, 'starting');
+      : openSession(context, started.value, 'starting', { protocol, parameters });
   },
 };

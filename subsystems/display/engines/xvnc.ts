@@ -19,6 +19,10 @@ export const xvnc: DisplayEngine = {
   types: ['unix-desktop', 'unix-default'],
   depths: [16, 24],
   socketPath,
+  // Geometry and depth are all that it is told.
+  readParameters: () => ({ is: 'taken', parameters: new Map() }),
+  environment: () => [],
+  session: (_order, usual) => ({ command: usual }),
   command({ display, xauthorityPath, width, height, depth }) {
     return [
       file,

@@ -31,12 +31,13 @@ async function claim(captive: Captive, connection: number): Promise<void> {
   const from = { connection, session };
   const found = await attempt(peer, DesktopFind, { ...from, which: '', create: 1 });
   const id = found.reply?.desktop.id ?? '';
-  const attached = await attempt(peer, DesktopAttach, { ...from, id });
+  const asRfb = { protocol: 'rfb', parameters: [] };
+  const attached = await attempt(peer, DesktopAttach, { ...from, ...asRfb, id });
   const asked = await attempt(peer, DesktopReauthenticate, { ...from, id });
-  const whileAsked = await attempt(peer, DesktopAttach, { ...from, id });
+  const whileAsked = await attempt(peer, DesktopAttach, { ...from, ...asRfb, id });
   // One answer too few gives it up.
   const answered = await attempt(peer, DesktopAnswer, { ...from, answers: [] });
-  const behind = await attempt(peer, DesktopAttach, { ...from, id });
+  const behind = await attempt(peer, DesktopAttach, { ...from, ...asRfb, id });
   const unasked = await attempt(peer, DesktopAnswer, { ...from, answers: [Buffer.from('secret')] });
   report({
     attack: 'claim-reauthentication',

@@ -25,7 +25,8 @@ async function roam(captive: Captive, connection: number): Promise<void> {
   const from = { connection, session };
   const found = await attempt(peer, DesktopFind, { ...from, which: '', create: 1 });
   const listed = await attempt(peer, DesktopList, from);
-  const order = { name: 'another', engine: '', type: '', width: 0, height: 0, depth: 0 };
+  const sizes = { width: 0, height: 0, depth: 0 };
+  const order = { name: 'another', engine: '', type: '', ...sizes, parameters: [] };
   const started = await attempt(peer, DesktopStart, { ...from, ...order });
   report({
     attack: 'forced-desktop',

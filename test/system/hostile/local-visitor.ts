@@ -58,7 +58,9 @@ async function pretend(other: string, id: string): Promise<object> {
     ...told,
     twice,
     foundByName: await refusal(peer.call(DesktopFind, { ...from, which: 'his', create: 0 })),
-    attached: await refusal(peer.call(DesktopAttach, { ...from, id })),
+    attached: await refusal(
+      peer.call(DesktopAttach, { ...from, id, protocol: 'rfb', parameters: [] }),
+    ),
     kept: await refusal(peer.call(DesktopKeep, { id })),
     terminated: await refusal(peer.call(DesktopTerminate, { ...from, id })),
     listed: values.desktops.length,

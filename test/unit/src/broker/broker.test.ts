@@ -24,6 +24,7 @@ import { type FakeLeader, FakeLeaders } from '../../../support/fake-leader.ts';
 
 const alice = { user: 'alice', uid: 1001 };
 const bob = { user: 'bob', uid: 1002 };
+const asRfb = { protocol: 'rfb', parameters: new Map<string, string>() };
 const plain: DesktopOrder = {
   name: 'work',
   protocol: 'rfb',
@@ -31,6 +32,7 @@ const plain: DesktopOrder = {
   width: 0,
   height: 0,
   depth: 0,
+  parameters: new Map(),
 };
 
 function valueOf<T>(outcome: Outcome<T>): T {
@@ -106,7 +108,9 @@ describe('broker', { timeout: 20_000 }, () => {
   }
 
   async function attach(owner: typeof alice, id: string, connection: number): Promise<number> {
-    const { viewer, descriptor } = valueOf(await broker.attach(owner, id, opener(connection)));
+    const { viewer, descriptor } = valueOf(
+      await broker.attach(owner, id, opener(connection), asRfb),
+    );
     closeSync(descriptor);
     return viewer;
   }
@@ -213,7 +217,7 @@ describe('broker', { timeout: 20_000 }, () => {
   test('a connection that ends while it waits for a desktop leaves no viewer', async () => {
     const starting = broker.start(alice, plain, 1);
     const [{ id } = { id: '' }] = broker.list('everybody');
-    const attaching = broker.attach(alice, id, { ...opener(2), isGone: () => true });
+    const attaching = broker.attach(alice, id, { ...opener(2), isGone: () => true }, asRfb);
     broker.connectionClosed(2);
     valueOf(await starting);
     assert.equal(failureOf(await attaching), 'refused');
@@ -280,8 +284,8 @@ describe('broker', { timeout: 20_000 }, () => {
   test('suspend ends every viewer, the desktop stays', async () => {
     const { id } = valueOf(await broker.start(alice, plain, 1));
     const viewer = await attach(alice, id, 1);
-    assert.equal(failureOf(broker.suspend(bob.uid, id)), 'notFound');
-    valueOf(broker.suspend(alice.uid, 'work'));
+    assert.equal(failureOf(await broker.suspend(bob.uid, id)), 'notFound');
+    valueOf(await broker.suspend(alice.uid, 'work'));
     assert.deepEqual(told, [`end 1 ${viewer} The desktop was suspended. (0)`]);
     assert.equal(stateOf(id), 'detached');
   });
@@ -296,7 +300,7 @@ describe('broker', { timeout: 20_000 }, () => {
         throw new Error('no room');
       },
     };
-    assert.equal(failureOf(await broker.attach(alice, id, cannot)), 'engine');
+    assert.equal(failureOf(await broker.attach(alice, id, cannot, asRfb)), 'engine');
     assert.equal(broker.list(alice.uid)[0]?.viewers, 1);
   });
 
@@ -306,15 +310,15 @@ describe('broker', { timeout: 20_000 }, () => {
     assert.equal(broker.list(alice.uid)[0]?.viewers, 1);
     assert.deepEqual(given, [], 'its stream is held where it was opened');
     assert.equal(failureOf(await broker.keep(bob, id, opener(8))), 'notFound');
-    valueOf(broker.suspend(alice.uid, id));
+    valueOf(await broker.suspend(alice.uid, id));
     assert.deepEqual(told, [`end 7 ${viewer} The desktop was suspended. (0)`]);
   });
 
   test('a desktop suspended while a viewer is being connected has no viewer', async () => {
     const { id } = valueOf(await broker.start(alice, plain, 1));
-    const attaching = broker.attach(alice, id, opener(1));
+    const attaching = broker.attach(alice, id, opener(1), asRfb);
     await Promise.resolve();
-    valueOf(broker.suspend(alice.uid, id));
+    valueOf(await broker.suspend(alice.uid, id));
     assert.equal(failureOf(await attaching), 'engine');
     assert.equal(broker.list(alice.uid)[0]?.viewers, 0);
   });
@@ -324,7 +328,7 @@ describe('broker', { timeout: 20_000 }, () => {
     assert.deepEqual(broker.list(bob.uid), []);
     assert.equal(failureOf(await broker.find(bob, id)), 'notFound');
     assert.equal(failureOf(await broker.find(bob, 'work')), 'notFound');
-    assert.equal(failureOf(await broker.attach(bob, id, opener(1))), 'notFound');
+    assert.equal(failureOf(await broker.attach(bob, id, opener(1), asRfb)), 'notFound');
     assert.equal(failureOf(await broker.terminate(bob.uid, id)), 'notFound');
     assert.equal(broker.list('everybody').length, 1);
   });
@@ -399,7 +403,7 @@ describe('broker', { timeout: 20_000 }, () => {
     const { id } = broker.list(bob.uid)[0] as { id: string };
     await attach(bob, id, 1);
     await attach(bob, id, 2);
-    assert.equal(failureOf(await broker.attach(bob, id, opener(3))), 'userLimit');
+    assert.equal(failureOf(await broker.attach(bob, id, opener(3), asRfb)), 'userLimit');
   });
 
   test('two who want the default desktop at once share one start', async () => {
