@@ -258,6 +258,7 @@ void watch_windows(const void *data, struct helper_result *result) {
       .descriptor = -1,
       .deadline_ms = monotonic_ms() + input->timeout_ms,
   };
+  bool has_looked = false;
   while (monotonic_ms() < display.deadline_ms) {
     if (display.descriptor < 0) {
       display.descriptor = connect_unix_path(input->socket_path);
@@ -271,8 +272,11 @@ void watch_windows(const void *data, struct helper_result *result) {
         result->number = 0;
         close(display.descriptor);
         display.descriptor = -1;
-      } else if (result->number > 0) {
-        break;
+      } else {
+        has_looked = true;
+        if (result->number > 0) {
+          break;
+        }
       }
     }
     nap(display.deadline_ms);
@@ -280,4 +284,6 @@ void watch_windows(const void *data, struct helper_result *result) {
   if (display.descriptor >= 0) {
     close(display.descriptor);
   }
+  /* A server that waits for its own viewer answers nobody: that says nothing of windows. */
+  result->error = has_looked ? 0 : ETIMEDOUT;
 }

@@ -11,7 +11,6 @@ const changeMs = 15_000;
 /** The viewer's own end has to introduce itself; a slow line takes its time. */
 const introductionMs = 60_000;
 const pollMs = 15;
-const restMs = 1_000;
 const logTailBytes = 16 * 1024;
 const sigHup = 1;
 const settled: readonly ViewerState[] = ['running', 'waiting', 'suspended'];
@@ -111,9 +110,6 @@ export class SingleViewerDesktop {
       if (this.#state !== 'running') {
         return false;
       }
-      // It has said so and still draws itself anew; told to go in the midst of that it may never
-      // come back.
-      await this.#host.sleepMs(restMs);
       await this.#host.leader.signalProcess(this.#host.handle, sigHup);
       await this.#until('suspended', changeMs);
       return true;

@@ -9,12 +9,12 @@ import { eventually, output } from '../support/child.ts';
 import {
   desktopEnvironment,
   desktopsDirectory,
+  fetchDesktops,
   type ListedDesktop,
-  listDesktops,
   listeningPorts,
   processNamed,
   processesOf,
-  sessionsCommand,
+  runSessions,
   startDesktopServer,
 } from '../support/desktop-session.ts';
 import { inLab, makeKey, makeUser, type TestKey } from '../support/lab.ts';
@@ -41,16 +41,16 @@ describe('sessions of NX', { ...lab, ...(isMissing ? { skip: 'no nxagent here' }
     small = await XServer.startXvfb({ geometry: '1024x768' });
   });
   after(async () => {
-    for (const { id } of listDesktops()) {
-      sessionsCommand(['terminate', id]);
+    for (const { id } of await fetchDesktops()) {
+      await runSessions(['terminate', id]);
     }
     await server?.stop();
     await large?.[Symbol.asyncDispose]();
     await small?.[Symbol.asyncDispose]();
   });
 
-  const one = (): ListedDesktop => {
-    const [found] = listDesktops();
+  const one = async (): Promise<ListedDesktop> => {
+    const [found] = await fetchDesktops();
     assert.ok(found !== undefined);
     return found;
   };
@@ -72,7 +72,7 @@ describe('sessions of NX', { ...lab, ...(isMissing ? { skip: 'no nxagent here' }
     assert.match(said.get(701) ?? '', /^[0-9a-f]{32}$/);
     assert.equal(said.get(706), said.get(701));
     assert.equal(said.get(707), '1');
-    const { id, display } = one();
+    const { id, display } = await one();
     assert.equal(said.get(705), String(display));
     const user = `${desktopsDirectory}/${id}/user`;
     assert.equal(statSync(`${user}/nx/options`).mode & 0o777, 0o600);
@@ -84,46 +84,42 @@ describe('sessions of NX', { ...lab, ...(isMissing ? { skip: 'no nxagent here' }
     await using viewer = await asked.view(said, large);
     await showsXterm(large);
     await eventually('its xterm', async () =>
-      /"first"/.test(await windowsOf(desktopEnvironment(one()))),
+      /"first"/.test(await windowsOf(desktopEnvironment(await one()))),
     );
     assert.match(viewer.log(), /Session: Session started/);
   });
 
   test('its viewer has gone: suspended, its programs go on; seen again on another screen', async () => {
-    const before = processNamed(one(), 'xterm');
-    await eventually('suspended', async () =>
-      /Suspended/.test(
-        await (await dialogue()).command(
-          'listsession --protocol="nx" --status="suspended,running"',
-        ),
-      ),
-    );
-    assert.match(await windowsOf(desktopEnvironment(one())), /"first"/);
+    const before = processNamed(await one(), 'xterm');
+    await eventually('suspended', async () => (await one()).state === 'detached');
+    assert.match(await windowsOf(desktopEnvironment(await one())), /"first"/);
     const asked = await dialogue();
     const said = await asked.session(
-      `restoresession --id="${one().id}" --protocol="nx" --link="adsl"`,
+      `restoresession --id="${(await one()).id}" --protocol="nx" --link="adsl"`,
     );
     await using _viewer = await asked.view(said, small);
     await showsXterm(small);
-    assert.equal(processNamed(one(), 'xterm'), before);
+    assert.equal(processNamed(await one(), 'xterm'), before);
     // Taken over from a second place: the first is suspended before.
     const second = await dialogue();
-    const again = await second.session(`restoresession --id="${one().id}" --protocol="nx" --link="adsl"`);
+    const again = await second.session(
+      `restoresession --id="${(await one()).id}" --protocol="nx" --link="adsl"`,
+    );
     assert.notEqual(again.get(701), said.get(701));
     await using _other = await second.view(again, large);
     await _viewer.gone();
     await showsXterm(large);
-    assert.equal(processNamed(one(), 'xterm'), before);
+    assert.equal(processNamed(await one(), 'xterm'), before);
     // Suspended by a word.
-    assert.equal(sessionsCommand(['suspend', one().id]).status, 0);
+    assert.equal((await runSessions(['suspend', (await one()).id])).status, 0);
     await _other.gone();
-    assert.equal(one().state, 'detached');
+    assert.equal((await one()).state, 'detached');
   });
 
   test('ends, and leaves nothing', async () => {
-    const { id, display } = one();
-    const desktop = one();
-    assert.equal(sessionsCommand(['terminate', id]).status, 0);
+    const { id, display } = await one();
+    const desktop = await one();
+    assert.equal((await runSessions(['terminate', id])).status, 0);
     assert.deepEqual(processesOf(desktop), []);
     assert.deepEqual(readdirSync(desktopsDirectory), []);
     assert.ok(!existsSync(`/tmp/.X11-unix/X${display}`));

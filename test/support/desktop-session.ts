@@ -5,7 +5,7 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { eventually } from './child.ts';
+import { eventually, run } from './child.ts';
 import { checkout, type LabUser } from './lab.ts';
 import { readProcFile, type ServerOptions, startServer, type TestServer } from './server.ts';
 import { type ClientOptions, spawnClient, sshArguments } from './stock-client.ts';
@@ -195,21 +195,59 @@ export function sessionsCommand(args: readonly string[], user?: LabUser): Comman
   return sshdeskCommand(['sessions', ...args], user);
 }
 
+function sshdeskWords(args: readonly string[], user?: LabUser): readonly [string, ...string[]] {
+  const { execPath } = process;
+  const command = ['--no-warnings', path.join(checkout, 'src/cli/main.ts'), ...args];
+  return user === undefined
+    ? [execPath, ...command]
+    : [
+        'setpriv',
+        `--reuid=${user.uid}`,
+        `--regid=${user.gid}`,
+        '--clear-groups',
+        execPath,
+        ...command,
+      ];
+}
+
+function sshdeskOptions(user?: LabUser): { readonly cwd: string; readonly env: NodeJS.ProcessEnv } {
+  return { cwd: '/', env: { ...process.env, ...(user === undefined ? {} : { HOME: user.home }) } };
+}
+
+/**
+ * `sshdesk sessions …`, while this process goes on: what carries a viewer's bytes must not stand still
+ * when it asks for something that the viewer has its part in.
+ */
+export async function runSessions(
+  args: readonly string[],
+  user?: LabUser,
+): Promise<CommandOutcome> {
+  const [file, ...rest] = sshdeskWords(['sessions', ...args], user);
+  const { code, stdout, stderr } = await run(file, rest, {
+    ...sshdeskOptions(user),
+    timeoutMs: 40_000,
+  });
+  return { status: code, stdout, stderr };
+}
+
+/** As `listDesktops`, while this process goes on. */
+export async function fetchDesktops(user?: LabUser): Promise<readonly ListedDesktop[]> {
+  const { status, stdout, stderr } = await runSessions(['list', '--json'], user);
+  if (status !== 0) {
+    throw new Error(`sessions list: ${status} ${stderr}`);
+  }
+  return JSON.parse(stdout) as ListedDesktop[];
+}
+
 /** `sshdesk …`, as root or as the user. */
 export function sshdeskCommand(args: readonly string[], user?: LabUser): CommandOutcome {
-  const node = process.execPath;
-  const command = [node, '--no-warnings', path.join(checkout, 'src/cli/main.ts'), ...args];
-  const [file, ...rest] =
-    user === undefined
-      ? command
-      : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', ...command];
+  const [file, ...rest] = sshdeskWords(args, user);
   try {
-    const stdout = execFileSync(file as string, rest, {
+    const stdout = execFileSync(file, rest, {
       encoding: 'utf8',
       stdio: 'pipe',
       timeout: 20_000,
-      cwd: '/',
-      env: { ...process.env, ...(user === undefined ? {} : { HOME: user.home }) },
+      ...sshdeskOptions(user),
     });
     return { status: 0, stdout, stderr: '' };
   } catch (error) {

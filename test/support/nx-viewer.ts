@@ -1,6 +1,7 @@
 /**
  * A viewer of NX: Debian's nxproxy on an X server of the test's, its bytes carried through the dialogue's
- * channel of a stock `ssh`. Runs in: test, in the lab.
+ * channel of a stock `ssh`. The test carries them: while it stands still, the viewer does. Runs in:
+ * test, in the lab.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
