@@ -254,7 +254,7 @@ export const DesktopDescribe = call(
     note: string,
   },
 );
-/** Opaque bytes (≤ 4 KiB) that the monitor wants back in `desktop-describe` after a restart. */
+/** Opaque bytes (≤ 8 KiB) that the monitor wants back in `desktop-describe` after a restart. */
 export const DesktopNote = call(16, 'desktop-note', { note: string }, {});
 
 /**

@@ -8,7 +8,7 @@
 #include "account.h"
 #include "frame.h"
 
-enum { NOTE_MAX = 4096, XAUTHORITY_MAX = 4096, DESKTOP_PATH_MAX = 3584 };
+enum { NOTE_MAX = 8192, XAUTHORITY_MAX = 4096, DESKTOP_PATH_MAX = 3584 };
 
 struct desktop {
   bool begun; /* from now on the leader outlives its monitor */

@@ -109,10 +109,11 @@ export class Broker {
     const { desktop, leader, viewer } = admitted.value;
     if (desktop.engine.protocol !== protocol) {
       desktop.viewers.delete(viewer);
-      const { protocol: other } = desktop.engine;
+      desktop.agent?.viewersLeft();
+      const { name } = desktop.record;
       return failed(
         'badRequest',
-        `This desktop is shown by the protocol ${other}, not ${protocol}.`,
+        `Desktop ${name} is not shown by the protocol ${protocol}. ${desktop.engine.seenBy}`,
       );
     }
     let descriptor: number | undefined;

@@ -77,7 +77,7 @@ export const controlLimits: ControlLimits = {
   historyRows: 1_000,
 };
 
-type Shown = Omit<DesktopView, 'viewers' | 'viewedFrom'> &
+type Shown = Omit<DesktopView, 'rootless' | 'viewers' | 'viewedFrom'> &
   Partial<Pick<DesktopView, 'viewers' | 'viewedFrom'>>;
 
 function listed(desktop: Shown): ListedDesktop {

@@ -12,7 +12,7 @@ import type { Ending, LeaderWatch } from './leader-watch.ts';
 import { endLeftovers } from './leftovers.ts';
 import { isId } from './naming.ts';
 import type { DesktopRecord } from './store.ts';
-import { removeStaleSocket } from './x-display.ts';
+import { removeStale } from './x-display.ts';
 
 const endGraceMs = 2_000;
 /** A leader that has said goodbye is waited for before its directory is looked at. */
@@ -98,7 +98,7 @@ export class DesktopEnds {
         (other) => other.record.display === record.display && other.record.id !== record.id,
       );
       if (!isReused) {
-        removeStaleSocket(x11Directory, record.display, record.uid);
+        removeStale(x11Directory, record.display, record.uid);
       }
       await removeDirectory(directory);
     } catch (error) {

@@ -110,6 +110,10 @@ export class DesktopStarts {
     if (!isName(order.name)) {
       return failed('badRequest', 'A desktop cannot have this name.');
     }
+    const missing = engine.missing();
+    if (missing !== undefined) {
+      return failed('badRequest', missing);
+    }
     const read = engine.readParameters(order.parameters, type);
     if (read.is === 'refused') {
       return failed('badRequest', read.why);

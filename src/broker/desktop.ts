@@ -13,6 +13,8 @@ export interface DesktopView {
   readonly state: DesktopRecord['state'];
   readonly engine: string;
   readonly type: string;
+  /** Windows of their own on the viewer's screen. */
+  readonly rootless: boolean;
   readonly display: number;
   readonly width: number;
   readonly height: number;
@@ -105,7 +107,9 @@ export class Desktop {
       ...view
     } = this.#record;
     const viewedFrom = [...this.viewers.values()].map(({ from }) => from);
-    return { ...view, viewers: this.viewers.size, viewedFrom };
+    const { type } = view;
+    const rootless = this.engine.isRootless({ type, parameters: this.parameters });
+    return { ...view, rootless, viewers: this.viewers.size, viewedFrom };
   }
 
   get userDirectory(): string {

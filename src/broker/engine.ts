@@ -61,6 +61,12 @@ export interface DisplayEngine {
   /** Session types; the first one is meant where none is named. */
   readonly types: readonly string[];
   readonly depths: readonly number[];
+  /** What is to be said to whoever asks for it where its program is not installed. */
+  missing(): string | undefined;
+  /** To a client that speaks another protocol: how its desktops are seen. */
+  readonly seenBy: string;
+  /** Windows of their own on the viewer's screen, without a desktop around them. */
+  isRootless(order: Pick<EngineOrder, 'type' | 'parameters'>): boolean;
   /** `before`: what a desktop that exists was given until now. */
   readParameters(
     given: EngineParameters,

@@ -37,6 +37,7 @@ export const desktop = record({
   state: text,
   engine: text,
   type: text,
+  rootless: bool,
   display: uint32,
   width: uint32,
   height: uint32,

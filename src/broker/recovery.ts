@@ -109,7 +109,7 @@ export class DesktopRecovery {
       leader.drop();
       return `its leader does not say who it is (${String(error)})`;
     }
-    const desktop = new Desktop(record, store, engine, new Map());
+    const desktop = new Desktop(record, store, engine, note?.parameters ?? new Map());
     if (!isLive(record.state) || record.state === 'starting') {
       desktop.leader = leader;
       await this.#ends.endLeader(desktop);
@@ -128,7 +128,12 @@ export class DesktopRecovery {
         watch.signal,
         note.handle,
       );
-      desktop.single = new SingleViewerDesktop(host, desktop.order(new Map()), '', undefined);
+      desktop.single = new SingleViewerDesktop(
+        host,
+        desktop.order(desktop.parameters),
+        '',
+        undefined,
+      );
     }
     this.#set.all.set(record.id, desktop);
     desktop.apply('last viewer left', nowMs());

@@ -3,7 +3,7 @@
  * the one before is suspended first, and the session begins behind the first. Runs in: monitor.
  */
 import { EngineError } from '../base/errors.ts';
-import type { EngineOrder, SingleViewer, ViewerState } from './engine.ts';
+import type { EngineOrder, EngineParameters, SingleViewer, ViewerState } from './engine.ts';
 import type { DesktopLeader } from './leader-port.ts';
 
 /** What the engine is given to change from one state into the next. */
@@ -38,16 +38,18 @@ interface Note {
   readonly handle: number;
   readonly hasSession: boolean;
   readonly displayCookie: Buffer;
+  readonly parameters: EngineParameters;
 }
 
 export function readNote(bytes: Buffer): Note | undefined {
   try {
-    const { handle, hasSession, displayCookie } = JSON.parse(bytes.toString('utf8'));
+    const { handle, hasSession, displayCookie, parameters } = JSON.parse(bytes.toString('utf8'));
     return Number.isSafeInteger(handle) && typeof displayCookie === 'string'
       ? {
           handle,
           hasSession: hasSession === true,
           displayCookie: Buffer.from(displayCookie, 'hex'),
+          parameters: new Map(parameters),
         }
       : undefined;
   } catch {
@@ -158,7 +160,12 @@ export class SingleViewerDesktop {
   async #note(): Promise<void> {
     const { handle, displayCookie, leader } = this.#host;
     const hasSession = this.#beginSession === undefined;
-    const note = { handle, hasSession, displayCookie: displayCookie.toString('hex') };
+    const note = {
+      handle,
+      hasSession,
+      displayCookie: displayCookie.toString('hex'),
+      parameters: [...this.#order.parameters],
+    };
     await leader.desktopNote(Buffer.from(JSON.stringify(note)));
   }
 

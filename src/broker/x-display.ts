@@ -24,6 +24,10 @@ export function displaySocket(directory: string, display: number): string {
   return join(directory, `X${display}`);
 }
 
+function displayLock(directory: string, display: number): string {
+  return join(dirname(directory), `.X${display}-lock`);
+}
+
 /**
  * Made before the first user's X server could make it and own it: 1777, as root root's own. By
  * descriptor, because whoever owns it may put something else in its place meanwhile.
@@ -55,20 +59,27 @@ export function freeDisplay(
   isReserved: (display: number) => boolean,
 ): number | undefined {
   for (let display = firstDisplay; display <= lastDisplay; display++) {
-    const lock = join(dirname(directory), `.X${display}-lock`);
-    if (!isReserved(display) && !isThere(displaySocket(directory, display)) && !isThere(lock)) {
+    const isFree = ![displaySocket(directory, display), displayLock(directory, display)].some(
+      isThere,
+    );
+    if (!isReserved(display) && isFree) {
       return display;
     }
   }
   return undefined;
 }
 
-/** A killed server leaves its socket; only one that belongs to this uid is removed. */
-export function removeStaleSocket(directory: string, display: number, uid: number): void {
+/** A killed server leaves its socket and its lock; only what belongs to this uid is removed. */
+export function removeStale(directory: string, display: number, uid: number): void {
   const path = displaySocket(directory, display);
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found?.isSocket() && found.uid === uid) {
     unlinkSync(path);
+  }
+  const lock = displayLock(directory, display);
+  const held = lstatSync(lock, { throwIfNoEntry: false });
+  if (held?.isFile() && held.uid === uid) {
+    unlinkSync(lock);
   }
 }
 

@@ -14,6 +14,8 @@ export interface Desktop {
   readonly state: string;
   readonly engine: string;
   readonly type: string;
+  /** Windows of their own on the viewer's screen. */
+  readonly rootless: boolean;
   readonly display: number;
   readonly width: number;
   readonly height: number;

@@ -19,6 +19,7 @@ export function fakeDesktop(more: Partial<Desktop> = {}): Desktop {
     state: 'detached',
     engine: 'xvnc',
     type: 'unix-desktop',
+    rootless: false,
     display: 101,
     width: 1280,
     height: 800,

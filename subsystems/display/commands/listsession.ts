@@ -2,6 +2,7 @@
 import { brokerLimits } from '../../../src/broker/limits.ts';
 import { type Command, prompt } from '../command.ts';
 import type { Desktop } from '../desktops.ts';
+import { defaultProtocol, displayEngines } from '../engines/index.ts';
 import type { Parameters } from '../parameters.ts';
 import { failureLines } from '../replies.ts';
 
@@ -9,19 +10,21 @@ const titles =
   'Display Type             Session ID                       Options  Depth Screen         Status      Session Name';
 const dashes =
   '------- ---------------- -------------------------------- -------- ----- -------------- ----------- ------------------------------';
-/** Render, desktop, persistent, shared, and the last one that every server sets. */
-const options = '-RD--PSA';
+/** Render, desktop or windows alone, persistent, shared, and the last one that every server sets. */
+function optionsOf({ rootless }: Desktop): string {
+  return `-R${rootless ? '-' : 'D'}--PSA`;
+}
 /** Depths that clients resume from are 8, 16 and 24. */
 const deepestShown = 24;
 
 /** Undefined: not shown. A desktop that comes up is waited for when it is asked for. */
-function statusOf(state: string): string | undefined {
+function statusOf({ state }: Desktop): string | undefined {
   const words: Readonly<Record<string, string>> = {
     starting: 'Running',
     running: 'Running',
     detached: 'Suspended',
   };
-  return words[state];
+  return Object.hasOwn(words, state) ? words[state] : undefined;
 }
 
 function rowOf(desktop: Desktop, status: string): string {
@@ -29,7 +32,7 @@ function rowOf(desktop: Desktop, status: string): string {
     String(desktop.display).padEnd(7),
     desktop.type.padEnd(16),
     desktop.id.padStart(32),
-    options.padStart(8),
+    optionsOf(desktop).padStart(8),
     String(Math.min(desktop.depth, deepestShown)).padStart(5),
     `${desktop.width}x${desktop.height}`.padEnd(14),
     status.padEnd(11),
@@ -41,6 +44,13 @@ const synonyms: Readonly<Record<string, string>> = {
   disconnected: 'suspended',
   connected: 'running',
 };
+
+/** It is there, and cannot be resumed by what the client speaks. */
+const ofAnother = 'N/A';
+
+function isSpoken(protocol: string, { engine }: Desktop): boolean {
+  return Object.hasOwn(displayEngines, protocol) && displayEngines[protocol]?.name === engine;
+}
 
 /** Undefined: all. */
 function wantedStatus(parameters: Parameters): ReadonlySet<string> | undefined {
@@ -62,12 +72,13 @@ export const listsession: Command = {
       return prompt(failureLines(listed, desktops.user, ''));
     }
     const wanted = wantedStatus(parameters);
+    const protocol = (parameters.get('protocol') ?? defaultProtocol).toLowerCase();
     // Sessions of others that may be shadowed: none yet.
     const shown = parameters.get('type')?.toLowerCase() === 'shadow' ? [] : listed.value;
     const rows = shown.flatMap((desktop) => {
-      const status = statusOf(desktop.state);
+      const status = statusOf(desktop);
       const isWanted = status !== undefined && (wanted?.has(status.toLowerCase()) ?? true);
-      return isWanted ? [rowOf(desktop, status)] : [];
+      return isWanted ? [rowOf(desktop, isSpoken(protocol, desktop) ? status : ofAnother)] : [];
     });
     const isFull = listed.value.length >= brokerLimits.desktopsPerUser;
     return prompt([

@@ -2,7 +2,7 @@
  * `restoresession`: one that is there, by id (`--restore` in the first generation) or, where a client
  * knows none, by name. A running one is shared with those who look at it. Pure.
  */
-import { displayEngines } from '../engines/index.ts';
+import { defaultProtocol, displayEngines } from '../engines/index.ts';
 import { type Command, prompt } from '../command.ts';
 import { openSession } from '../open-session.ts';
 import { failureLines, sessionError } from '../replies.ts';
@@ -13,7 +13,7 @@ export const restoresession: Command = {
   takesParameters: true,
   async run(context, parameters) {
     const { desktops } = context;
-    const protocol = (parameters.get('protocol') ?? 'rfb').toLowerCase();
+    const protocol = (parameters.get('protocol') ?? defaultProtocol).toLowerCase();
     if (!Object.hasOwn(displayEngines, protocol)) {
       return prompt(sessionError(`Error: Protocol ${protocol} is not supported.`));
     }

@@ -1,5 +1,5 @@
 /** `startsession`: a new desktop, ready for `bye`. Pure. */
-import { displayEngines } from '../engines/index.ts';
+import { defaultProtocol, displayEngines } from '../engines/index.ts';
 import { maxSide, minSide } from '../../../src/broker/limits.ts';
 import { defaultName } from '../../../src/broker/naming.ts';
 import { type Command, prompt } from '../command.ts';
@@ -37,7 +37,7 @@ export const startsession: Command = {
   takesParameters: true,
   async run(context, parameters) {
     const { desktops } = context;
-    const protocol = (parameters.get('protocol') ?? 'rfb').toLowerCase();
+    const protocol = (parameters.get('protocol') ?? defaultProtocol).toLowerCase();
     const engine = Object.hasOwn(displayEngines, protocol) ? displayEngines[protocol] : undefined;
     if (engine === undefined) {
       return prompt(sessionError(`Error: Protocol ${protocol} is not supported.`));

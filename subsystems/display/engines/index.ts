@@ -3,4 +3,5 @@ import type { EngineTable } from '../../../src/broker/engine.ts';
 import { nxagent } from './nxagent/nxagent.ts';
 import { xvnc } from './xvnc.ts';
 
+export const defaultProtocol = xvnc.protocol;
 export const displayEngines: EngineTable = { [xvnc.protocol]: xvnc, [nxagent.protocol]: nxagent };

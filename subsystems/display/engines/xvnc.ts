@@ -18,6 +18,10 @@ export const xvnc: DisplayEngine = {
   protocol: 'rfb',
   types: ['unix-desktop', 'unix-default'],
   depths: [16, 24],
+  // Its start says so.
+  missing: () => undefined,
+  seenBy: 'It speaks RFB: open it with sshdesk connect, or with a VNC viewer and --protocol rfb.',
+  isRootless: () => false,
   socketPath,
   // Geometry and depth are all that it is told.
   readParameters: () => ({ is: 'taken', parameters: new Map() }),

@@ -70,6 +70,12 @@ export const nxagent: DisplayEngine = {
   protocol: 'nx',
   types: nxTypes,
   depths: [16, 24],
+  missing: () =>
+    existsSync(file)
+      ? undefined
+      : `Protocol nx needs ${file} (Debian's nxagent), which is not installed on this server.`,
+  seenBy: 'It speaks NX: open it with sshdesk connect --protocol nx, or with a client of NX.',
+  isRootless: ({ type, parameters }) => isRootless(type, parameters),
   readParameters,
   socketPath,
   command({ display, type, parameters, userDirectory }) {

@@ -33,7 +33,7 @@ const allowed: Readonly<Record<string, RegExp>> = {
   defer: /^[0-2]$/,
 };
 /** A command line of the user's own: never part of an option. */
-const maxApplicationBytes = 4096;
+const maxApplicationBytes = 2048;
 
 /** What only has a meaning as it was at the start. */
 const ofTheStart: ReadonlySet<string> = new Set(['rootless', 'virtualdesktop', 'application']);

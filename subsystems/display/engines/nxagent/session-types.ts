@@ -31,18 +31,19 @@ export function sessionOf(
   parameters: EngineParameters,
   rootless: boolean,
   usual: string,
+  isInstalled: (file: string) => boolean = isThere,
 ): { readonly command: string } | { readonly why: string } {
   const names = programs[type];
   if (type !== 'unix-application' && names === undefined) {
     return { command: usual };
   }
-  const found = names?.find(isThere);
+  const found = names?.find(isInstalled);
   if (names !== undefined && found === undefined) {
     return { why: `Session type ${type} needs ${names.join(' or ')}, which is not installed.` };
   }
   const program = found === undefined ? (parameters.get('application') ?? '') : `exec ${found}`;
   const isWithin = !rootless && (type === 'unix-application' || type === 'unix-console');
   return {
-    command: isWithin && isThere(windowManager) ? `${windowManager} & ${program}` : program,
+    command: isWithin && isInstalled(windowManager) ? `${windowManager} & ${program}` : program,
   };
 }

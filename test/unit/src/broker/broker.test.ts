@@ -385,7 +385,7 @@ describe('broker', { timeout: 20_000 }, () => {
   });
 
   test('protocols and types that no engine has are refused, also inherited names', async () => {
-    for (const wrong of [{ protocol: 'nx' }, { protocol: 'toString' }, { type: 'unix-kde' }]) {
+    for (const wrong of [{ protocol: 'spice' }, { protocol: 'toString' }, { type: 'unix-kde' }]) {
       assert.equal(failureOf(await broker.start(alice, { ...plain, ...wrong }, 1)), 'badRequest');
     }
   });

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,7 +15,7 @@ import {
   displaySocket,
   freeDisplay,
   prepareX11Directory,
-  removeStaleSocket,
+  removeStale,
   xauthority,
 } from '../../../../src/broker/x-display.ts';
 
@@ -51,8 +59,13 @@ test('displays that are reserved or have a socket or lock are passed over', () =
       undefined,
     );
     // A file of that name is no socket: not ours to remove.
-    removeStaleSocket(directory, 100, process.getuid?.() ?? 0);
+    removeStale(directory, 100, process.getuid?.() ?? 0);
     assert.equal(readFileSync(displaySocket(directory, 100), 'utf8'), '');
+    // The lock of a server that was killed, of this user and of no other.
+    removeStale(directory, 102, (process.getuid?.() ?? 0) + 1);
+    assert.ok(existsSync(join(root, '.X102-lock')));
+    removeStale(directory, 102, process.getuid?.() ?? 0);
+    assert.ok(!existsSync(join(root, '.X102-lock')));
   } finally {
     rmSync(root, { recursive: true });
   }

@@ -145,8 +145,8 @@ describe('display dialogue', { timeout: 20_000 }, () => {
     ],
     [
       'another protocol',
-      'startsession --type="unix-desktop" --protocol="nx"\n',
-      `Startsession --type="unix-desktop" --protocol="nx"\nNX> 596 Error: Protocol nx is not supported.\n${failed}`,
+      'startsession --type="unix-desktop" --protocol="spice"\n',
+      `Startsession --type="unix-desktop" --protocol="spice"\nNX> 596 Error: Protocol spice is not supported.\n${failed}`,
     ],
     [
       'an unknown id',
@@ -211,6 +211,28 @@ describe('display dialogue', { timeout: 20_000 }, () => {
     assert.match(suspended.trimEnd(), row);
   });
 
+  test('the list shows desktops of the other engine as what cannot be resumed, and windows alone', async () => {
+    const desktops = new FakeDesktops();
+    const other = 'A'.repeat(32);
+    desktops.desktops = [
+      fakeDesktop(),
+      fakeDesktop({ id: other, engine: 'nxagent', type: 'unix-application', rootless: true }),
+    ];
+    const rows = (first: string, second: string): string =>
+      `${titles}101     unix-desktop     ${someId} -RD--PSA    24 1280x800       ${first.padEnd(11)} My work\n` +
+      `101     unix-application ${other} -R---PSA    24 1280x800       ${second.padEnd(11)} My work\n${capacity}`;
+    const table = [
+      ['', 'Suspended', 'N/A'],
+      [' --protocol="RFB"', 'Suspended', 'N/A'],
+      [' --protocol="nx"', 'N/A', 'Suspended'],
+      [' --protocol="constructor"', 'N/A', 'N/A'],
+    ] as const;
+    for (const [asked, first, second] of table) {
+      const { text } = await talk(desktops, [`listsession --status="suspended"${asked}\n`]);
+      assert.ok(text.endsWith(rows(first, second)), text);
+    }
+  });
+
   test('a list that is full says that no more may be started', async () => {
     const desktops = new FakeDesktops();
     desktops.desktops = Array.from({ length: 16 }, (_, index) => fakeDesktop({ display: index }));
@@ -246,6 +268,12 @@ describe('display dialogue', { timeout: 20_000 }, () => {
         width: 1024,
         height: 768,
         depth: 0,
+        parameters: new Map([
+          ['type', 'unix-desktop'],
+          ['session', 'My work'],
+          ['geometry', '1024x768'],
+          ['protocol', 'rfb'],
+        ]),
       });
     }
   });
@@ -311,6 +339,11 @@ describe('display dialogue', { timeout: 20_000 }, () => {
       width: 640,
       height: 480,
       depth: 0,
+      parameters: new Map([
+        ['session', 'a'],
+        ['type', 'unix-default'],
+        ['geometry', '640x480+1+2'],
+      ]),
     });
     const listed = await talk(desktops, ['listsession\n\n']);
     assert.match(listed.text, /NX> 106 Parameters: \nNX> 127 /);
