@@ -10,7 +10,7 @@ import type { DesktopLeader } from './leader-port.ts';
 const changeMs = 15_000;
 /** The viewer's own end has to introduce itself; a slow line takes its time. */
 const introductionMs = 60_000;
-const pollMs = 15;
+const lookEveryMs = 15;
 const logTailBytes = 16 * 1024;
 const sigHup = 1;
 const settled: readonly ViewerState[] = ['running', 'waiting', 'suspended'];
@@ -183,7 +183,7 @@ export class SingleViewerDesktop {
 
   async #until(wanted: ViewerState | readonly ViewerState[], patienceMs: number): Promise<void> {
     const states = [wanted].flat();
-    for (let left = patienceMs; ; left -= pollMs) {
+    for (let left = patienceMs; ; left -= lookEveryMs) {
       if (states.includes(await this.#look())) {
         return;
       }
@@ -193,7 +193,7 @@ export class SingleViewerDesktop {
       if (left <= 0) {
         throw new EngineError('ready', `it is ${this.#state} and not ${states.join(' or ')}`);
       }
-      await this.#host.sleepMs(pollMs);
+      await this.#host.sleepMs(lookEveryMs);
     }
   }
 }

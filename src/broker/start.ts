@@ -10,7 +10,7 @@ import type { DesktopLeader, LeaderPort } from './leader-port.ts';
 import { type Ending, LeaderWatch } from './leader-watch.ts';
 import type { ReportOutcome } from './report.ts';
 import { SingleViewerDesktop, type SingleViewerHost } from './single-viewer.ts';
-import { displaySocket, xauthority } from './x-display.ts';
+import { cookieBytes, displaySocket, xauthority } from './x-display.ts';
 
 export interface StartOrder extends EngineOrder {
   readonly id: string;
@@ -67,7 +67,7 @@ export type StartOutcome =
   | { readonly is: 'display taken' };
 
 export const readyTimeoutMs = 10_000;
-const readyPollMs = 15;
+const lookEveryMs = 15;
 export const windowTimeoutMs = 10_000;
 /** A session that dies at once is seen within this time, if no window shows up before. */
 const settleMs = 1_500;
@@ -234,14 +234,14 @@ async function loggedReady(
   leader: DesktopLeader,
   watch: LeaderWatch,
 ): Promise<ReportOutcome> {
-  for (let left = readyTimeoutMs; left > 0; left -= readyPollMs) {
+  for (let left = readyTimeoutMs; left > 0; left -= lookEveryMs) {
     if (single.stateOf(await tailOf(leader, handle)) === 'waiting') {
       return { is: 'line', line: String(order.display) };
     }
     if (watch.signal.aborted) {
       return { is: 'closed' };
     }
-    await host.sleepMs(readyPollMs);
+    await host.sleepMs(lookEveryMs);
   }
   return { is: 'late' };
 }
@@ -348,10 +348,8 @@ async function establish(
   return { is: 'established', account, environment, hasAgent };
 }
 
-const singleCookieBytes = 16;
-
 function newCookie(host: Pick<StartHost, 'randomBytes'>): string {
-  return host.randomBytes(singleCookieBytes).toString('hex');
+  return host.randomBytes(cookieBytes).toString('hex');
 }
 
 /** Also for a desktop that an earlier monitor has started. */

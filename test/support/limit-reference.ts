@@ -322,6 +322,22 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
   ['src/broker/naming.ts', 'maxNameBytes', 'name of a desktop; 64 characters at most besides'],
   ['src/broker/start.ts', 'readyTimeoutMs', 'the X server says that it is ready'],
   ['src/broker/start.ts', 'windowTimeoutMs', 'without a window until then: a warning'],
+  [
+    'src/broker/single-viewer.ts',
+    'changeMs',
+    'NX: what a desktop takes to wait, to be suspended, to be resumed',
+  ],
+  [
+    'src/broker/single-viewer.ts',
+    'introductionMs',
+    'NX: the first viewer shows its screen, behind which the session begins',
+  ],
+  ['src/broker/single-viewer.ts', 'logTailBytes', 'NX: of the log, for what state it is in'],
+  [
+    'subsystems/display/engines/nxagent/parameters.ts',
+    'maxApplicationBytes',
+    'NX: the command of a session of one application',
+  ],
   ['src/broker/start.ts', 'logTailBytes', 'of the log of a desktop that did not start'],
   [
     'src/broker/desktop-ends.ts',
@@ -355,6 +371,7 @@ const scattered: readonly (readonly [file: string, name: string, why: string])[]
 /** What looks like a limit in the privileged half and is none that anybody can run into. */
 export const notOnThePage = new Set([
   'cookieBytes',
+  'lookEveryMs',
   'maxReportBytes',
   'busyTimeoutMs',
   'lockRetryMs',

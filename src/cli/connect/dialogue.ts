@@ -194,7 +194,7 @@ function parseToken(held: Buffer): { value: Token; used: number } | null {
 
 function parseRow(text: string): ListedDesktop | null {
   const match =
-    /^(\d+)\s+([\w-]+)\s+([0-9A-Fa-f]{32})\s+[A-Z-]{8}\s+(\d+|N\/A)\s+(\d+x\d+|N\/A)\s+(\w+)\s+(\S.*)$/.exec(
+    /^(\d+)\s+([\w-]+)\s+([0-9A-Fa-f]{32})\s+[A-Z-]{8}\s+(\d+|N\/A)\s+(\d+x\d+|N\/A)\s+(\w+|N\/A)\s+(\S.*)$/.exec(
       text,
     );
   if (!match) return null;
