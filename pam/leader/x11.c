@@ -258,13 +258,14 @@ void watch_windows(const void *data, struct helper_result *result) {
       .descriptor = -1,
       .deadline_ms = monotonic_ms() + input->timeout_ms,
   };
-  bool has_looked = false;
+  bool is_silent = false;
   while (monotonic_ms() < display.deadline_ms) {
     if (display.descriptor < 0) {
       display.descriptor = connect_unix_path(input->socket_path);
       if (display.descriptor >= 0 && !greet(&display, input->cookie)) {
         close(display.descriptor); /* an X server in the middle of its start: once more */
         display.descriptor = -1;
+        is_silent = monotonic_ms() >= display.deadline_ms;
       }
     }
     if (display.descriptor >= 0) {
@@ -272,11 +273,9 @@ void watch_windows(const void *data, struct helper_result *result) {
         result->number = 0;
         close(display.descriptor);
         display.descriptor = -1;
-      } else {
-        has_looked = true;
-        if (result->number > 0) {
-          break;
-        }
+        is_silent = monotonic_ms() >= display.deadline_ms;
+      } else if (result->number > 0) {
+        break;
       }
     }
     nap(display.deadline_ms);
@@ -285,5 +284,5 @@ void watch_windows(const void *data, struct helper_result *result) {
     close(display.descriptor);
   }
   /* A server that waits for its own viewer answers nobody: that says nothing of windows. */
-  result->error = has_looked ? 0 : ETIMEDOUT;
+  result->error = is_silent ? ETIMEDOUT : 0;
 }
