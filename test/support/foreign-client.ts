@@ -361,7 +361,7 @@ export class Stage implements AsyncDisposable {
 
   /** A server that wants new keys every three megabytes. */
   async rekeying(): Promise<TestServer> {
-    this.#rekeying ??= await startServer(settings([...this.#config, 'RekeyLimit 1M']));
+    this.#rekeying ??= await startServer(settings([...this.#config, 'RekeyLimit 2M']));
     return this.#rekeying;
   }
 
