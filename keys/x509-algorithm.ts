@@ -116,12 +116,16 @@ export function readAlgorithm(content: Buffer): ReadAlgorithm {
 
 /** Why an authority's key is not one to trust; undefined: it is. */
 export function weaknessOf(key: KeyObject): string | undefined {
-  const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {};
+  const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case 'rsa':
     case 'rsa-pss':
-      return modulusLength < minRsaBits
-        ? `an RSA key of ${modulusLength} bits where ${minRsaBits} are the least`
+      if (modulusLength < minRsaBits) {
+        return `an RSA key of ${modulusLength} bits where ${minRsaBits} are the least`;
+      }
+      // With 1 everybody can sign.
+      return publicExponent < 3n || publicExponent % 2n === 0n
+        ? `an RSA key whose exponent is ${publicExponent}`
         : undefined;
     case 'ec':
       return curves.includes(namedCurve) ? undefined : `the curve ${namedCurve ?? 'of its own'}`;
@@ -138,10 +142,13 @@ export function isSignedBy(
   data: Buffer,
   signature: Buffer,
 ): boolean {
-  if (key.asymmetricKeyType !== algorithm.keyType && key.asymmetricKeyType !== 'rsa-pss') {
+  const { hash, keyType, saltBytes } = algorithm;
+  const { asymmetricKeyType } = key;
+  const isFor =
+    asymmetricKeyType === 'rsa-pss' ? saltBytes !== undefined : asymmetricKeyType === keyType;
+  if (!isFor) {
     return false;
   }
-  const { hash, saltBytes } = algorithm;
   const padding =
     saltBytes === undefined
       ? {}
