@@ -11,6 +11,8 @@ import { ClientFailure, type ClientFailureKind } from '../../ssh/client/failure.
 import { entriesOf, type KnownHostEntry, parseKnownHosts } from '../../ssh/client/known-hosts.ts';
 
 const maxTrustBytes = 16 * 1024 * 1024;
+/** Whoever adds a line just then wins, and the file is read anew. */
+const maxTries = 5;
 
 /** Whose files ssh refuses that others could have written. */
 export type FileCare = 'own' | 'any';
@@ -92,6 +94,14 @@ export async function readRevokedHostKeys(path: string): Promise<RevokedKeys> {
 /** Adds one line at the end in one write, so that of two who add at once neither is lost. */
 export async function addKnownHost(path: string, line: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  for (let tries = 1; tries <= maxTries; tries += 1) {
+    if (await isAdded(path, line)) return;
+  }
+  throw changesAgain(path);
+}
+
+/** False: another file has come into its place meanwhile, without the line. */
+async function isAdded(path: string, line: string): Promise<boolean> {
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
   await using file = await open(path, flags, 0o600);
   const found = await file.stat();
@@ -101,6 +111,18 @@ export async function addKnownHost(path: string, line: string): Promise<void> {
   const separator = found.size === 0 || last[0] === 0x0a ? '' : '\n';
   await file.write(`${separator}${line}`);
   await file.sync();
+  const { dev, ino } = await stat(path);
+  return dev === found.dev && ino === found.ino;
+}
+
+function changesAgain(path: string): Error {
+  return new Error(`${path}: is being changed by another program again and again`);
+}
+
+/** Of a file that somebody else may be adding to. */
+async function identityOf(path: string): Promise<string> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 
 /** Takes the lines of these keys of this name out, in one step: the file is whole at every moment. */
@@ -110,14 +132,23 @@ export async function removeKnownHosts(
   blobs: readonly Buffer[],
 ): Promise<void> {
   const target = await realpath(path);
+  for (let tries = 1; tries <= maxTries; tries += 1) {
+    if (await isRemoved(target, name, blobs)) return;
+  }
+  throw changesAgain(path);
+}
+
+/** False: the file has changed meanwhile, and what is new in it would be lost. */
+async function isRemoved(target: string, name: string, blobs: readonly Buffer[]): Promise<boolean> {
+  const before = await identityOf(target);
   const contents = await readBounded(target, maxTrustBytes, 'host-key');
   const text = contents?.toString('latin1') ?? '';
   const gone = new Set(
-    entriesOf(parseKnownHosts(text, path), name)
+    entriesOf(parseKnownHosts(text, target), name)
       .filter(({ marker, blob }) => marker === 'none' && blobs.some((old) => old.equals(blob)))
       .map(({ line }) => line),
   );
-  if (gone.size === 0) return;
+  if (gone.size === 0) return true;
   const kept = text.split('\n').filter((_line, at) => !gone.has(at + 1));
   const { mode } = await stat(target);
   const temporary = `${target}.${randomBytes(6).toString('hex')}`;
@@ -125,7 +156,12 @@ export async function removeKnownHosts(
     await using file = await open(temporary, 'wx', mode & 0o777);
     await file.writeFile(kept.join('\n'), 'latin1');
     await file.sync();
-    await rename(temporary, target);
+    if ((await identityOf(target)) === before) {
+      await rename(temporary, target);
+      return true;
+    }
+    await rm(temporary);
+    return false;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
