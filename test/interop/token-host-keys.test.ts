@@ -9,6 +9,7 @@ import {
   chownSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   writeFileSync,
 } from 'node:fs';
@@ -212,6 +213,22 @@ describe('a host key in a token', {
     process.kill(server.pid, 'SIGHUP');
     await eventually('a login', async () => (await login(server, nonRsa)).status === 0);
     await eventually('one module', () => modules().length === 1);
+  });
+
+  test('SIGHUP that cannot be carried out leaves no module behind either', async () => {
+    const [folder, gone] = [mkdtempSync('/tmp/log-'), `${mkdtempSync('/tmp/gone-')}/log`];
+    await using server = await start(['%01'], { flags: ['-E', path.join(folder, 'log')] });
+    isIn(server, await login(server));
+    const text = `HostKey ${uri('%02')}`;
+    await output('sed', ['-i', `s|^HostKey .*|${text.replace(/&/g, '\\&')}|`, server.configFile]);
+    // The log cannot be opened anew; the one that is open goes on.
+    renameSync(folder, gone);
+    process.kill(server.pid, 'SIGHUP');
+    await eventually('the refusal', () =>
+      /log.*ENOENT|ENOENT.*log/.test(readFileSync(path.join(gone, 'log'), 'utf8')),
+    );
+    await eventually('one module', () => modules().length === 1);
+    isIn(server, await login(server));
   });
 
   test('-t: what is wrong, and where', async () => {

@@ -319,12 +319,13 @@ async function run(
         const read = await load(atRoot, source);
         const next = await hostKeysOf(read, log, tokens);
         await tellOfCardFiles(read.desktopConfig, log);
-        // A log file that was moved away is made anew.
-        const sink = sinkFor(atRoot, read);
+        let sink: LogSink | undefined;
         try {
+          // A log file that was moved away is made anew.
+          sink = sinkFor(atRoot, read);
           await monitor.change(policyOf(read, next.hostKeys));
         } catch (error) {
-          sink.close?.();
+          sink?.close?.();
           await next.tokens.close();
           throw error;
         }
