@@ -18,9 +18,8 @@ const pssWithSha256 =
 
 describe('keys of authorities', () => {
   test('an RSA key with which everybody can sign', () => {
-    const { n } = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({
-      format: 'jwk',
-    });
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const { n = '' } = publicKey.export({ format: 'jwk' });
     for (const [e, why] of [
       ['AQ', /exponent is 1$/],
       ['Ag', /exponent is 2$/],
