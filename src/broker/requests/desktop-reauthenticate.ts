@@ -72,9 +72,13 @@ export function reauthenticationRows({
       decides: false,
       serial: false,
       async handle(connection, { session, answers }) {
-        ownerOf(connection, session);
-        const { desktop, outcome } = await reauthentications.answer(connection, answers);
-        return settled(connection, desktop, outcome);
+        try {
+          ownerOf(connection, session);
+          const { desktop, outcome } = await reauthentications.answer(connection, answers);
+          return settled(connection, desktop, outcome);
+        } finally {
+          answers.forEach((answer) => answer.fill(0));
+        }
       },
     }),
   ];
