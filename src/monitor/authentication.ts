@@ -279,7 +279,7 @@ export class Authentication implements OngoingAuthentication {
     const granted = grantFor(config, joined.options, account);
     this.attempts.tellAccepted(fullMethod, logged);
     const login = establishLogin(this.candidate, {
-      grant: mustChangePassword ? withoutForwarding(granted) : granted,
+      grant: mustChangePassword || connection.handshake ? withoutForwarding(granted) : granted,
       mustChangePassword,
       messages,
       authInfo: this.factors.met,

@@ -127,6 +127,12 @@ export interface OngoingAuthentication {
   readonly penalty: PenaltyKind;
 }
 
+/** The key in front of the login of the account `nx`; `handshake.ts` has the rest. */
+export interface OngoingHandshake {
+  /** The key was right. */
+  readonly isIn: boolean;
+}
+
 /** By what the log knows it. */
 export type LogIdentity = Pick<LogSubject, 'id' | 'processNumber'>;
 
@@ -155,6 +161,8 @@ export class Connection implements LogSubject {
   /** Said where it is known better than the authentication knows: why its source is made to wait. */
   penalty: PenaltyKind | 'none' | undefined;
   login: Login | undefined;
+  /** Somebody came as the account `nx`: of everything else here only its login and desktops are its. */
+  handshake: OngoingHandshake | undefined;
   /** Since the last one that was accepted; one that is under way counts. */
   failedReauthentications = 0;
   /** `publickey SHA256:…`, `password`: what the login has met, in this order. */

@@ -103,6 +103,8 @@ export const authIs = {
   mechanism: 6,
   token: 7,
   lastToken: 8,
+  /** The key of the account `nx` was right: its dialogue may begin, and nothing else. */
+  handshake: 9,
 } as const;
 /** One shape for every answer of authentication; what `is` does not need is empty. */
 const authReply = {
@@ -184,6 +186,17 @@ export const GssapiToken = call(
 );
 /** The monitor builds what is signed itself (RFC 4462 §3.5). */
 export const GssapiMic = call(30, 'gssapi-mic', { connection: uint32, mic: string }, authReply);
+
+/**
+ * The one request of a connection of the account `nx`: the user of the dialogue, with the password.
+ * accepted: `session` may ask for the desktops of `user`, and nothing else can be had.
+ */
+export const NxLogin = call(
+  31,
+  'nx-login',
+  { connection: uint32, user: string, password: string },
+  { accepted: bool, session: uint32, user: text },
+);
 
 /** Takes one of MaxSessions. A failure's code is the reason of CHANNEL_OPEN_FAILURE. */
 export const SessionOpen = call(40, 'session-open', { connection: uint32 }, { session: uint32 });

@@ -249,6 +249,17 @@ export interface DesktopConfig {
   readonly xSession: string | undefined;
   /** As whom PKCS#11 modules of HostKey run. */
   readonly hostKeyModuleUser: string;
+  /** Whether the account `nx` of old clients is answered for. */
+  readonly nxLegacyAccount: boolean;
+  /** The public keys that open it. */
+  readonly nxKeyFile: string;
+  /** Who logs in behind it by a password of the NX database. */
+  readonly nxPasswordUsers: readonly string[];
+  /** Only those whom the NX database lists log in behind it. */
+  readonly nxUsersDatabase: boolean;
+  /** Characters at the end of a password line that answer PAM's second question; 0: none do. */
+  readonly nxPasswordSplit: number;
+  readonly nxLegacyAlgorithms: false;
   /** Authorities of cards; undefined: no X.509 certificate is looked for. */
   readonly cardCertificates: string | undefined;
   /** Patterns with tokens, as those of AuthorizedKeysFile. */

@@ -6,6 +6,7 @@ import { type CardDraft, cardDefaults, cardKeywords } from './card-keywords.ts';
 import type { DesktopConfig, ReauthOccasion } from './config.ts';
 import { type KeywordDeclaration, type KeywordRow, keyword } from './keyword.ts';
 import { desktopLogDefaults, logRows } from './log-keywords.ts';
+import { nxDefaults, nxKeywords } from './nx-keywords.ts';
 import { ConfigError } from '../base/errors.ts';
 import { commandLine, integer, oneOf, several, single, yesNo } from './values.ts';
 import type { Words } from './words.ts';
@@ -20,6 +21,7 @@ export type DesktopDraft = Omit<DesktopConfig, 'xSession' | keyof CardDraft> &
 export const desktopMatchKeywords: ReadonlySet<string> = new Set([
   'desktopreauth',
   'localdesktops',
+  'nxpasswordsplit',
   'xsession',
   ...cardKeywords.map(({ name }) => name.toLowerCase()),
 ]);
@@ -138,6 +140,7 @@ export const desktopKeywords: readonly KeywordRow<DesktopDraft, DesktopConfig>[]
     parse: accountName,
     dump: (config) => config.hostKeyModuleUser,
   }),
+  ...nxKeywords,
   ...cardKeywords,
   ...logRows,
 ];
@@ -152,6 +155,7 @@ export function desktopDefaults(cores: number): DesktopDraft {
     desktopReauth: [],
     xSession: 'none',
     hostKeyModuleUser: 'nobody',
+    ...nxDefaults,
     ...cardDefaults,
     ...desktopLogDefaults,
   };

@@ -124,7 +124,7 @@ export class Monitor {
       accept: (accepted) => this.#accept(accepted),
       passed: options.passed,
     });
-    this.#requestRows = new RequestRows(options.places.runtimeDirectory, this.#desktops.rows);
+    this.#requestRows = new RequestRows(options.places, this.#desktops.rows);
     this.#service = this.#serviceFor(policy, undefined);
   }
 

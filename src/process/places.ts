@@ -15,6 +15,8 @@ export interface Places {
   readonly storeFile: string;
   /** Logins, for `sshdesk last`. */
   readonly loginsFile: string;
+  /** Users and passwords of `sshdesk nxserver`. */
+  readonly nxFile: string;
 }
 
 function placesOf(runtimeDirectory: string, storeFile: string): Places {
@@ -26,6 +28,7 @@ function placesOf(runtimeDirectory: string, storeFile: string): Places {
     desktopsDirectory: join(runtimeDirectory, 'desktops'),
     storeFile,
     loginsFile: join(dirname(storeFile), 'logins.db'),
+    nxFile: join(dirname(storeFile), 'nx.db'),
   };
 }
 

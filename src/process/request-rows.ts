@@ -5,6 +5,9 @@ import { closeDescriptor, readMemfd } from '../base/socket.native.ts';
 import type { AuthenticationHost } from '../monitor/authentication-host.ts';
 import type { Connection } from '../monitor/connection.ts';
 import type { AnyRow } from '../monitor/request-table.ts';
+import { rowsWithHandshake } from '../monitor/handshake-rows.ts';
+import { NxDatabase } from '../monitor/nx-database.ts';
+import { NxPasswords } from '../monitor/nx-password.ts';
 import { agentForward } from '../monitor/requests/agent-forward.ts';
 import { checkPassword } from '../monitor/requests/check-password.ts';
 import { tryNone } from '../monitor/requests/try-none.ts';
@@ -18,6 +21,7 @@ import {
 import { CommandPace } from '../monitor/failure-delay.ts';
 import { KeyFiles } from '../monitor/key-files.ts';
 import { gssapiMic, gssapiToken, startGssapi } from '../monitor/requests/gssapi-with-mic.ts';
+import { nxLogin } from '../monitor/requests/nx-login.ts';
 import { proveHostKeys } from '../monitor/requests/prove-host-keys.ts';
 import { checkKey, queryKey } from '../monitor/requests/publickey.ts';
 import { refuseMethod } from '../monitor/requests/refuse-method.ts';
@@ -33,6 +37,7 @@ import { userauthBegin } from '../monitor/requests/userauth-begin.ts';
 import { x11Forward } from '../monitor/requests/x11-forward.ts';
 import { announcedHostKeys, offeredHostKeyAlgorithms } from './host-key-offer.ts';
 import type { MonitorPolicy } from './monitor-policy.ts';
+import type { Places } from './places.ts';
 
 /** What all policies of a daemon share: caches and paces are the machine's, not a policy's. */
 export class RequestRows {
@@ -45,13 +50,36 @@ export class RequestRows {
     pace: new CommandPace(),
   };
 
-  constructor(runtimeDirectory: string, desktopRows: readonly AnyRow[]) {
+  readonly #nxPasswords = new NxPasswords();
+  readonly #nxFile: string;
+
+  constructor(
+    { runtimeDirectory, nxFile }: Pick<Places, 'runtimeDirectory' | 'nxFile'>,
+    desktopRows: readonly AnyRow[],
+  ) {
     this.#runtimeDirectory = runtimeDirectory;
+    this.#nxFile = nxFile;
     this.#desktopRows = desktopRows;
   }
 
-  under({ config, hostKeys, version }: MonitorPolicy, host: AuthenticationHost): readonly AnyRow[] {
+  under(policy: MonitorPolicy, host: AuthenticationHost): readonly AnyRow[] {
+    return rowsWithHandshake(this.#plain(policy, host), this.#desktopRows, {
+      keyFile: policy.desktopConfig.nxKeyFile,
+      keyFiles: this.#userKeys.keyFiles,
+    });
+  }
+
+  #plain(
+    { config, hostKeys, version, desktopConfig, desktopConfigFor }: MonitorPolicy,
+    host: AuthenticationHost,
+  ): readonly AnyRow[] {
     const userKeys = this.#userKeys;
+    const nx = {
+      config: desktopConfig,
+      configFor: desktopConfigFor,
+      passwords: this.#nxPasswords,
+      openDatabase: () => NxDatabase.ifThere(this.#nxFile),
+    };
     const runtimeDirectory = this.#runtimeDirectory;
     return [
       signExchange({
@@ -63,7 +91,8 @@ export class RequestRows {
         },
       }),
       proveHostKeys({ hostKeys, announced: announcedHostKeys(hostKeys, config) }),
-      userauthBegin(host),
+      userauthBegin(host, desktopConfig.nxLegacyAccount),
+      nxLogin(host, nx),
       checkPassword(),
       tryNone(),
       startKeyboardInteractive(),

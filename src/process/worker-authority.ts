@@ -12,6 +12,7 @@ function outcomeOf(reply: Reply): AuthOutcome {
   const banner = reply.banner.length === 0 ? {} : { banner: reply.banner };
   switch (reply.is) {
     case link.authIs.accepted:
+    case link.authIs.handshake: // for SSH it is over; `isHandshake` says what may follow
       return { is: 'accepted', ...banner };
     case link.authIs.partial:
       return { is: 'partial', canContinue: reply.canContinue, ...banner };
@@ -48,6 +49,8 @@ export class MonitorAuthority implements Authority {
 
   /** As claimed; what it may do the monitor knows. */
   user = '';
+  /** The account `nx`, whose dialogue is all that follows. */
+  isHandshake = false;
 
   constructor(peer: Peer, connection: number) {
     this.#peer = peer;
@@ -64,6 +67,7 @@ export class MonitorAuthority implements Authority {
         ? new ProtocolError(`a message of authentication is too long: ${cause.text}`, { cause })
         : cause;
     });
+    this.isHandshake ||= reply.is === link.authIs.handshake;
     return outcomeOf(reply);
   }
 

@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { Duplex } from 'node:stream';
-import { ByApplication, DisconnectError, NoAgreement, VersionError } from '../base/errors.ts';
+import { ByApplication } from '../base/errors.ts';
 import { DescriptorSocket } from '../base/descriptor-socket.native.ts';
 import { cutLine } from '../audit/text.ts';
 import { closeDescriptor, setQuickAck, setTrafficClass } from '../base/socket.native.ts';
@@ -36,9 +36,12 @@ import { UserauthService } from '../ssh/userauth/service.ts';
 import type { Peer } from '../ssh/wire/peer.ts';
 import type { Desktops } from '../../subsystems/display/desktops.ts';
 import { MonitorDesktops, ViewerTable } from '../../subsystems/display/monitor-desktops.ts';
+import { defaultProtocol } from '../../subsystems/display/engines/index.ts';
 import { forwardedDesktop } from '../../subsystems/display/forwarded.ts';
 import { subsystemPaces, subsystems } from '../../subsystems/index.ts';
 import { MonitorAuthority } from './worker-authority.ts';
+import { ending, silence, unused } from './worker-ending.ts';
+import { handshakeChannel } from './worker-handshake.ts';
 import { MonitorForwards } from './worker-forwards.ts';
 import { MonitorSessions } from './worker-sessions.ts';
 import { MonitorProver, MonitorSigner } from './worker-signer.ts';
@@ -231,10 +234,10 @@ export class WorkerConnections {
     });
     const viewers = new ViewerTable();
     const authority = new MonitorAuthority(this.#peer, connection);
-    const desktopsFor = (session: number): Desktops =>
+    const desktopsFor = (session: number, user = authority.user): Desktops =>
       new MonitorDesktops({
         peer: this.#peer,
-        user: authority.user,
+        user,
         connection,
         session,
         viewers,
@@ -244,6 +247,21 @@ export class WorkerConnections {
       transport.disconnect(error instanceof Error ? error : new Error(String(error)));
     };
     const userauth = new UserauthService(transport, authority, () => {
+      if (authority.isHandshake) {
+        const channel = handshakeChannel({
+          peer: this.#peer,
+          connection,
+          hostName: ownName(),
+          desktopsFor,
+          fault,
+          over: () => transport.disconnect(new ByApplication('bye', 'the dialogue of nx is over')),
+        });
+        mux = new Connection(transport, {
+          globalRequests: new Map(),
+          channelTypes: new Map([['session', channel]]),
+        });
+        return mux;
+      }
       this.#announceHostKeys(transport);
       mux = new Connection(transport, {
         globalRequests: new Map([
@@ -339,16 +357,21 @@ export class WorkerConnections {
   }
 }
 
+function ownName(): string {
+  return hostname().split('.', 1)[0] as string;
+}
+
 /** `desktopsFor(session)`: the desktops as this session may ask for them. */
 function internalSubsystems(
   desktopsFor: (session: number) => Desktops,
   fault: (error: unknown) => void,
 ): InternalSubsystems {
-  const hostName = hostname().split('.', 1)[0] as string;
+  const hostName = ownName();
   return new Map(
     [...subsystems].map(([name, run]) => [
       name,
-      (channel, { session }) => run(channel, { desktops: desktopsFor(session), hostName, fault }),
+      (channel, { session }) =>
+        run(channel, { desktops: desktopsFor(session), hostName, defaultProtocol, fault }),
     ]),
   );
 }
@@ -357,38 +380,4 @@ function forwardTargets(
   desktopsFor: (session: number) => Desktops,
 ): ReadonlyMap<string, InternalTarget> {
   return new Map([['rfb', () => forwardedDesktop(desktopsFor(0))]]);
-}
-
-const silence = { why: 'client not responding', initiator: link.endedBy.timeout } as const;
-const unused = { why: 'no channel for too long', initiator: link.endedBy.unused } as const;
-
-/** What the monitor's log says of the end; nothing is decided by it. */
-function ending(
-  error: Error | undefined,
-  peerReason: { readonly reason: number; readonly text: string } | undefined,
-  isIdentified: boolean,
-): { readonly why: string; readonly initiator: number } {
-  if (peerReason !== undefined) {
-    return {
-      why: `${peerReason.reason}: ${peerReason.text}`,
-      initiator: link.endedBy.peerDisconnected,
-    };
-  }
-  if (error === undefined) {
-    const { peerClosed, closedUnidentified } = link.endedBy;
-    return { why: '', initiator: isIdentified ? peerClosed : closedUnidentified };
-  }
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'SSHDESK_LOST') {
-    const { peerReset, resetUnidentified } = link.endedBy;
-    return { why: error.message, initiator: isIdentified ? peerReset : resetUnidentified };
-  }
-  const { us, noAgreement, fault, notIdentified, otherVersion } = link.endedBy;
-  if (!(error instanceof DisconnectError)) {
-    return { why: 'internal error', initiator: fault };
-  }
-  if (error instanceof VersionError) {
-    return { why: error.detail, initiator: error.isOtherVersion ? otherVersion : notIdentified };
-  }
-  return { why: error.detail, initiator: error instanceof NoAgreement ? noAgreement : us };
 }

@@ -108,6 +108,14 @@ export interface DisplayContext {
   readonly desktops: Desktops;
   /** What the host calls itself, without its domain. */
   readonly hostName: string;
+  /** What a session speaks whose client does not say it. */
+  readonly defaultProtocol: string;
   /** A fault of ours or a broken link; it is to be logged and ends the connection. */
   fault(error: unknown): void;
+}
+
+/** Where the user is yet to be known: `desktops` is there once `login` has said yes. */
+export interface LoginContext extends DisplayContext {
+  /** Once. Both are erased. False: no, whatever the reason. */
+  login(user: Buffer, password: Buffer): Promise<boolean>;
 }

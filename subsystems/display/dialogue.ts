@@ -5,17 +5,18 @@
  */
 import { StringDecoder } from 'node:string_decoder';
 import type { Command, CommandContext, Phase, Reply } from './command.ts';
-import { loginVerbs } from './commands/index.ts';
-import type { Desktop, DisplayContext, Viewer } from './desktops.ts';
+import type { Desktop, DisplayContext, LoginContext, Viewer } from './desktops.ts';
+import { inputLimits } from './input-limits.ts';
+import { echoOf, maxReplyLineCharacters, printable } from './shown-text.ts';
 import { maskSecrets, parseParameters } from './parameters.ts';
-import { answerOf } from './questions.ts';
+import { answerOf, withoutReturn } from './questions.ts';
 
 export type DialogueEnd =
   | { readonly is: 'closed'; readonly status: number }
   /** `unread`: what came behind `bye` and its line end. */
   | { readonly is: 'tunnel'; readonly viewer: Viewer; readonly unread: Buffer };
 
-export interface DialogueHost extends DisplayContext {
+export interface DialogueHost extends DisplayContext, Partial<Pick<LoginContext, 'login'>> {
   /** Returns false when no more should be written until `drained` was called. */
   write(bytes: Buffer): boolean;
   /** Input may go on; called after every `receive` that returned false, unless it has ended. */
@@ -31,26 +32,6 @@ const commandPrompt = 'NX> 105 ';
 const parametersPrompt = 'NX> 106 Parameters: ';
 /** As those for a user and a password: a client knows by the code what its terminal may show. */
 const answerPrompts = { shown: 'NX> 101 Answer: ', hidden: 'NX> 102 Answer: ' };
-const maxLineBytes = 8 * 1024;
-const maxLines = 10_000;
-const maxInputBytes = 4 * 1024 * 1024;
-const maxReplyLineCharacters = 1024;
-
-/** What a peer sent never carries a control character back. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
-}
-
-function echoOf(line: string): string {
-  // A line of the client must never pass for one of the server.
-  if (/^\s*NX>/i.test(line)) {
-    return '';
-  }
-  const shown = printable(maskSecrets(line)).slice(0, maxReplyLineCharacters);
-  return shown.charAt(0).toUpperCase() + shown.slice(1);
-}
-
 interface Session {
   readonly desktop: Desktop;
   readonly viewer: Viewer;
@@ -64,7 +45,10 @@ export class Dialogue {
   /** The command that waits for its line of parameters. */
   #asking: Command | undefined;
   /** The next line is for the command that runs; undefined: there will be none. */
-  #answered: ((line: Buffer | undefined) => void) | undefined;
+  #answered:
+    | { readonly take: (line: Buffer | undefined) => void; readonly isEscaped: boolean }
+    | undefined;
+  #hasPasswordMode = false;
   #input: Buffer = Buffer.alloc(0);
   /** Up to here there is no line end in it. */
   #scanned = 0;
@@ -83,12 +67,13 @@ export class Dialogue {
 
   /** The greeting; for a user who is known already the welcome too. */
   start(): void {
-    const { hostName, desktops } = this.#host;
-    const welcome =
-      this.#phase === 'login'
-        ? []
-        : [`NX> 103 Welcome to: ${printable(hostName)} user: ${printable(desktops.user)}`];
+    const welcome = this.#phase === 'login' ? [] : [this.#welcome];
     this.#write([`HELLO NXSERVER - Version ${dialogueVersion}`, ...welcome], commandPrompt);
+  }
+
+  get #welcome(): string {
+    const { hostName, desktops } = this.#host;
+    return `NX> 103 Welcome to: ${printable(hostName)} user: ${printable(desktops.user)}`;
   }
 
   /** Returns false while a command runs or replies wait: no more is to be given until `ready`. */
@@ -141,6 +126,7 @@ export class Dialogue {
 
   #advance(): void {
     while (this.#mayGoOn) {
+      const { maxLineBytes, maxLines, maxInputBytes } = inputLimits[this.#phase];
       const end = this.#input.indexOf(lineFeed, this.#scanned);
       if (end < 0) {
         this.#scanned = this.#input.length;
@@ -171,14 +157,18 @@ export class Dialogue {
   }
 
   /** A question of the command that runs. */
-  #ask(lines: readonly string[], isShown: boolean): Promise<Buffer | undefined> {
+  #ask(
+    lines: readonly string[],
+    promptText: string,
+    isEscaped: boolean,
+  ): Promise<Buffer | undefined> {
     const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
     if (this.#hasEnded) {
       resolve(undefined);
       return promise;
     }
-    this.#write(lines, isShown ? answerPrompts.shown : answerPrompts.hidden);
-    this.#answered = resolve;
+    this.#write(lines, promptText);
+    this.#answered = { take: resolve, isEscaped };
     this.#advance();
     if (this.#mayGoOn) {
       this.#host.ready();
@@ -190,14 +180,14 @@ export class Dialogue {
     const answered = this.#answered;
     if (answered !== undefined) {
       this.#answered = undefined;
-      answered(answerOf(bytes));
+      answered.take(answered.isEscaped ? answerOf(bytes) : withoutReturn(bytes));
       return;
     }
     const text = new StringDecoder('utf8').end(bytes).replace(/\r+$/, '');
     const asking = this.#asking;
     if (asking !== undefined) {
       this.#asking = undefined;
-      this.#run(asking, text, echoOf(text));
+      this.#run(asking, text, echoOf(text), '');
       return;
     }
     const [, verb = '', rest = ''] = /^\s*(\S*)\s*(.*)$/s.exec(text) ?? [];
@@ -213,7 +203,7 @@ export class Dialogue {
       this.#asking = command;
       this.#write([echo], parametersPrompt);
     } else {
-      this.#run(command, command.takesParameters ? rest : '', echo);
+      this.#run(command, command.takesParameters ? rest : '', echo, rest);
     }
   }
 
@@ -226,14 +216,14 @@ export class Dialogue {
     if (command?.phases.includes(this.#phase)) {
       return command;
     }
-    if (command === undefined && (isBeforeLogin || !loginVerbs.includes(wanted))) {
+    if (command === undefined) {
       return `NX> 503 Error: undefined command: '${shown}'`;
     }
     const when = isBeforeLogin ? 'before to login' : 'after login';
     return `NX> 554 Error: the command '${shown}' cannot be called ${when}`;
   }
 
-  #run(command: Command, text: string, echo: string): void {
+  #run(command: Command, text: string, echo: string, rest: string): void {
     const parameters = parseParameters(text);
     if (parameters === undefined) {
       const shown = printable(maskSecrets(text)).slice(0, maxReplyLineCharacters);
@@ -241,34 +231,66 @@ export class Dialogue {
       this.#write([echo, error], commandPrompt);
       return;
     }
-    let shown = echo;
-    const context: CommandContext = {
-      desktops: this.#host.desktops,
-      hostName: this.#host.hostName,
-      version: dialogueVersion,
-      setSession: (desktop, viewer) => this.#setSession(desktop, viewer),
-      ask: (lines, isShown) => {
-        const first = shown;
-        shown = ''; // the line that the client's terminal is on after an answer
-        return this.#ask([first, ...lines], isShown);
-      },
-    };
+    const line = { shown: echo };
+    const context = this.#context(line, rest);
+    // Before it runs: what it asks for is answered by the next line, which may be there already.
+    this.#isBusy = true;
     const reply = command.run(context, parameters);
     if (!(reply instanceof Promise)) {
-      this.#answer(shown, reply);
+      this.#isBusy = false;
+      this.#answer(line.shown, reply);
       return;
     }
-    this.#isBusy = true;
     reply.then(
-      (answer) => this.#resume(() => this.#answer(shown, answer)),
+      (answer) => this.#resume(() => this.#answer(line.shown, answer)),
       (error: unknown) => {
         this.#resume(() => {
-          this.#write([shown, 'NX> 595 ERROR: A fatal error occurred in NX Server.'], '');
+          this.#write([line.shown, 'NX> 595 ERROR: A fatal error occurred in NX Server.'], '');
           this.#finish({ is: 'closed', status: 1 });
         });
         this.#host.fault(error);
       },
     );
+  }
+
+  /** `line`: where the client's terminal is; nothing, behind an answer. */
+  #context(line: { shown: string }, rest: string): CommandContext {
+    const host = this.#host;
+    const take = (instead?: string): string => {
+      const first = instead ?? line.shown;
+      line.shown = '';
+      return first;
+    };
+    return {
+      get desktops() {
+        return host.desktops;
+      },
+      hostName: host.hostName,
+      defaultProtocol: host.defaultProtocol,
+      version: dialogueVersion,
+      rest,
+      hasPasswordMode: this.#hasPasswordMode,
+      setPasswordMode: () => {
+        this.#hasPasswordMode = true;
+      },
+      setSession: (desktop, viewer) => this.#setSession(desktop, viewer),
+      ask: (lines, isShown) =>
+        this.#ask([take(), ...lines], isShown ? answerPrompts.shown : answerPrompts.hidden, true),
+      askLogin: ({ promptText, echo }) => this.#ask([take(echo)], promptText, false),
+      login: (user, password) => this.#login(user, password),
+    };
+  }
+
+  /** The welcome, once the user is known; undefined: no. */
+  async #login(user: Buffer, password: Buffer): Promise<string | undefined> {
+    const isKnown = (await this.#host.login?.(user, password)) ?? false;
+    if (!isKnown || this.#hasEnded) {
+      return undefined;
+    }
+    this.#phase = 'ready';
+    this.#lines = 0;
+    this.#inputBytes = this.#input.length;
+    return this.#welcome;
   }
 
   #resume(answer: () => void): void {
@@ -307,7 +329,7 @@ export class Dialogue {
     session?.viewer.stream.destroy();
   }
 
-  #answer(echo: string, { lines, then }: Reply): void {
+  #answer(line: string, { lines, then, echo = line }: Reply): void {
     this.#write([echo, ...lines.map(printable)], then === 'prompt' ? commandPrompt : '');
     if (then === 'tunnel' && this.#session !== undefined) {
       const { viewer } = this.#session;
@@ -329,8 +351,9 @@ export class Dialogue {
   #finish(end: DialogueEnd): void {
     if (!this.#hasEnded) {
       this.#hasEnded = true;
+      this.#input.fill(0); // a password may be among what is not read any more
       this.#input = Buffer.alloc(0);
-      this.#answered?.(undefined);
+      this.#answered?.take(undefined);
       this.#answered = undefined;
       this.#dropSession();
       this.#host.ended(end);

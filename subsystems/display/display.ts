@@ -1,13 +1,28 @@
 /** The subsystem `display`: the dialogue on a channel, then the desktop itself. Runs in: worker. */
 import { displayCommands } from './commands/index.ts';
-import type { DisplayContext } from './desktops.ts';
+import type { Phase } from './command.ts';
+import type { DisplayContext, LoginContext } from './desktops.ts';
 import { Dialogue } from './dialogue.ts';
 import { closeWithText, type DisplayChannel, joinViewer } from './viewer-channel.ts';
 
 export function display(channel: DisplayChannel, context: DisplayContext): void {
+  dialogueOn(channel, context, 'ready');
+}
+
+export function dialogueOn(
+  channel: DisplayChannel,
+  context: DisplayContext & Partial<Pick<LoginContext, 'login'>>,
+  phase: Phase,
+): void {
   const dialogue: Dialogue = new Dialogue(
     {
-      ...context,
+      get desktops() {
+        return context.desktops;
+      },
+      hostName: context.hostName,
+      defaultProtocol: context.defaultProtocol,
+      fault: (error) => context.fault(error),
+      ...(context.login === undefined ? {} : { login: context.login }),
       write: (bytes) => channel.out.write(bytes),
       ready: () => channel.sinkReady(),
       ended(end) {
@@ -19,7 +34,7 @@ export function display(channel: DisplayChannel, context: DisplayContext): void 
       },
     },
     displayCommands,
-    'ready',
+    phase,
   );
   channel.out.onDrain = () => dialogue.drained();
   channel.onClose(() => dialogue.abandon());

@@ -33,6 +33,11 @@ function digit(byte: number | undefined): number {
   return byte === undefined ? Number.NaN : Number.parseInt(String.fromCharCode(byte), 16);
 }
 
+/** Of a line that is taken as it came. */
+export function withoutReturn(line: Buffer): Buffer {
+  return line.at(-1) === carriageReturn ? line.subarray(0, -1) : line;
+}
+
 /**
  * In place, and what is left of the line is erased: a small buffer of its own would lie where the
  * collector leaves copies of it. What is no escape stays as it is.

@@ -8,6 +8,11 @@ export function sessionError(text: string): readonly string[] {
   return [`NX> 596 ${text}`, lastOperationFailed];
 }
 
+/** A viewer that would come by a connection of its own, past the channel. */
+export const unencryptedRefused = sessionError(
+  'Unencrypted sessions are not allowed on this server.',
+);
+
 /** Log lines are indented, so that none can pass for a line of the server. */
 function startupFailed({ text, logTail }: DesktopRefusal): readonly string[] {
   return [

@@ -37,7 +37,7 @@ import {
 import { SyslogSink } from '../../audit/syslog.ts';
 import { parseFlags, type ServeFlags, UsageError, usage } from './flags.ts';
 import { accountOf, workerAccount } from './account.ts';
-import { tellOfCardFiles } from './card-files.ts';
+import { tellOfFiles } from './told-files.ts';
 import { hostKeysOf } from './host-keys.ts';
 import { launch } from './launch.ts';
 import { PidFile } from './pid-file.ts';
@@ -269,7 +269,7 @@ async function run(
     const { hostKeys } = first;
     let { tokens } = first;
     // Said at the start, and by -t, not at the first connection.
-    await tellOfCardFiles(loaded.desktopConfig, log);
+    await tellOfFiles(loaded.desktopConfig, log, isRootless);
     offeredHostKeyAlgorithms(hostKeys, loaded.config);
     if (flags.dump) {
       process.stdout.write(`${dumpConfig(assumed(loaded, flags)).join('\n')}\n`);
@@ -318,7 +318,7 @@ async function run(
       apply: async () => {
         const read = await load(atRoot, source);
         const next = await hostKeysOf(read, log, tokens);
-        await tellOfCardFiles(read.desktopConfig, log);
+        await tellOfFiles(read.desktopConfig, log, isRootless);
         let sink: LogSink | undefined;
         try {
           // A log file that was moved away is made anew.

@@ -2,6 +2,7 @@
  * `sshdesk subsystem NAME`: what sshdesk's own server does with a channel, on the standard streams
  * of a process that another sshd has started as its user. Runs in: user.
  */
+import { defaultProtocol } from '../../../subsystems/display/engines/index.ts';
 import { hostname } from 'node:os';
 import { Log } from '../../audit/log.ts';
 import { SyslogSink } from '../../audit/syslog.ts';
@@ -53,7 +54,12 @@ export async function runSubsystem(name: string): Promise<number> {
   }
   const channel = new StandardChannel((line) => log.info(`subsystem ${name}: ${line}`));
   const hostName = hostname().split('.', 1)[0] as string;
-  subsystem(channel, { desktops: opened.desktops, hostName, fault });
+  subsystem(channel, {
+    desktops: opened.desktops,
+    hostName,
+    defaultProtocol,
+    fault,
+  });
   const status = await channel.done;
   opened.close();
   return status;

@@ -6,9 +6,7 @@
 import { type FidoDetails, fidoFlags, verifySignature } from '../../../keys/signature.ts';
 import { fingerprint, publicLine } from '../../../keys/public-key.ts';
 import type { KeyOptions } from '../../../keys/key-options.ts';
-import { MonitorRefusal } from '../../base/errors.ts';
 import { CallFailure } from '../../ssh/wire/peer.ts';
-import { Writer } from '../../ssh/wire/writer.ts';
 import type { AuthReply } from '../auth-reply.ts';
 import { type Authentication, authenticationOf } from '../authentication.ts';
 import type { Candidate } from '../candidate.ts';
@@ -17,39 +15,8 @@ import { CheckKey, QueryKey } from '../link.ts';
 import { keyFilesOf } from '../authorized-keys-source.ts';
 import { type OfferedKey, readOffer, typeName } from '../offered-key.ts';
 import { type AnyRow, row } from '../request-table.ts';
+import { isOfThisServer, signedBytes } from '../signed-request.ts';
 import { permitUserKey, type PermittedKey, type UserKeyPlace } from '../user-key.ts';
-
-const userauthRequest = 50;
-const hostBound = 'publickey-hostbound-v00@openssh.com';
-
-/** RFC 4252 §7: what the client has signed; with `hostKey` also for which server. */
-function signedBytes(
-  { candidate, service }: Authentication,
-  algorithm: string,
-  blob: Buffer,
-  hostKey: Buffer,
-): Buffer {
-  const { sessionId } = candidate.connection;
-  if (sessionId === undefined) {
-    throw new MonitorRefusal('a signature before the first key exchange');
-  }
-  const signed = new Writer()
-    .string(sessionId)
-    .byte(userauthRequest)
-    .string(candidate.claimedUser)
-    .text(service)
-    .text(hostKey.length === 0 ? 'publickey' : hostBound)
-    .bool(true)
-    .text(algorithm)
-    .string(blob);
-  return (hostKey.length === 0 ? signed : signed.string(hostKey)).done();
-}
-
-/** A client that was led to another server has signed that server's key. */
-function isOfThisServer({ connection }: Candidate, hostKey: Buffer): boolean {
-  const { firstHostKey } = connection;
-  return hostKey.length === 0 || (firstHostKey?.equals(hostKey) ?? false);
-}
 
 function read(
   authentication: Authentication,
@@ -61,7 +28,7 @@ function read(
   if (!authentication.methods.includes('publickey')) {
     return undefined;
   }
-  if (!isOfThisServer(authentication.candidate, hostKey)) {
+  if (!isOfThisServer(authentication.candidate.connection, hostKey)) {
     log.error('userauth_pubkey: hostbound key mismatch with initial hostkey [preauth]');
     return undefined;
   }
@@ -220,7 +187,8 @@ export function checkKey(place: UserKeyPlace): AnyRow {
       if (offered === undefined) {
         return { values: authentication.refuse('publickey', undefined, false) };
       }
-      const signed = signedBytes(authentication, algorithm, blob, hostKey);
+      const { candidate, service } = authentication;
+      const signed = signedBytes(candidate, service, algorithm, blob, hostKey);
       return { values: await check(authentication, offered, signature, signed, place) };
     },
   });

@@ -2,12 +2,16 @@
 import { authReply } from '../auth-reply.ts';
 import { Authentication } from '../authentication.ts';
 import type { AuthenticationHost } from '../authentication-host.ts';
-import { type Candidate, lookUpCandidate } from '../candidate.ts';
+import { lookUpCandidate } from '../candidate.ts';
+import { Handshake, handshakeUser } from '../handshake.ts';
 import { authIs, UserauthBegin } from '../link.ts';
 import { type AnyRow, row } from '../request-table.ts';
 import { readShownFile } from '../shown-file.ts';
 
-async function bannerFor({ host: { config, log } }: Candidate): Promise<Buffer> {
+async function bannerFor({
+  config,
+  log,
+}: Pick<AuthenticationHost, 'config' | 'log'>): Promise<Buffer> {
   const { banner } = config;
   const text =
     banner === undefined
@@ -16,7 +20,11 @@ async function bannerFor({ host: { config, log } }: Candidate): Promise<Buffer> 
   return text ?? Buffer.alloc(0);
 }
 
-export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
+/** `answersForNx`: NXLegacyAccount. */
+export function userauthBegin(
+  host: Omit<AuthenticationHost, 'log'>,
+  answersForNx: boolean,
+): AnyRow {
   return row({
     schema: UserauthBegin,
     phase: ['preauth'],
@@ -28,6 +36,12 @@ export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
         return {
           values: authReply(authIs.disconnect, { reason: 7, peerText: 'Service not available' }),
         };
+      }
+      if (answersForNx && user.equals(handshakeUser)) {
+        const handshake = new Handshake(connection, host);
+        connection.handshake = handshake;
+        connection.authentication = handshake;
+        return { values: handshake.begin(await bannerFor(handshake)) };
       }
       const candidate = await lookUpCandidate(connection, user, host);
       const authentication = new Authentication(candidate, service);
@@ -42,7 +56,7 @@ export function userauthBegin(host: Omit<AuthenticationHost, 'log'>): AnyRow {
         values: authentication.factors.areImpossible
           ? authentication.impossible()
           : authReply(authIs.refused, {
-              banner: await bannerFor(candidate),
+              banner: await bannerFor(candidate.host),
               canContinue: authentication.methods,
             }),
       };

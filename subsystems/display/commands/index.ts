@@ -5,14 +5,20 @@ import { addprinter } from './addprinter.ts';
 import { attachsession } from './attachsession.ts';
 import { bye } from './bye.ts';
 import { exit } from './exit.ts';
+import { hello } from './hello.ts';
 import { listsession } from './listsession.ts';
+import { login } from './login.ts';
 import { quit } from './quit.ts';
 import { restoresession } from './restoresession.ts';
+import { set } from './set.ts';
 import { startsession } from './startsession.ts';
 import { suspend } from './suspend.ts';
 import { terminate } from './terminate.ts';
 
 export const displayCommands: readonly Command[] = [
+  hello,
+  set,
+  login,
   listsession,
   startsession,
   restoresession,
@@ -25,9 +31,6 @@ export const displayCommands: readonly Command[] = [
   quit,
   exit,
 ];
-
-/** Commands of the phase before the user is known: wrong, but not unknown, behind it. */
-export const loginVerbs: readonly string[] = ['hello', 'set', 'login'];
 
 /** The table as Markdown, for `docs/reference/`. */
 export function drawDisplayCommands(): string {

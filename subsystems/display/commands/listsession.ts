@@ -2,7 +2,7 @@
 import { brokerLimits } from '../../../src/broker/limits.ts';
 import { type Command, prompt } from '../command.ts';
 import type { Desktop } from '../desktops.ts';
-import { defaultProtocol, displayEngines } from '../engines/index.ts';
+import { displayEngines } from '../engines/index.ts';
 import type { Parameters } from '../parameters.ts';
 import { failureLines } from '../replies.ts';
 
@@ -66,7 +66,7 @@ export const listsession: Command = {
   verb: 'listsession',
   phases: ['ready', 'session'],
   takesParameters: true,
-  async run({ desktops }, parameters) {
+  async run({ desktops, defaultProtocol }, parameters) {
     const listed = await desktops.list();
     if (listed.is === 'failed') {
       return prompt(failureLines(listed, desktops.user, ''));

@@ -2,10 +2,10 @@
  * `restoresession`: one that is there, by id (`--restore` in the first generation) or, where a client
  * knows none, by name. A running one is shared with those who look at it. Pure.
  */
-import { defaultProtocol, displayEngines } from '../engines/index.ts';
+import { displayEngines } from '../engines/index.ts';
 import { type Command, prompt } from '../command.ts';
 import { openSession } from '../open-session.ts';
-import { failureLines, sessionError } from '../replies.ts';
+import { failureLines, sessionError, unencryptedRefused } from '../replies.ts';
 
 export const restoresession: Command = {
   verb: 'restoresession',
@@ -13,7 +13,10 @@ export const restoresession: Command = {
   takesParameters: true,
   async run(context, parameters) {
     const { desktops } = context;
-    const protocol = (parameters.get('protocol') ?? defaultProtocol).toLowerCase();
+    const protocol = (parameters.get('protocol') ?? context.defaultProtocol).toLowerCase();
+    if (parameters.get('encryption') === '0') {
+      return prompt(unencryptedRefused);
+    }
     if (!Object.hasOwn(displayEngines, protocol)) {
       return prompt(sessionError(`Error: Protocol ${protocol} is not supported.`));
     }

@@ -1,11 +1,11 @@
 /** `startsession`: a new desktop, ready for `bye`. Pure. */
-import { defaultProtocol, displayEngines } from '../engines/index.ts';
+import { displayEngines } from '../engines/index.ts';
 import { maxSide, minSide } from '../../../src/broker/limits.ts';
 import { defaultName } from '../../../src/broker/naming.ts';
 import { type Command, prompt } from '../command.ts';
 import { openSession } from '../open-session.ts';
 import { type Parameters, parseGeometry, type WantedGeometry } from '../parameters.ts';
-import { failureLines, sessionError } from '../replies.ts';
+import { failureLines, sessionError, unencryptedRefused } from '../replies.ts';
 
 /** For a geometry that cannot be read. */
 const fallback: WantedGeometry = { width: 800, height: 600, depth: 0 };
@@ -37,8 +37,11 @@ export const startsession: Command = {
   takesParameters: true,
   async run(context, parameters) {
     const { desktops } = context;
-    const protocol = (parameters.get('protocol') ?? defaultProtocol).toLowerCase();
+    const protocol = (parameters.get('protocol') ?? context.defaultProtocol).toLowerCase();
     const engine = Object.hasOwn(displayEngines, protocol) ? displayEngines[protocol] : undefined;
+    if (parameters.get('encryption') === '0') {
+      return prompt(unencryptedRefused);
+    }
     if (engine === undefined) {
       return prompt(sessionError(`Error: Protocol ${protocol} is not supported.`));
     }

@@ -45,6 +45,7 @@ export const displayDialogue: FuzzTarget = {
       {
         desktops,
         hostName: 'desk',
+        defaultProtocol: 'rfb',
         write: (bytes) => {
           assert.ok(!hasEnded, 'nothing is written behind the end');
           written += bytes.length;

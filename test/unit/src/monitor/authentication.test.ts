@@ -120,7 +120,7 @@ async function begun(
   const ask = async (row: AnyRow, values: object): Promise<AuthReply> =>
     (await row.handle(connection, { connection: 1, ...values })).values as unknown as AuthReply;
   const service = 'ssh-connection';
-  await ask(userauthBegin(host), { user: Buffer.from('alice'), service });
+  await ask(userauthBegin(host, false), { user: Buffer.from('alice'), service });
   return { connection, pam, lines, logins, ask };
 }
 

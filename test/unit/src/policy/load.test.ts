@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigFailure } from '../../../../src/policy/failure.ts';
 import { type LoadRequest, loadConfig, loadDesktopConfig } from '../../../../src/policy/load.ts';
+import { nxDefaults } from '../../../../src/policy/nx-keywords.ts';
 import { noCards } from '../../../support/monitor-connection.ts';
 import { memorySource } from '../../../support/config-files.ts';
 
@@ -343,6 +344,7 @@ test('the desktop configuration has the same grammar and its own table', () => {
     desktopReauth: [],
     xSession: undefined,
     hostKeyModuleUser: 'nobody',
+    ...nxDefaults,
     ...noCards,
     cardCertificateFiles: ['/etc/sshdesk/cards/%u.pem'],
     logTag: 'sshd',
@@ -354,7 +356,8 @@ test('the desktop configuration has the same grammar and its own table', () => {
   );
   const text =
     '# mine\nworkers 4\nWorkerConnections=1\nWorkerIsolation CONNECTION\nWorkerConfinement relaxed\nLocalDesktops no\nDesktopReauth share Resume\nXSession startxfce4 --replace "a b"\nLogTag sshd-session\nLogFormat JSON\n' +
-    'HostKeyModuleUser hsm\nCardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n';
+    'HostKeyModuleUser hsm\nCardCertificates /etc/cas.pem\nCardCertificateFiles /c/%u .ssh/c\nCardMapping UPN EXAMPLE.com\nCardMapping email a.b C\nCardMapping cn\nCardMapping subject /map\nCardRevocationList /crl\n' +
+    'NXLegacyAccount yes\nNXKeyFile /nx\nNXPasswordUsers alice bob\nNXPasswordUsers carol\nNXUsersDatabase yes\nNXPasswordSplit 6\nNXLegacyAlgorithms no\n';
   assert.deepEqual(
     loadDesktopConfig({ ...request, source: memorySource({ [path]: text }) }).config,
     {
@@ -375,6 +378,12 @@ test('the desktop configuration has the same grammar and its own table', () => {
         { by: 'subject', file: '/map' },
       ],
       cardRevocationList: '/crl',
+      nxLegacyAccount: true,
+      nxKeyFile: '/nx',
+      nxPasswordUsers: ['alice', 'bob', 'carol'],
+      nxUsersDatabase: true,
+      nxPasswordSplit: 6,
+      nxLegacyAlgorithms: false,
       logTag: 'sshd-session',
       logFormat: 'json',
     },
@@ -423,6 +432,29 @@ test('cards: whose a certificate is has to be said, and rightly', () => {
     assert.equal(errors(`CardMapping ${mapping}\n`).length, 1, mapping);
   }
   assert.equal(errors('CardCertificateFiles /a/%x\n').length, 1);
+});
+
+test('the account nx: names are names, and algorithms of old clients are refused with a reason', () => {
+  const path = '/etc/sshdesk/sshdesk_config';
+  const errors = (text: string): readonly string[] => {
+    try {
+      const source = memorySource({ [path]: text });
+      loadDesktopConfig({ file: path, isFileRequired: true, cores: 1, source });
+    } catch (error) {
+      return (error as ConfigFailure).lines;
+    }
+    return [];
+  };
+  assert.deepEqual(errors('NXPasswordUsers none\nNXPasswordSplit none\n'), []);
+  assert.match(errors('NXLegacyAlgorithms yes\n').join(), /:1: .*SHA-1.* are not offered/);
+  for (const line of [
+    'NXPasswordUsers a/b',
+    'NXPasswordSplit 0',
+    'NXPasswordSplit 65',
+    'NXKeyFile',
+  ]) {
+    assert.equal(errors(`${line}\n`).length, 1, line);
+  }
 });
 
 test('Match in the desktop configuration: for the desktops of a user or a group', () => {

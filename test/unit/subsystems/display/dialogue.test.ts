@@ -34,6 +34,7 @@ async function talk(
     {
       desktops,
       hostName: 'desk1',
+      defaultProtocol: 'rfb',
       write(bytes) {
         assert.equal(end, undefined, 'nothing is written behind the end');
         writes.push(bytes.toString());
@@ -447,6 +448,7 @@ describe('display dialogue', { timeout: 20_000 }, () => {
       {
         desktops: new FakeDesktops(),
         hostName: 'h',
+        defaultProtocol: 'rfb',
         write: (bytes) => {
           writes.push(bytes.toString());
           return isOpen;
@@ -485,6 +487,7 @@ describe('display dialogue', { timeout: 20_000 }, () => {
       {
         desktops,
         hostName: 'h',
+        defaultProtocol: 'rfb',
         write: () => true,
         ready: () => {},
         ended: (how) => {

@@ -44,6 +44,7 @@ function begin(questions: readonly Reauthentication[]) {
     {
       desktops,
       hostName: 'desk1',
+      defaultProtocol: 'rfb',
       write: (bytes) => {
         assert.equal(end, undefined, 'nothing is written behind the end');
         text += bytes.toString();

@@ -50,7 +50,7 @@ async function asked(exists: boolean, read: () => { readonly is: 'absent' }) {
   };
   const ask = async (row: AnyRow, values: object): Promise<AuthReply> =>
     (await row.handle(connection, { connection: 1, ...values })).values as unknown as AuthReply;
-  await ask(userauthBegin(host), { user: Buffer.from('x'), service: 'ssh-connection' });
+  await ask(userauthBegin(host, false), { user: Buffer.from('x'), service: 'ssh-connection' });
   const place = {
     readMemfd: () => assert.fail('nothing was read'),
     keyFiles: new KeyFiles(),
