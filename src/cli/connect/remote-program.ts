@@ -169,7 +169,7 @@ class RunningProgram {
       for (const consumed of waiting) consumed();
       waiting.clear();
     });
-    channel.onStderr = (data, consumed) => {
+    this.#program.takeStderr((data, consumed) => {
       if (isErrorGone) {
         consumed();
         return;
@@ -178,7 +178,7 @@ class RunningProgram {
       stderr.write(data, () => {
         if (waiting.delete(consumed)) consumed();
       });
-    };
+    });
     const outWritten = finished(stdout, { readable: false }).catch(() => {
       this.isOutputGone = true;
     });

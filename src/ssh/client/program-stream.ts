@@ -20,7 +20,7 @@ export class ProgramStream extends Duplex {
     const stderr = new StderrStream();
     this.stderr = stderr;
     const { channel } = program;
-    channel.onStderr = (data, consumed) => stderr.receive(data, consumed);
+    program.takeStderr((data, consumed) => stderr.receive(data, consumed));
     channel.receive({
       write: (data) => this.push(data),
       end: () => {

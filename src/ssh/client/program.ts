@@ -45,14 +45,20 @@ const nothing = Buffer.alloc(0);
 const maxSignalChars = 64;
 const maxTextChars = 1024;
 
+/** Takes the program's stderr; `consumed` gives the bytes back to the window. */
+export type StderrTaker = (data: Buffer, consumed: () => void) => void;
+
 export class Program {
   readonly channel: Channel;
+  /** What came before somebody was there to take it: right behind the answer to the start, often. */
+  #heldStderr: (readonly [data: Buffer, consumed: () => void])[] = [];
   #end: ProgramEnd = { is: 'none' };
   /** When the channel has closed; bytes of it may still wait for their reader. */
   readonly closed: Promise<ProgramEnd>;
 
   private constructor(channel: Channel) {
     this.channel = channel;
+    channel.onStderr = (data, consumed) => this.#heldStderr.push([data, consumed]);
     this.closed = new Promise((resolve) => channel.onClose(() => resolve(this.#end)));
     channel.requests = new Map<string, ChannelRequestHandler>([
       ['exit-status', (fields) => this.#exited({ is: 'status', status: fields.uint32() })],
@@ -100,6 +106,11 @@ export class Program {
     const started = channel.ask(start.is, startData(start));
     await Promise.all(optional);
     return started;
+  }
+
+  takeStderr(take: StderrTaker): void {
+    this.channel.onStderr = take;
+    for (const [data, consumed] of this.#heldStderr.splice(0)) take(data, consumed);
   }
 
   /** window-change (RFC 4254 §6.7). */
