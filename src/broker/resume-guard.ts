@@ -104,8 +104,18 @@ export class ResumeGuard {
     values: Values<AnyFields>,
     ask: Ask,
   ): Promise<Answer<AnyFields>> {
-    const { connection, session } = values;
-    const name = values['which'] === '' ? defaultName : values['which'];
+    const name = values['which'] === '' ? defaultName : String(values['which']);
+    const order: Values<(typeof DesktopStart)['request']> = {
+      connection: Number(values['connection']),
+      session: Number(values['session']),
+      name,
+      engine: '',
+      type: '',
+      width: 0,
+      height: 0,
+      depth: 0,
+      parameters: [],
+    };
     for (let attempt = 1; ; attempt++) {
       try {
         return await ask(anyCall(DesktopFind), { ...values, which: name, create: 0 });
@@ -114,9 +124,8 @@ export class ResumeGuard {
           throw error;
         }
       }
-      const unsaid = { engine: '', type: '', width: 0, height: 0, depth: 0 };
       try {
-        return await this.#start(resumer, { connection, session, name, ...unsaid }, ask);
+        return await this.#start(resumer, order, ask);
       } catch (error) {
         if (!isFailure(error, 'nameTaken') || attempt === attemptsToFindOrStart) {
           throw error;

@@ -10,7 +10,7 @@ import {
 } from '../../../../src/broker/link.ts';
 import { type Ask, ResumeGuard } from '../../../../src/broker/resume-guard.ts';
 import type { Call } from '../../../../src/ssh/wire/call.ts';
-import type { AnyFields, Values } from '../../../../src/ssh/wire/field.ts';
+import { type AnyFields, encodeFields, type Values } from '../../../../src/ssh/wire/field.ts';
 import { CallFailure } from '../../../../src/ssh/wire/peer.ts';
 
 const owner = { user: 'alice', uid: 1000 };
@@ -20,6 +20,7 @@ const minuteMs = 60_000;
 class Owned {
   readonly names = new Map<string, string>();
   readonly asked: string[] = [];
+  readonly started: Values<AnyFields>[] = [];
   /** Between a look that finds nothing and the start. */
   onNotFound = (): void => {};
 
@@ -28,6 +29,7 @@ class Owned {
     const which = String(values['which'] ?? values['name'] ?? values['id']);
     const id = this.names.get(which);
     if (name === DesktopStart.name) {
+      this.started.push(values);
       if (id !== undefined) {
         throw new CallFailure(desktopFailure.nameTaken, 'taken');
       }
@@ -73,6 +75,14 @@ const asksFirst = (error: unknown): boolean =>
   error instanceof CallFailure && error.code === desktopFailure.reauthentication;
 
 describe('ResumeGuard', () => {
+  test('a start in place of a find is a whole request', async () => {
+    const { owned, login } = guardAt({ nowMs: 0 });
+    await login().find('', 1);
+    const [values] = owned.started;
+    const whole = { connection: 1, ...values } as Values<(typeof DesktopStart)['request']>;
+    assert.ok(encodeFields(DesktopStart.request, whole).length > 0);
+  });
+
   test('a desktop that is there opens to nobody unasked, and everything else is as ever', async () => {
     const { owned, login } = guardAt({ nowMs: 0 });
     owned.names.set('work', 'ID-work');
