@@ -318,9 +318,9 @@ async function run(
       apply: async () => {
         const read = await load(atRoot, source);
         const next = await hostKeysOf(read, log, tokens);
-        await tellOfFiles(read.desktopConfig, log, isRootless);
         let sink: LogSink | undefined;
         try {
+          await tellOfFiles(read.desktopConfig, log, isRootless);
           // A log file that was moved away is made anew.
           sink = sinkFor(atRoot, read);
           await monitor.change(policyOf(read, next.hostKeys));
