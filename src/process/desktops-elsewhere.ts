@@ -117,7 +117,7 @@ export class DesktopsElsewhere {
     if (said !== undefined) {
       setImmediate(() => this.#end(connection, viewer, said.why, said.status));
     }
-    return { ...answer, values: { viewer } };
+    return { ...answer, values: { ...answer.values, viewer } };
   }
 
   #end(connection: Onlooker, viewer: number, why: string, status: number): void {
