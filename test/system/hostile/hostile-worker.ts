@@ -26,7 +26,7 @@ export interface Captive {
   /** Every call of the honest code so far, oldest first. */
   readonly recorded: readonly Recorded[];
   /** What the honest code is answered, before it sees it. */
-  onAnswer: (name: string, descriptors: readonly number[]) => void;
+  onAnswer: (name: string, descriptors: readonly number[], connection: unknown) => void;
   /** What the honest code says of its own accord. */
   onNotify: (name: string) => void;
 }
@@ -76,7 +76,7 @@ class RecordingPeer extends Peer {
     );
     this.recorded.push({ name: to.name, values: kept });
     return super.call(to, values, descriptors, options).then((answer) => {
-      this.onAnswer(to.name, answer.descriptors);
+      this.onAnswer(to.name, answer.descriptors, kept['connection']);
       return answer;
     });
   }
