@@ -16,6 +16,7 @@ import {
   sessionOptions,
   shorthandsOf,
 } from '../connect/session-arguments.ts';
+import { nxLinks } from '../connect/nx-links.ts';
 import { maxViewers } from '../web/max-viewers.ts';
 import { parseGeometry } from '../connect/target.ts';
 import { withProfile } from '../profile/merge.ts';
@@ -37,6 +38,8 @@ interface Arguments extends SessionArguments {
   readonly k: boolean;
   readonly batch: boolean;
   readonly session: string | undefined;
+  readonly protocol: string | undefined;
+  readonly link: string | undefined;
   readonly geometry: string | undefined;
   readonly list: boolean;
   readonly json: boolean;
@@ -55,7 +58,7 @@ const knownOptions: KnownOptions = new Map([
   ...sessionOptionNames,
   ...['i', 'p', 'l', 'o', 'F', 'J'].map((name) => [name, true] as const),
   ...['session', 'geometry', 'listen', 'screenshot', 'wait'].map((name) => [name, true] as const),
-  ...['profile', 'web-port', 'viewers'].map((name) => [name, true] as const),
+  ...['profile', 'protocol', 'link', 'web-port', 'viewers'].map((name) => [name, true] as const),
   ...['K', 'k', 'pkcs11', 'batch', 'list', 'json'].map((name) => [name, false] as const),
   ...['web', 'open', 'help', 'version'].map((name) => [name, false] as const),
 ]);
@@ -129,6 +132,11 @@ function options(yargs: Argv<object>): Argv<Arguments> {
     .option('batch', { type: 'boolean', default: false, describe: 'never ask' })
     .option('session', { ...text, describe: 'name of the desktop' })
     .option('geometry', { ...text, describe: 'size of the desktop, such as 1280x800' })
+    .option('protocol', {
+      ...text,
+      describe: 'rfb (default), or nx by the nxproxy of this machine',
+    })
+    .option('link', { ...text, describe: 'with nx: modem, isdn, adsl, wan or lan (default)' })
     .option('list', { type: 'boolean', default: false, describe: 'list the desktops' })
     .option('json', { type: 'boolean', default: false, describe: 'with --list: as JSON' })
     .option('listen', { ...text, describe: 'a loopback port for a viewer instead (0: any)' })
@@ -220,6 +228,10 @@ function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
   if (given.wait !== undefined && given.screenshot === undefined) {
     usage('--wait goes with --screenshot');
   }
+  const link = linkOf(given);
+  if (link !== undefined && chosen.some(Boolean)) {
+    usage('--protocol nx excludes --list, --listen, --screenshot and --web');
+  }
   if (given.list) return { is: 'list', isJson: given.json };
   if (given.listen !== undefined) {
     return { is: 'listen', port: number(given.listen, '--listen', 65535) };
@@ -231,7 +243,20 @@ function purposeOf(given: ArgumentsCamelCase<Arguments>): Purpose {
     const waitMs = given.wait === undefined ? 0 : number(given.wait, '--wait', maxWaitMs);
     return { is: 'screenshot', path: file, waitMs };
   }
+  if (link !== undefined) return { is: 'nx', link };
   return given.web ? webPurpose(given) : { is: 'view' };
+}
+
+/** Undefined: not by NX. */
+function linkOf(given: ArgumentsCamelCase<Arguments>): string | undefined {
+  const protocol = single(given.protocol, '--protocol') ?? 'rfb';
+  const link = single(given.link, '--link');
+  if (protocol !== 'rfb' && protocol !== 'nx') usage('--protocol: rfb or nx is expected');
+  if (protocol === 'rfb' && link !== undefined) usage('--link goes with --protocol nx');
+  if (link !== undefined && !nxLinks.includes(link)) {
+    usage(`--link: one of ${nxLinks.join(', ')} is expected`);
+  }
+  return protocol === 'nx' ? (link ?? 'lan') : undefined;
 }
 
 function webPurpose(given: ArgumentsCamelCase<Arguments>): Purpose {
@@ -242,12 +267,12 @@ function webPurpose(given: ArgumentsCamelCase<Arguments>): Purpose {
 }
 
 function isDesktop(given: Arguments): boolean {
-  const { list, json, web, listen, screenshot, session, geometry } = given;
+  const { list, json, web, listen, screenshot, session, geometry, protocol, link } = given;
   return (
     list ||
     json ||
     web ||
-    [listen, screenshot, session, geometry].some((each) => each !== undefined)
+    [listen, screenshot, session, geometry, protocol, link].some((each) => each !== undefined)
   );
 }
 

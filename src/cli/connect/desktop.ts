@@ -7,7 +7,8 @@ import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientSession, Subsystem } from '../../ssh/client/session.ts';
 import { ByteSource } from './byte-source.ts';
 import { DisplayDialogue } from './dialogue.ts';
-import type { ListedDesktop } from './dialogue.ts';
+import type { ListedDesktop, OpenAs, SaidOfIt } from './dialogue.ts';
+import type { NxSession } from './nx-proxy.ts';
 import { Patience, within } from './patience.ts';
 import type { Questioning } from './questions.ts';
 import { RfbClient } from './rfb-client.ts';
@@ -100,6 +101,23 @@ export class Desktops {
     return (await this.#open()).channel;
   }
 
+  /** A channel on which the server waits for the proxy to speak first. */
+  async openNx(link: string): Promise<{ readonly channel: Subsystem; readonly nx: NxSession }> {
+    this.#terminal.progress('starting the desktop …');
+    const { name, geometry } = this.#request;
+    const channel = await this.#channel('display');
+    const patience = new Patience(startTimeoutMs, 'the desktop');
+    const as = { protocol: 'nx', link } as const;
+    const opened = this.#negotiate(channel, patience, name ?? defaultName, geometry, as);
+    try {
+      const { said } = await patience.with(opened);
+      return { channel, nx: nxSessionOf(said) };
+    } catch (error) {
+      channel.close();
+      throw error;
+    }
+  }
+
   async #open(): Promise<{ channel: Subsystem; wasLive: boolean }> {
     const { name, geometry } = this.#request;
     if (name === null && geometry === null) {
@@ -129,7 +147,7 @@ export class Desktops {
     const channel = await this.#channel('display');
     const patience = new Patience(startTimeoutMs, 'the desktop');
     const opened = (async () => {
-      const wasLive = await this.#negotiate(channel, patience, name, geometry);
+      const { wasLive } = await this.#negotiate(channel, patience, name, geometry);
       failUnlessStarted(await firstByte(channel));
       return wasLive;
     })();
@@ -141,24 +159,24 @@ export class Desktops {
     }
   }
 
-  /** True: the desktop was there already. */
+  /** `wasLive`: the desktop was there already. */
   async #negotiate(
     channel: Subsystem,
     patience: Patience,
     name: string,
     geometry: Geometry | null,
-  ): Promise<boolean> {
-    const dialogue = new DisplayDialogue(channel, this.#questioning);
+    as?: OpenAs,
+  ): Promise<{ readonly wasLive: boolean; readonly said: SaidOfIt }> {
+    const dialogue = new DisplayDialogue(channel, this.#questioning, as);
     dialogue.onAsking = (isAsking) => {
       if (isAsking) patience.pause();
       else patience.begin();
     };
     await dialogue.greet();
     const live = (await dialogue.list()).find((desktop) => desktop.name === name);
-    if (live) await dialogue.restore(live.id);
-    else await dialogue.start(name, geometry);
+    const said = live ? await dialogue.restore(live.id) : await dialogue.start(name, geometry);
     await dialogue.enterTunnel();
-    return live !== undefined;
+    return { wasLive: live !== undefined, said };
   }
 
   async #channel(subsystem: string): Promise<Subsystem> {
@@ -188,6 +206,15 @@ export class Desktops {
       this.#terminal.line(`Warning: the desktop does not take the size ${width}x${height}.`);
     }
   }
+}
+
+/** It becomes part of an option string. */
+function nxSessionOf(said: SaidOfIt): NxSession {
+  const [cookie = '', display = ''] = [said.get(701), said.get(705)];
+  if (!/^[0-9a-f]{32}$/.test(cookie) || !/^\d{1,5}$/.test(display)) {
+    throw new ClientFailure('desktop', 'the server does not say how its proxy is reached');
+  }
+  return { cookie, display: Number(display) };
 }
 
 type Start = { readonly is: 'started' } | { readonly is: 'ended'; readonly status: number | null };

@@ -19,6 +19,14 @@ export interface ListedDesktop {
   readonly geometry: string;
 }
 
+/** Values by code. */
+export type SaidOfIt = ReadonlyMap<number, string>;
+
+/** What the desktop speaks behind the dialogue. */
+export type OpenAs =
+  | { readonly protocol: 'rfb' }
+  | { readonly protocol: 'nx'; readonly link: string };
+
 interface ReplyLine {
   /** 0: a line without a code. */
   readonly code: number;
@@ -47,11 +55,13 @@ export class DisplayDialogue {
   readonly #stream: Duplex;
   readonly #source: ByteSource;
   readonly #questioning: Questioning;
+  readonly #as: OpenAs;
   /** The person thinks, as long as the server waits. */
   onAsking: (isAsking: boolean) => void = () => undefined;
 
-  constructor(stream: Duplex, questioning: Questioning) {
+  constructor(stream: Duplex, questioning: Questioning, as: OpenAs = { protocol: 'rfb' }) {
     this.#stream = stream;
+    this.#as = as;
     this.#questioning = questioning;
     this.#source = new ByteSource(stream, 'the dialogue of the desktop');
   }
@@ -66,27 +76,32 @@ export class DisplayDialogue {
 
   async list(): Promise<ListedDesktop[]> {
     const lines = await this.#command(
-      'listsession --type="unix-desktop" --status="suspended,running"',
+      `listsession --type="unix-desktop" --status="suspended,running" --protocol="${this.#as.protocol}"`,
     );
     if (!lines.some((line) => line.code === 127)) throw failureOf(lines);
     return lines.flatMap((line) => (line.code === 0 ? (parseRow(line.text) ?? []) : []));
   }
 
-  /** Starts a desktop of this name. */
-  start(name: string, geometry: Geometry | null): Promise<void> {
+  /** Starts a desktop of this name. What is said of it, by code. */
+  start(name: string, geometry: Geometry | null): Promise<SaidOfIt> {
     const size = geometry ? ` --geometry="${geometry.width}x${geometry.height}"` : '';
     return this.#run(
-      `startsession --type="unix-desktop" --session="${escapeValue(name)}"${size} --protocol="rfb"`,
+      `startsession --type="unix-desktop" --session="${escapeValue(name)}"${size}${this.#wishes()}`,
     );
   }
 
+  #wishes(): string {
+    const as = this.#as;
+    const link = as.protocol === 'nx' ? ` --link="${escapeValue(as.link)}"` : '';
+    return ` --protocol="${as.protocol}"${link}`;
+  }
+
   /** As often as a dialogue is tried. */
-  async restore(id: string): Promise<void> {
+  async restore(id: string): Promise<SaidOfIt> {
     const { conversation, attempts } = this.#questioning;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#run(`restoresession --id="${id}" --protocol="rfb"`, maxQuestions);
-        return;
+        return await this.#run(`restoresession --id="${id}"${this.#wishes()}`, maxQuestions);
       } catch (error) {
         if (!(error instanceof WrongAnswer) || attempt >= attempts) throw error;
         conversation?.show('Permission denied, please try again.\n');
@@ -94,19 +109,19 @@ export class DisplayDialogue {
     }
   }
 
-  async #run(command: string, mayAsk = 0): Promise<void> {
+  async #run(command: string, mayAsk = 0): Promise<SaidOfIt> {
     const lines = await this.#command(command, mayAsk);
     const told = textOf(lines, toldCode);
     if (lines.some((line) => line.code === readyCode)) {
       show(this.#questioning.conversation, told);
-      return;
+      return new Map(lines.map(({ code, text }) => [code, text.replace(/^[^:]*: /, '')]));
     }
     throw lines.some((line) => line.code === wrongCode)
       ? new WrongAnswer(printableLine(told.toString('utf8')))
       : failureOf(lines);
   }
 
-  /** From here the stream is RFB; what has been read of it already is given back to the stream. */
+  /** From here the stream is the desktop's own; what has been read of it already is given back to the stream. */
   async enterTunnel(): Promise<void> {
     this.#stream.write('bye\n');
     for (let count = 0; count < maxLines; count += 1) {

@@ -5,10 +5,11 @@ import { isatty } from 'node:tty';
 import { flushAfterCloseMs } from '../../base/limits.ts';
 import { ClientFailure } from '../../ssh/client/failure.ts';
 import type { ClientFailureKind } from '../../ssh/client/failure.ts';
-import type { ClientSession } from '../../ssh/client/session.ts';
+import type { ClientSession, Subsystem } from '../../ssh/client/session.ts';
 import { forwardAgent } from './agent-forward.ts';
 import { Desktops } from './desktop.ts';
 import type { DesktopRequest } from './desktop.ts';
+import { findNxProxy, startNxProxy } from './nx-proxy.ts';
 import { mayWrite } from './file-trouble.ts';
 import { Forwards, type ForwardSettings } from './forwards.ts';
 import { formatJson, formatTable } from './list.ts';
@@ -30,6 +31,8 @@ import type { RunningViewer, Viewer } from './viewer.ts';
 
 export type Purpose =
   | { readonly is: 'view' }
+  /** By NX, with parameters for a line of this kind. */
+  | { readonly is: 'nx'; readonly link: string }
   | { readonly is: 'listen'; readonly port: number }
   | ({ readonly is: 'web' } & WebRequest)
   | { readonly is: 'screenshot'; readonly path: string; readonly waitMs: number }
@@ -114,6 +117,7 @@ class ConnectRun {
     // Looked at first: nobody should answer questions for a desktop that cannot be shown.
     const { purpose } = this.#request;
     const viewer = purpose.is === 'view' ? await findViewer(process.env) : null;
+    const proxy = purpose.is === 'nx' ? await findNxProxy(process.env) : null;
     if (purpose.is === 'screenshot') await mayWrite(purpose.path);
     const session = await login(settings, this.#terminal, this.#signal);
     session.onRefused = (what) => this.#terminal.line(`Warning: the server refuses ${what}.`);
@@ -133,7 +137,7 @@ class ConnectRun {
       if (purpose.is === 'program') {
         return await this.#program(session, forwards, purpose.program, settings);
       }
-      await this.#untilEnd(session, this.#serve(session, settings, viewer));
+      await this.#untilEnd(session, this.#serve(session, settings, viewer, proxy));
       return 0;
     } finally {
       forwards.close();
@@ -186,7 +190,12 @@ class ConnectRun {
     });
   }
 
-  #serve(session: ClientSession, settings: Settings, viewer: Viewer | null): Promise<void> {
+  #serve(
+    session: ClientSession,
+    settings: Settings,
+    viewer: Viewer | null,
+    proxy: string | null,
+  ): Promise<void> {
     const { desktop, purpose } = this.#request;
     const desktops = new Desktops(
       session,
@@ -208,6 +217,9 @@ class ConnectRun {
         return session.ended.then(() => undefined);
       case 'program':
         throw new Error('a program is run elsewhere');
+      case 'nx':
+        if (!proxy) throw new Error('the proxy is found before the login');
+        return this.#nx(desktops, proxy, purpose.link);
       case 'view':
         if (!viewer) throw new Error('a viewer is found before the login');
         return this.#view(desktops, settings, viewer);
@@ -261,10 +273,19 @@ class ConnectRun {
     if (this.#request.desktop.geometry) await desktops.prepare();
     const channel = await desktops.open();
     const title = `${settings.user}@${settings.originalHost}`;
+    await this.#show(channel, () => startViewer(viewer, title, process.env, this.#signal));
+  }
+
+  async #nx(desktops: Desktops, proxy: string, link: string): Promise<void> {
+    const { channel, nx } = await desktops.openNx(link);
+    await this.#show(channel, () => startNxProxy(proxy, nx, process.env, this.#signal));
+  }
+
+  async #show(channel: Subsystem, start: () => Promise<RunningViewer>): Promise<void> {
     this.#terminal.progress('drawing …');
     let running: RunningViewer;
     try {
-      running = await startViewer(viewer, title, process.env, this.#signal);
+      running = await start();
     } catch (error) {
       channel.close();
       throw error;

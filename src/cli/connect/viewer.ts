@@ -121,7 +121,7 @@ export async function startViewer(
 }
 
 /** A folder under which a path fits into a socket's address. */
-function socketPlace(runtimeDirectory: string | undefined): string {
+export function socketPlace(runtimeDirectory: string | undefined): string {
   const isFit = runtimeDirectory && Buffer.byteLength(runtimeDirectory) <= maxPlaceBytes;
   return isFit ? runtimeDirectory : tmpdir();
 }
@@ -147,7 +147,7 @@ function endOf(child: ChildProcess): Promise<string | null> {
   });
 }
 
-async function connectionOf(
+export async function connectionOf(
   server: ReturnType<typeof createServer>,
   ended: Promise<string | null>,
   signal: AbortSignal,

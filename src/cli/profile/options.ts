@@ -45,6 +45,8 @@ export const storedOptions: readonly StoredOption[] = [
   { name: 'batch', kind: 'flag', describe: 'never ask' },
   { name: 'session', kind: 'text', describe: 'name of the desktop', group: 'desktop' },
   { name: 'geometry', kind: 'text', describe: 'size of the desktop', group: 'desktop' },
+  { name: 'protocol', kind: 'text', describe: 'rfb or nx', group: 'view' },
+  { name: 'link', kind: 'text', describe: 'kind of line, for nx', group: 'view' },
   { name: 'listen', kind: 'text', describe: 'loopback port for a viewer', group: 'view' },
   { name: 'web', kind: 'flag', describe: 'in the browser', group: 'view' },
   { name: 'web-port', kind: 'text', describe: 'loopback port for the browser', group: 'view' },

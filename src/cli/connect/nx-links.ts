@@ -1,0 +1,2 @@
+/** Kinds of lines that NX knows, slowest first. Runs in: user. */
+export const nxLinks: readonly string[] = ['modem', 'isdn', 'adsl', 'wan', 'lan'];
