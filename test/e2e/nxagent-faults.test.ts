@@ -116,6 +116,45 @@ describe('faults of NX', { ...lab, ...(isMissing ? { skip: 'no nxagent here' } :
     await viewer[Symbol.asyncDispose]();
   });
 
+  test('a terminal in a desktop around it, if that is asked for', async () => {
+    await using viewer = await start('console', '--type="unix-console" --virtualdesktop="1"');
+    await isShown('console');
+    assert.match(
+      await answerTo('listsession --protocol="nx"'),
+      /unix-console +[0-9A-F]{32} -RD--PSA /,
+    );
+    const desktop = await named('console');
+    const terminal = await eventually('its terminal', () => {
+      try {
+        return processNamed(desktop, 'xterm');
+      } catch {
+        return undefined; // its session has not begun yet
+      }
+    });
+    process.kill(terminal);
+    await viewer.gone();
+    await eventually('its end', async () => (await fetchDesktops()).length === 0);
+    assert.deepEqual(processesOf(desktop), []);
+  });
+
+  test('a first viewer that says nothing and goes, or speaks something else: nothing is left', async () => {
+    for (const bytes of ['', 'GET / HTTP/1.0\r\n\r\n']) {
+      const asked = await dialogue();
+      await asked.session('startsession --type="unix-desktop" --session="brief" --protocol="nx"');
+      const desktop = await named('brief');
+      asked.talk.child.stdin.write('bye\n');
+      await asked.talk.incoming.takeTo('NX> 999 Bye.\n');
+      asked.talk.child.stdin.write(bytes);
+      if (bytes === '') {
+        asked.talk.child.kill();
+      }
+      await asked.talk.status;
+      await eventually('its end', async () => (await fetchDesktops()).length === 0);
+      await eventually('its folder', () => readdirSync(desktopsDirectory).length === 0);
+      assert.deepEqual(processesOf(desktop), []);
+    }
+  });
+
   test('a proxy that is killed leaves the desktop suspended; it is resumed', async () => {
     const viewer = await start('work', '--type="unix-desktop"');
     await isShown('work');
