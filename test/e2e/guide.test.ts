@@ -49,6 +49,7 @@ const pages = [
   'host-keys',
   'rootless',
   'logs',
+  'nx-account',
   'troubleshooting',
 ] as const;
 /** Blocks that are not run, so that no further one slips in. */
@@ -70,6 +71,7 @@ const notRun: Readonly<Record<(typeof pages)[number], number>> = {
   'sftp-only': 0,
   systemd: 4,
   logs: 2,
+  'nx-account': 1,
   'host-keys': 1,
   rootless: 0,
   troubleshooting: 1,

@@ -166,6 +166,11 @@ export const exitStatus: Readonly<Record<string, readonly (readonly [string, str
     ['2', 'usage'],
     ['130', 'Ctrl-C at the question for a PIN'],
   ],
+  nxserver: [
+    ['0', 'done'],
+    ['1', 'refused: what is behind `NX> 500` says why'],
+    ['2', 'usage'],
+  ],
   sessions: [
     ['0', 'done'],
     ['1', 'no such desktop, not allowed, or none was named'],

@@ -20,7 +20,7 @@ export async function startNxServer(
   writeFileSync(keyFile, `${lines.join('\n')}\n`);
   return startDesktopServer(options.session, {
     ...options,
-    config: ['PasswordAuthentication yes', ...(options.config ?? []), 'PerSourcePenalties no'],
+    config: ['PerSourcePenalties no', ...(options.config ?? [])],
     desktops: ['NXLegacyAccount yes', `NXKeyFile ${keyFile}`, ...(options.desktops ?? [])],
   });
 }

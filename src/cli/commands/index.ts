@@ -22,6 +22,7 @@ export const commands: readonly CommandRow[] = [
   { name: 'profile', load: async () => (await import('./profile.ts')).profile },
   { name: 'keys', load: async () => (await import('./keys.ts')).keys },
   { name: 'sessions', load: async () => (await import('./sessions.ts')).sessions },
+  { name: 'nxserver', load: async () => (await import('./nxserver.ts')).nxserver },
   { name: 'who', load: async () => (await import('./who.ts')).who },
   { name: 'last', load: async () => (await import('./last.ts')).last },
   { name: 'subsystem', load: async () => (await import('./subsystem.ts')).subsystem },
