@@ -25,7 +25,11 @@ export class NxDialogue {
   }
 
   static async open(server: TestServer, options: ClientOptions): Promise<NxDialogue> {
-    const talk = openSubsystem(server, 'display', options);
+    return NxDialogue.over(openSubsystem(server, 'display', options));
+  }
+
+  /** On a channel that is there already, up to its first prompt. */
+  static async over(talk: Talk): Promise<NxDialogue> {
     await talk.incoming.takeTo('NX> 105 ');
     return new NxDialogue(talk);
   }
