@@ -152,7 +152,7 @@ describe('logins behind nx', lab, () => {
     });
   }
 
-  test('one answer after a second at least: unknown, wrong, not listed, expired, to be changed, root, nx', async () => {
+  test('one answer, no sooner for one than for another: unknown, wrong, not listed, expired, to be changed, root, nx', async () => {
     await using server = await startNxServer([key.line], {
       desktops: ['NXPasswordUsers alice', 'NXUsersDatabase yes'],
       config: ['MaxStartups 100', 'LogLevel VERBOSE', 'DenyUsers bob', 'PermitRootLogin no'],
@@ -177,7 +177,8 @@ describe('logins behind nx', lab, () => {
         return performance.now() - startedMs;
       }),
     );
-    assert.ok(Math.min(...took) >= 1000, String(took));
+    // PAM's two seconds with their jitter, at the next step: never sooner, not for a right password either.
+    assert.ok(Math.min(...took) >= 2500, String(took));
     await server.logged(/nx: carol may not log in: not in the users database/);
     await server.logged(/access denied for gone by PAM account configuration/);
     await server.logged(/stale may not log in: the password has to be changed first/);

@@ -82,10 +82,17 @@ async function logIn(
       : await authentication.accept('password', '', undefined, undefined, { messages });
   if (reply.is !== authIs.accepted) {
     await recordFailure(candidate);
-    await waitAsRefused(candidate.host, startedMs, Math.max(delayUs, leastDelayUs));
+    // A right password that opens nothing must not be known by its sooner answer.
+    const waitedUs = isRight ? await delayOfWrong(candidate) : delayUs;
+    await waitAsRefused(candidate.host, startedMs, Math.max(waitedUs, leastDelayUs));
     return undefined;
   }
   return openSession(connection);
+}
+
+async function delayOfWrong({ leader }: Candidate): Promise<number> {
+  const junk = { mode: 1, password: Buffer.from('x'), allowEmpty: false, refused: true };
+  return (await leader.authenticate(junk)).delayUs;
 }
 
 /** Why no password opens this; empty: told already. undefined: one may. */
