@@ -156,14 +156,16 @@ describe('rfb', lab, () => {
     const user = `${desktopsDirectory}/${desktop.id}/user`;
     for (const name of ['icewm', 'xterm', 'sleep']) {
       const found = environmentOf(processNamed(desktop, name));
-      const { FROM_CLIENT, LC_EVIL, SSH_CONNECTION, SSH_CLIENT, SSH_TTY, SSH_AUTH_SOCK, ...rest } =
+      const { FROM_CLIENT, LC_EVIL, SSH_CONNECTION, SSH_CLIENT, SSH_TTY, ...rest } =
         Object.fromEntries(found);
       assert.deepEqual(
-        [FROM_CLIENT, LC_EVIL, SSH_CONNECTION, SSH_CLIENT, SSH_TTY, SSH_AUTH_SOCK],
-        Array.from({ length: 6 }).fill(undefined),
+        [FROM_CLIENT, LC_EVIL, SSH_CONNECTION, SSH_CLIENT, SSH_TTY],
+        Array.from({ length: 5 }).fill(undefined),
         name,
       );
       const { DISPLAY, XAUTHORITY, HOME, USER, LOGNAME, SHELL, XDG_RUNTIME_DIR, FROM_PAM } = rest;
+      // Not the client's own socket: the desktop's, which serves whoever looks at it.
+      assert.equal(rest['SSH_AUTH_SOCK'], `${user}/agent`);
       assert.deepEqual(
         { DISPLAY, XAUTHORITY, HOME, USER, LOGNAME, SHELL, XDG_RUNTIME_DIR, FROM_PAM },
         {

@@ -77,6 +77,7 @@ class Pair implements AsyncDisposable {
         (kind) => this.servers[kind].processes().length <= this.#atRest[kind],
       );
     await eventually('nobody serves it any more', isOver, 15_000);
+    await this.#reader.caughtUp();
     const isSame = (): boolean => {
       const [ours, theirs] = [this.#news(name, 'sshdesk'), this.#news(name, 'sshd')];
       return ours.length > 0 && ours.join('\n') === theirs.join('\n');

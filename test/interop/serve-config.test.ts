@@ -645,7 +645,7 @@ describe('serve with a configuration', lab, () => {
           'only those that wait are left',
           () => workersOf(daemon.pid).length === idle,
         );
-        assert.ok(leadersOf(daemon.pid).length === 0);
+        await eventually('no leader is left', () => leadersOf(daemon.pid).length === 0);
       } finally {
         await Promise.all(live.map(async (child) => child.stop()));
       }

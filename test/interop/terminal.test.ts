@@ -50,8 +50,9 @@ describe('a terminal', lab, () => {
     await terminal.shows(/^50 132 1320 1000$/m);
     terminal.resize({ rows: 10, columns: 20 });
     await terminal.shows(/^10 20 0 0$/m);
-    terminal.type('\x03');
-    await terminal.ended;
+    // A shell goes on where ^C has met what it runs for the trap, and that ended well all the same.
+    const typing = setInterval(() => terminal.type('\x03'), 200);
+    await terminal.ended.finally(() => clearInterval(typing));
   });
 
   test('belongs to the user, group tty, and stands in TERM, SSH_TTY and tty(1)', async () => {

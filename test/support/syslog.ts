@@ -1,7 +1,7 @@
 /** The machine's log as its daemon would read it: datagrams on /dev/log (RFC 3164). Runs in: test, in the lab. */
 import { lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { Child, eventually } from './child.ts';
+import { Child, eventually, output } from './child.ts';
 
 export interface SyslogLine {
   readonly facility: number;
@@ -46,6 +46,7 @@ function parse(line: string): SyslogLine {
 export class SyslogReader implements AsyncDisposable {
   readonly #child: Child;
   readonly #socket: string;
+  #marks = 0;
 
   private constructor(child: Child, socket: string) {
     this.#child = child;
@@ -72,6 +73,13 @@ export class SyslogReader implements AsyncDisposable {
   /** As it came. */
   get stdout(): string {
     return this.#child.stdout;
+  }
+
+  /** All that was sent before has been read. */
+  async caughtUp(): Promise<void> {
+    const mark = `mark-${this.#marks++}`;
+    await output('logger', ['-t', 'reader', mark]);
+    await eventually('the log is read up to here', () => this.#child.stdout.includes(`${mark}\n`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,7 @@ import { makeRawKey, no, payload, RawSsh, str } from '../support/raw-ssh.ts';
 import { serverKind, startServer, type TestServer } from '../support/server.ts';
 import { keyboardInteractive, password } from '../support/userauth.ts';
 
-const lab = inLab(import.meta.url);
+const lab = inLab(import.meta.url, 300_000);
 const known = makeRawKey();
 const users = ['alice', 'nobody-such', 'mallory'] as const; // known, unknown, refused
 const tries = 50;
