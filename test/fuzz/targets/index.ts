@@ -7,6 +7,7 @@ import { clientHandshake } from './client-handshake.ts';
 import { clientMessages } from './client-messages.ts';
 import { controlLines } from './control-lines.ts';
 import { displayDialogue } from './display-dialogue.ts';
+import { displayLogin } from './display-login.ts';
 import { hostKeys } from './host-keys.ts';
 import { knownHosts } from './known-hosts.ts';
 import { linkFrames } from './link-frames.ts';
@@ -44,6 +45,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   knownHosts,
   sshConfig,
   displayDialogue,
+  displayLogin,
   rfbServer,
   x11Setup,
   controlLines,
