@@ -116,15 +116,15 @@ describe('the dialogue', lab, () => {
     await transcript(
       [
         'startsession --type="unix-kde" --session="x" --protocol="rfb"\n',
-        'startsession --type="unix-desktop" --session="x" --protocol="nx"\n',
+        'startsession --type="unix-desktop" --session="x" --protocol="spice"\n',
         'startsession --type="unix-desktop" --session="x" --protocol="__proto__"\n',
         'bye\n',
       ].join(''),
       [
         'Startsession --type="unix-kde" --session="x" --protocol="rfb"\n',
         `NX> 596 Error: Session type unix-kde is not supported.\n${lastFailed}`,
-        'Startsession --type="unix-desktop" --session="x" --protocol="nx"\n',
-        `NX> 596 Error: Protocol nx is not supported.\n${lastFailed}`,
+        'Startsession --type="unix-desktop" --session="x" --protocol="spice"\n',
+        `NX> 596 Error: Protocol spice is not supported.\n${lastFailed}`,
         'Startsession --type="unix-desktop" --session="x" --protocol="__proto__"\n',
         `NX> 596 Error: Protocol __proto__ is not supported.\n${lastFailed}`,
         bye,
@@ -242,7 +242,7 @@ describe('the dialogue', lab, () => {
     const text = await incoming.takeTo('NX> 999 Bye.\n');
     assert.equal(
       text,
-      `${greeting}Startsession --type="unix-default" --session="cut" --geometry="640x480" --protocol="rfb"\n${opened(named('cut'), 'starting')}${bye}`,
+      `${greeting}Startsession --type="unix-default" --session="cut" --geometry="640x480" --protocol="rfb"\n${opened(named('cut'), 'starting').replace('type: unix-desktop', 'type: unix-default')}${bye}`,
     );
     assert.equal((await incoming.take(12)).toString(), 'RFB 003.008\n');
     assert.deepEqual(await finishRfb(session, ''), { width: 640, height: 480 });
