@@ -20,6 +20,8 @@ const name = handshakeUser.toString();
 /** Of keys that would do: a client asks and signs. */
 const maxAcceptableQueries = 16;
 const byApplication = 2;
+/** There is no account, so it has none. */
+const noShell = '';
 
 export class Handshake implements OngoingAuthentication, OngoingHandshake {
   readonly claimedUser = handshakeUser;
@@ -52,7 +54,7 @@ export class Handshake implements OngoingAuthentication, OngoingHandshake {
     const { allowUsers, denyUsers } = this.config;
     const verdict = mayLogin(
       { allowUsers, denyUsers, allowGroups: [], denyGroups: [], chrootDirectory: undefined },
-      { user: name, groups: [], remoteAddress, shell: '', shellState: 0, isLocked: false },
+      { user: name, groups: [], remoteAddress, shell: noShell, shellState: 0, isLocked: false },
     );
     if (!verdict.allowed) {
       this.log.info(verdict.detail, { event: 'user.refused', reason: verdict.reason });
