@@ -39,7 +39,8 @@ export async function keyLogin(
   const from = server.log().length;
   const used = { key, environment, args: [...args, '-o', 'BatchMode=yes'] };
   const outcome = await ssh(server, used, 'echo ran');
-  const over = /Connection closed by|Disconnected from/;
+  // A client that leaves with something unread resets its connection.
+  const over = /Connection (?:closed|reset) by|Disconnected from/;
   await eventually('the login is over in the log', () => over.test(server.log().slice(from)));
   const log = server.log().slice(from);
   const failed = log.includes('Accepted publickey') ? 'no terminal' : undefined;
