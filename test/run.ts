@@ -4,20 +4,18 @@
  * failure where CI is set. Arguments: paths that a test file must contain.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { globSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { missingClient } from './support/missing-client.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const totalLimitMs = 60 * 60_000;
+const totalLimitMs = 45 * 60_000;
 const fileLimitMs = 10 * 60_000;
 /** Many of them wait for something: more at once than a small machine has processors. */
 const concurrency = 3;
-/** Files that are run a second time. */
-const mostAgain = 16;
 /** In this order. `bench` is no test. */
 const kinds = ['architecture', 'unit', 'pair', 'fuzz', 'interop', 'system', 'e2e'];
 /** Need root: accounts, PAM stacks and namespaces of their own. */
@@ -59,27 +57,25 @@ function testFiles(wanted: readonly string[]): string[] {
   });
 }
 
-interface Pass {
-  /** Names of what failed, by the file that they stand in. */
-  readonly failed: ReadonlyMap<string, readonly string[]>;
-  /** Foreign clients that are not there. */
-  readonly missing: ReadonlySet<string>;
-}
-
-async function pass(files: string[], atOnce: number, signal: AbortSignal): Promise<Pass> {
-  const failed = new Map<string, string[]>();
+async function runTests(files: string[]): Promise<boolean> {
+  const abort = new AbortController();
+  const limit = setTimeout(() => {
+    process.stdout.write(`the tests were stopped after ${totalLimitMs / 60_000} minutes\n`);
+    abort.abort();
+  }, totalLimitMs);
+  let isGood = true;
   const missing = new Set<string>();
   const events = run({
     files,
-    concurrency: atOnce,
+    concurrency,
     cwd: root,
     timeout: fileLimitMs,
-    signal,
+    signal: abort.signal,
     execArgv: ['--disable-warning=ExperimentalWarning'],
   })
-    .on('test:fail', ({ name, file = '', todo, skip }) => {
+    .on('test:fail', ({ todo, skip }) => {
       if (todo === undefined && skip === undefined) {
-        failed.set(file, [...(failed.get(file) ?? []), name]);
+        isGood = false;
       }
     })
     .on('test:pass', ({ skip }) => {
@@ -88,39 +84,8 @@ async function pass(files: string[], atOnce: number, signal: AbortSignal): Promi
       }
     });
   const report = events.compose(spec);
-  report.pipe(process.stdout, { end: false });
+  report.pipe(process.stdout);
   await finished(report);
-  return { failed, missing };
-}
-
-/** Of what failed: a test that stands in a support file is one of each file that uses that. */
-function filesOf(failed: Iterable<string>, files: readonly string[]): string[] {
-  const named = [...failed];
-  return files.filter((file) =>
-    named.some((one) => one === file || readFileSync(file, 'utf8').includes(`/${basename(one)}'`)),
-  );
-}
-
-/**
- * What fails beside others is run once more alone, where no other test takes the processor away; it is
- * named at the end all the same. More files than a few are no accident.
- */
-async function runTests(files: string[]): Promise<boolean> {
-  const abort = new AbortController();
-  const limit = setTimeout(() => {
-    process.stdout.write(`the tests were stopped after ${totalLimitMs / 60_000} minutes\n`);
-    abort.abort();
-  }, totalLimitMs);
-  const { failed, missing } = await pass(files, concurrency, abort.signal);
-  const again = filesOf(failed.keys(), files);
-  let isGood = failed.size === 0;
-  if (!isGood && again.length > 0 && again.length <= mostAgain && files.length > 1) {
-    process.stdout.write(`\nonce more, each alone:\n${again.join('\n')}\n`);
-    isGood = (await pass(again, 1, abort.signal)).failed.size === 0;
-    const names = [...failed].flatMap(([file, tests]) => tests.map((name) => `${file}: ${name}`));
-    const how = isGood ? 'failed beside others, passed alone' : 'failed';
-    process.stdout.write(`${how}:\n${names.join('\n')}\n`);
-  }
   clearTimeout(limit);
   if (missing.size > 0) {
     process.stdout.write(`${missing.size} not tried:\n${[...missing].join('\n')}\n`);
