@@ -5,7 +5,7 @@
  */
 import { chmodSync, closeSync, openSync, readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { ConfigError } from '../base/errors.ts';
+import { migrate } from '../base/migrations.ts';
 
 export interface LoginRecord {
   /** Of the connection; no other has it. */
@@ -126,30 +126,10 @@ export class LoginStore {
     this.#database = new DatabaseSync(path, { timeout: busyTimeoutMs });
     try {
       this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-      this.#migrate(path);
+      migrate(this.#database, path, migrations);
       this.findGone();
     } catch (error) {
       this.#database.close();
-      throw error;
-    }
-  }
-
-  #migrate(path: string): void {
-    // Two daemons may be started at once.
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      const found = Number(this.#database.prepare('PRAGMA user_version').get()?.['user_version']);
-      if (found > migrations.length) {
-        throw new ConfigError(`${path}: written by a newer version (schema ${found})`);
-      }
-      for (const [index, step] of migrations.entries()) {
-        if (index >= found) {
-          this.#database.exec(`${step} PRAGMA user_version = ${index + 1};`);
-        }
-      }
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
       throw error;
     }
   }

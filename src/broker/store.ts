@@ -6,6 +6,7 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { ConfigError } from '../base/errors.ts';
+import { migrate } from '../base/migrations.ts';
 import { type DesktopState, desktopStates } from './states.ts';
 
 export interface DesktopRecord {
@@ -94,22 +95,10 @@ export class DesktopStore {
     this.#database = new DatabaseSync(path, { timeout: busyTimeoutMs });
     try {
       this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-      this.#migrate(path);
+      migrate(this.#database, path, migrations);
     } catch (error) {
       this.#database.close();
       throw error;
-    }
-  }
-
-  #migrate(path: string): void {
-    const found = Number(this.#database.prepare('PRAGMA user_version').get()?.['user_version']);
-    if (found > migrations.length) {
-      throw new ConfigError(`${path}: written by a newer version (schema ${found})`);
-    }
-    for (const [index, step] of migrations.entries()) {
-      if (index >= found) {
-        this.#database.exec(`BEGIN; ${step} PRAGMA user_version = ${index + 1}; COMMIT;`);
-      }
     }
   }
 

@@ -6,6 +6,7 @@
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { ConfigError } from '../base/errors.ts';
+import { migrate } from '../base/migrations.ts';
 
 const busyTimeoutMs = 1_000;
 const mostUsers = 100_000;
@@ -26,7 +27,7 @@ export class NxDatabase implements Disposable {
     chmodSync(path, 0o600);
     this.#database = new DatabaseSync(path, { timeout: busyTimeoutMs });
     try {
-      this.#migrate(path);
+      migrate(this.#database, path, migrations);
     } catch (error) {
       this.#database.close();
       throw error;
@@ -36,25 +37,6 @@ export class NxDatabase implements Disposable {
   /** undefined: nobody was ever listed, nor has a password. */
   static ifThere(path: string): NxDatabase | undefined {
     return existsSync(path) ? new NxDatabase(path) : undefined;
-  }
-
-  #migrate(path: string): void {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      const found = Number(this.#database.prepare('PRAGMA user_version').get()?.['user_version']);
-      if (found > migrations.length) {
-        throw new ConfigError(`${path}: written by a newer version (schema ${found})`);
-      }
-      for (const [index, step] of migrations.entries()) {
-        if (index >= found) {
-          this.#database.exec(`${step} PRAGMA user_version = ${index + 1};`);
-        }
-      }
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
-    }
   }
 
   /** False: was listed. */
