@@ -14,7 +14,7 @@ function publishedLines(text: string): readonly number[] {
   return text.split('\n').flatMap((line, index) => (/^\s*ssh-dss\s/.test(line) ? [index + 1] : []));
 }
 
-/** Throws ConfigError where the account could never answer. */
+/** Throws ConfigError where the account could never answer, or where its keys are not root's alone. */
 export function tellOfNxKeys(
   { nxLegacyAccount, nxKeyFile: file }: DesktopConfig,
   log: Log,
@@ -31,8 +31,8 @@ export function tellOfNxKeys(
   try {
     const { mode, uid } = statSync(file);
     if (uid !== 0 || (mode & othersMayWrite) !== 0) {
-      log.error(
-        `NXKeyFile ${file}: others than root may write it, and so decide who reaches the login of nx (chown root, chmod 644)`,
+      throw new ConfigError(
+        `NXKeyFile ${file}: others than root may write it, and so decide who reaches the login of nx: chown root, chmod 644`,
       );
     }
     for (const line of publishedLines(readFileSync(file, 'utf8'))) {
@@ -41,6 +41,9 @@ export function tellOfNxKeys(
       );
     }
   } catch (error) {
+    if (error instanceof ConfigError) {
+      throw error;
+    }
     log.error(
       `NXKeyFile ${file}: ${(error as Error).message}; nobody comes in as nx (sshdesk nxserver --keygen)`,
     );
