@@ -253,7 +253,15 @@ export class TokenHostKey {
       throw new ConfigError('one try is left for its PIN, and is not made here');
     }
     const pin = this.#pin();
-    await this.#givingPin(() => session.logIn(pin));
+    try {
+      await session.logIn(pin);
+    } catch (error) {
+      // Modules have other words for a wrong PIN, too: it is tried again only where the token has gone.
+      if (error instanceof CardError && !error.isGone) {
+        this.#refusedPin = this.#givenPin;
+      }
+      throw error;
+    }
   }
 
   async #key(session: CardSession): Promise<CardKey> {

@@ -68,6 +68,8 @@ static CK_RV fault(const char *function) {
       ssize_t ignored = write(file, "babble", 6);
       (void)ignored;
     }
+  } else if (strcmp(kind, "fail") == 0) {
+    return CKR_FUNCTION_FAILED;
   } else if (strcmp(kind, "fork-stays") == 0) {
     if (fork() == 0) {
       hang();

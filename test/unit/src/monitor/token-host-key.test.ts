@@ -54,6 +54,31 @@ describe('a token with a host key', { skip: noCard() ?? false, timeout: 60_000 }
       await key.close();
     }
   });
+
+  test('nor one that the module has refused in other words', async () => {
+    const card = new Card();
+    card.makeKey('EC:prime256v1', '01');
+    const reader = card.faulty({ CARD_FAULT: 'fail@C_Login' });
+    const pinFile = path.join(mkdtempSync('/tmp/pin-'), 'pin');
+    writeFileSync(pinFile, card.pin, { mode: 0o600 });
+    let nowMs = 0;
+    const key = new TokenHostKey(
+      parsePkcs11Uri(`pkcs11:id=%01?module-path=${reader.module}&pin-source=file:${pinFile}`),
+      {
+        log: new Log({ write: () => undefined }, 'INFO'),
+        user: undefined,
+        environment: { ...process.env, ...reader.environment },
+        nowMs: () => nowMs,
+      },
+    );
+    await assert.rejects(key.check(), /CKR_FUNCTION_FAILED/);
+    for (let round = 0; round < 3; round++) {
+      nowMs += 10_000;
+      await assert.rejects(key.check(), /its PIN was refused and is not tried again/);
+    }
+    assert.equal(reader.calls().filter((call) => call === 'C_Login').length, 1);
+    await key.close();
+  });
 });
 
 test('the file of a PIN: root’s or our own, nobody else’s to read, one short line', () => {
