@@ -106,7 +106,7 @@ describe('OpenSSH', lab, () => {
     assert.equal(outcome.status, 0, outcome.stderr);
     assert.ok(outcome.stdout.equals(stage.large));
     const times = outcome.stderr.match(/SSH2_MSG_NEWKEYS sent/g)?.length ?? 0;
-    assert.ok(times >= 4, `${times} times`);
+    assert.ok(times >= 5, `${times} times`);
   });
 
   can('pty', 'has a terminal of its size', async () => {
